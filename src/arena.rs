@@ -1,0 +1,453 @@
+use core::cell::Cell;
+use core::fmt;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use core::slice;
+
+use static_assertions::{assert_impl_all, assert_not_impl_any, const_assert_eq};
+
+use crate::region::{DefaultRegion, whole_pages};
+use crate::{ArenaError, Borrowed, PAGE_SIZE, Page, PageSource, RawRegion, Region};
+
+/// A region of memory that is handed out page by page, in ascending order, and never taken back.
+///
+/// ```text
+///   region   ┌────┬────┬────┬────┬────┬────┐
+///            │ p0 │ p1 │ p2 │    │    │    │
+///            └────┴────┴────┴────┴────┴────┘
+///             handed out    ▲  not yet
+///                           next
+/// ```
+///
+/// All pages come back at once: with [`reset`](Self::reset), which needs the arena to itself, or when the arena is
+/// dropped and gives the region back to where it came from. Every operation takes constant time.
+///
+/// Pages are borrowed from the arena, so none can be used after it is gone:
+///
+/// ```compile_fail,E0505
+/// # use hpalloc::{Arena, Page};
+/// # let mut pages = [const { Page::new() }; 2];
+/// let arena = Arena::from_pages(&mut pages).unwrap();
+/// let page = arena.alloc_page().unwrap();
+/// drop(arena);
+/// page.zero();
+/// ```
+///
+/// and the arena can't be reset while a page is in use, or while a pool takes its pages from it:
+///
+/// ```compile_fail,E0502
+/// # use hpalloc::{Arena, Page};
+/// # let mut pages = [const { Page::new() }; 2];
+/// let mut arena = Arena::from_pages(&mut pages).unwrap();
+/// let page = arena.alloc_page().unwrap();
+/// arena.reset();
+/// page.zero();
+/// ```
+///
+/// ```compile_fail,E0502
+/// # use hpalloc::{Arena, FixedBlock, Page};
+/// # let mut pages = [const { Page::new() }; 2];
+/// let mut arena = Arena::from_pages(&mut pages).unwrap();
+/// let pool = FixedBlock::new(&arena, 64).unwrap();
+/// arena.reset();
+/// pool.allocate();
+/// ```
+///
+/// An arena belongs to one thread at a time: it is `Send` where its region is, and never `Sync`.
+///
+/// ```compile_fail,E0277
+/// # use hpalloc::{Arena, Page};
+/// # let mut pages = [const { Page::new() }; 2];
+/// let arena = Arena::from_pages(&mut pages).unwrap();
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| arena.alloc_page());
+/// });
+/// ```
+///
+/// # Example
+///
+/// ```
+/// use hpalloc::{Arena, Page};
+///
+/// let mut memory = [const { Page::new() }; 3];
+/// let arena = Arena::from_pages(&mut memory)?;
+///
+/// let first = arena.alloc_page().unwrap();
+/// let second = arena.alloc_zeroed_page().unwrap();
+/// first.as_uninit_mut()[0].write(1);
+/// second[0] = 2;
+/// assert_eq!((arena.pages_allocated(), arena.pages_remaining()), (2, 1));
+///
+/// assert!(arena.alloc_page().is_some());
+/// assert!(arena.alloc_page().is_none());
+/// # Ok::<(), hpalloc::ArenaError>(())
+/// ```
+pub struct Arena<R = DefaultRegion> {
+    /// Has between one page and [`MAX_ARENA_SIZE`].
+    region: R,
+    /// How many pages are handed out: those before this index, since the last reset. At most all of them.
+    next: Cell<usize>,
+    /// Pages from this index on are still as zeroed as the region came. No pages where it didn't come zeroed.
+    zeroed_from: usize,
+}
+
+const_assert_eq!(size_of::<Arena<RawRegion>>(), 4 * size_of::<usize>());
+assert_impl_all!(Arena<Borrowed<'static>>: Send);
+assert_impl_all!(Arena<RawRegion>: Send);
+assert_not_impl_any!(Arena<RawRegion>: Sync, Clone);
+#[cfg(any(feature = "mmap", feature = "static-buffer"))]
+assert_impl_all!(Arena: Send);
+#[cfg(feature = "std")]
+assert_impl_all!(Arena<crate::Boxed>: Send);
+
+/// An arena over longer-lived memory serves where one over shorter-lived memory is asked for.
+const fn _covariant<'short>(arena: &'short Arena<Borrowed<'static>>) -> &'short Arena<Borrowed<'short>> {
+    arena
+}
+
+#[cfg(any(feature = "mmap", feature = "static-buffer"))]
+impl Arena {
+    /// An arena of `size_in_bytes` over the region that the features choose: an anonymous memory mapping with `mmap`,
+    /// otherwise the built-in static buffer of `static-buffer`. The line of code is the same.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSize`](ArenaError::InvalidSize) unless the size is a positive multiple of [`PAGE_SIZE`],
+    /// [`TooLarge`](ArenaError::TooLarge) if it is above [`MAX_ARENA_SIZE`]. With `mmap`,
+    /// [`MapFailed`](ArenaError::MapFailed) where the operating system refuses. With the static buffer,
+    /// [`BufferTooSmall`](ArenaError::BufferTooSmall) for more than it has, and
+    /// [`AlreadyClaimed`](ArenaError::AlreadyClaimed) while another arena holds it.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, ArenaError};
+    ///
+    /// let arena = Arena::new(64 * 1024)?;
+    /// assert_eq!(arena.total_pages(), 16);
+    ///
+    /// assert_eq!(Arena::new(1).unwrap_err(), ArenaError::InvalidSize { size: 1 });
+    /// # Ok::<(), ArenaError>(())
+    /// ```
+    pub fn new(size_in_bytes: usize) -> Result<Self, ArenaError> {
+        DefaultRegion::new(size_in_bytes).map(Self::over)
+    }
+}
+
+impl<'r> Arena<Borrowed<'r>> {
+    /// An arena over pages that the caller lends.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSize`](ArenaError::InvalidSize) for no pages, [`TooLarge`](ArenaError::TooLarge) for more than
+    /// [`MAX_ARENA_SIZE`].
+    ///
+    /// ```
+    /// use hpalloc::{Arena, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 4];
+    /// assert_eq!(Arena::from_pages(&mut pages)?.total_pages(), 4);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    pub fn from_pages(pages: &'r mut [Page]) -> Result<Self, ArenaError> {
+        Self::from_region(Borrowed::from_pages(pages))
+    }
+
+    /// An arena over bytes that the caller lends: all of them, so they have to be whole pages.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSize`](ArenaError::InvalidSize) unless the length is a positive multiple of [`PAGE_SIZE`],
+    /// [`TooLarge`](ArenaError::TooLarge) if it is above [`MAX_ARENA_SIZE`], [`Misaligned`](ArenaError::Misaligned)
+    /// unless the memory starts on a page boundary.
+    ///
+    /// ```
+    /// use core::mem::MaybeUninit;
+    /// use hpalloc::{Arena, ArenaError};
+    ///
+    /// #[repr(align(4096))]
+    /// struct Memory([MaybeUninit<u8>; 2 * 4096]);
+    ///
+    /// let mut memory = Memory([MaybeUninit::uninit(); 2 * 4096]);
+    /// assert_eq!(Arena::from_uninit(&mut memory.0)?.total_pages(), 2);
+    /// assert!(matches!(Arena::from_uninit(&mut memory.0[1..4097]), Err(ArenaError::Misaligned { .. })));
+    /// # Ok::<(), ArenaError>(())
+    /// ```
+    pub fn from_uninit(memory: &'r mut [MaybeUninit<u8>]) -> Result<Self, ArenaError> {
+        Borrowed::from_uninit(memory).map(Self::over)
+    }
+
+    /// An arena over the whole pages that lie in bytes that the caller lends. What lies before the first page boundary
+    /// and after the last is left alone.
+    ///
+    /// # Errors
+    ///
+    /// [`NoWholePage`](ArenaError::NoWholePage) where there is none, [`TooLarge`](ArenaError::TooLarge) for a slice
+    /// longer than [`MAX_ARENA_SIZE`].
+    ///
+    /// ```
+    /// use core::mem::MaybeUninit;
+    /// use hpalloc::Arena;
+    ///
+    /// // Three pages hold at least two whole ones wherever they start.
+    /// let mut memory = [MaybeUninit::uninit(); 3 * 4096];
+    /// assert!(Arena::from_uninit_trimmed(&mut memory)?.total_pages() >= 2);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    pub fn from_uninit_trimmed(memory: &'r mut [MaybeUninit<u8>]) -> Result<Self, ArenaError> {
+        Borrowed::from_uninit_trimmed(memory).map(Self::over)
+    }
+}
+
+impl Arena<RawRegion> {
+    /// An arena over memory of which only the address range is known, as in a kernel.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSize`](ArenaError::InvalidSize) unless the length is a positive multiple of [`PAGE_SIZE`],
+    /// [`TooLarge`](ArenaError::TooLarge) if it is above [`MAX_ARENA_SIZE`], [`Misaligned`](ArenaError::Misaligned)
+    /// unless the memory starts on a page boundary.
+    ///
+    /// # Safety
+    ///
+    /// Until the arena is dropped, the memory is valid for reads and writes through `memory`, and nothing else reads or
+    /// writes it or holds a reference to it. It need not be initialised.
+    ///
+    /// ```
+    /// use core::ptr::NonNull;
+    /// use hpalloc::{Arena, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 2];
+    /// let memory = NonNull::slice_from_raw_parts(NonNull::from(&mut pages).cast::<u8>(), 2 * 4096);
+    /// // SAFETY: `pages` outlives the arena and is not used while it lives.
+    /// let arena = unsafe { Arena::from_raw(memory) }?;
+    /// assert_eq!(arena.total_pages(), 2);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    pub unsafe fn from_raw(memory: NonNull<[u8]>) -> Result<Self, ArenaError> {
+        // SAFETY: the caller's promise is the one that is asked for, and the region lives as long as the arena.
+        unsafe { RawRegion::new(memory) }.map(Self::over)
+    }
+}
+
+impl<R: Region> Arena<R> {
+    /// An arena over a region of any kind, which it owns from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSize`](ArenaError::InvalidSize) for a region of no pages, [`TooLarge`](ArenaError::TooLarge) for one
+    /// above [`MAX_ARENA_SIZE`], [`Misaligned`](ArenaError::Misaligned) unless it starts on a page boundary. The region
+    /// is dropped then.
+    ///
+    /// See [`Region`] for an example.
+    pub fn from_region(region: R) -> Result<Self, ArenaError> {
+        let pages = region.pages();
+        whole_pages(pages.cast(), pages.len().saturating_mul(PAGE_SIZE))?;
+        Ok(Self::over(region))
+    }
+
+    /// An arena over a region whose size and alignment were checked.
+    fn over(region: R) -> Self {
+        let zeroed_from = if region.is_zeroed() { 0 } else { region.pages().len() };
+        Self { region, next: Cell::new(0), zeroed_from }
+    }
+
+    /// The next page, or `None`, again and again, when all are handed out.
+    ///
+    /// It is handed out once, so it can be borrowed mutably from a shared arena. What is in it is unknown, and may be
+    /// uninitialised.
+    ///
+    /// # Time complexity
+    ///
+    /// Constant: a comparison and an addition.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 2];
+    /// let arena = Arena::from_pages(&mut pages)?;
+    /// let (first, second) = (arena.alloc_page().unwrap(), arena.alloc_page().unwrap());
+    /// assert_eq!(first.as_mut_ptr().addr() + 4096, second.as_mut_ptr().addr());
+    /// assert!(arena.alloc_page().is_none());
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[allow(clippy::mut_from_ref, reason = "no two calls return the same page")]
+    #[inline]
+    pub fn alloc_page(&self) -> Option<&mut Page> {
+        let page = self.take_pages(1)?;
+        // SAFETY: by PageSource: Run and Exclusive, the page is there for as long as the arena and nobody else's, and
+        // `reset` waits for the borrow to end.
+        Some(unsafe { &mut *page.as_ptr() })
+    }
+
+    /// The next `count` pages, at successive addresses, as [`alloc_page`](Self::alloc_page) hands out one.
+    ///
+    /// `None` if `count` is zero or more than remain; then none is consumed.
+    ///
+    /// # Time complexity
+    ///
+    /// Constant.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 3];
+    /// let arena = Arena::from_pages(&mut pages)?;
+    /// assert!(arena.alloc_pages(4).is_none());
+    /// assert_eq!(arena.alloc_pages(3).unwrap().len(), 3);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[allow(clippy::mut_from_ref, reason = "no two calls return the same page")]
+    #[inline]
+    pub fn alloc_pages(&self, count: usize) -> Option<&mut [Page]> {
+        let first = self.take_pages(count)?;
+        // SAFETY: as in `alloc_page`, for `count` pages; a region is at most `MAX_ARENA_SIZE` bytes, so they fit a
+        // slice.
+        Some(unsafe { slice::from_raw_parts_mut(first.as_ptr(), count) })
+    }
+
+    /// The next page with every byte zero, or `None` when all are handed out.
+    ///
+    /// # Time complexity
+    ///
+    /// Constant where the region came zeroed, as a memory mapping does, and the page was not handed out before a
+    /// [`reset`](Self::reset); otherwise a `memset` of [`PAGE_SIZE`] bytes.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 1];
+    /// let arena = Arena::from_pages(&mut pages)?;
+    /// assert_eq!(arena.alloc_zeroed_page(), Some(&mut [0; 4096]));
+    /// assert_eq!(arena.alloc_zeroed_page(), None);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[allow(clippy::mut_from_ref, reason = "no two calls return the same page")]
+    #[inline]
+    pub fn alloc_zeroed_page(&self) -> Option<&mut [u8; PAGE_SIZE]> {
+        let index = self.next.get();
+        let page = self.alloc_page()?;
+        if index < self.zeroed_from {
+            return Some(page.zero());
+        }
+        // SAFETY: by Region: Zeroed and `zeroed_from`, all bytes of the page are initialised.
+        Some(unsafe { &mut *page.as_mut_ptr().cast() })
+    }
+
+    /// The size of a page in bytes, [`PAGE_SIZE`].
+    ///
+    /// ```
+    /// # use hpalloc::{Arena, Page};
+    /// # let mut pages = [const { Page::new() }; 1];
+    /// assert_eq!(Arena::from_pages(&mut pages)?.page_size(), 4096);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    pub const fn page_size(&self) -> usize {
+        PAGE_SIZE
+    }
+
+    /// How many pages are handed out, since the arena was made or last [`reset`](Self::reset).
+    ///
+    /// ```
+    /// # use hpalloc::{Arena, Page};
+    /// # let mut pages = [const { Page::new() }; 3];
+    /// let arena = Arena::from_pages(&mut pages)?;
+    /// arena.alloc_pages(2);
+    /// assert_eq!(arena.pages_allocated(), 2);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn pages_allocated(&self) -> usize {
+        self.next.get()
+    }
+
+    /// How many pages the arena has in all.
+    ///
+    /// ```
+    /// # use hpalloc::{Arena, Page};
+    /// # let mut pages = [const { Page::new() }; 3];
+    /// assert_eq!(Arena::from_pages(&mut pages)?.total_pages(), 3);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn total_pages(&self) -> usize {
+        self.region.pages().len()
+    }
+
+    /// How many pages can still be handed out.
+    ///
+    /// ```
+    /// # use hpalloc::{Arena, Page};
+    /// # let mut pages = [const { Page::new() }; 3];
+    /// let arena = Arena::from_pages(&mut pages)?;
+    /// arena.alloc_pages(2);
+    /// assert_eq!(arena.pages_remaining(), 1);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn pages_remaining(&self) -> usize {
+        self.total_pages() - self.pages_allocated()
+    }
+
+    /// Takes all pages back, to hand them out again from the first on.
+    ///
+    /// It needs the arena to itself, which proves that no page and no pool over it is in use.
+    ///
+    /// # Time complexity
+    ///
+    /// Constant.
+    ///
+    /// ```
+    /// # use hpalloc::{Arena, Page};
+    /// # let mut pages = [const { Page::new() }; 3];
+    /// let mut arena = Arena::from_pages(&mut pages)?;
+    /// arena.alloc_pages(3);
+    /// arena.reset();
+    /// assert_eq!(arena.pages_remaining(), 3);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    pub fn reset(&mut self) {
+        self.zeroed_from = self.zeroed_from.max(self.next.replace(0));
+    }
+}
+
+// SAFETY: Run: the run lies within the region, which is one allocation. Exclusive: by Region: Exclusive, and because
+// `next` moves past what is returned and only `reset` moves it back, which needs the arena to itself. Aligned and
+// Fixed: as the region's.
+unsafe impl<R: Region> PageSource for Arena<R> {
+    #[inline]
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+        let pages = self.region.pages();
+        let next = self.next.get();
+        if count == 0 || count > pages.len() - next {
+            return None;
+        }
+        self.next.set(next + count);
+        // SAFETY: `next` and the pages after it up to `count` lie within the region, as was just compared.
+        Some(unsafe { pages.cast::<Page>().add(next) })
+    }
+}
+
+impl<R: Region> fmt::Debug for Arena<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena")
+            .field("pages", &self.region.pages())
+            .field("pages_allocated", &self.pages_allocated())
+            .field("total_pages", &self.total_pages())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<R: Region> defmt::Format for Arena<R> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "Arena {{ {=usize} of {=usize} pages allocated }}",
+            self.pages_allocated(),
+            self.total_pages()
+        );
+    }
+}

@@ -1,0 +1,166 @@
+use core::fmt;
+
+use crate::PAGE_SIZE;
+
+/// The largest arena, in bytes: 256 MiB. For more memory, use several arenas: an array of them is a [`PageSource`](crate::PageSource).
+///
+/// ```
+/// assert_eq!(hpalloc::MAX_ARENA_SIZE, 256 * 1024 * 1024);
+/// ```
+pub const MAX_ARENA_SIZE: usize = 256 * 1024 * 1024;
+
+/// Why an arena, or the region under it, could not be made. Nothing was taken, mapped or written.
+///
+/// Each variant carries the value that was passed and the bound that it broke; the text says what to do.
+///
+/// ```
+/// use hpalloc::{Arena, ArenaError, Page};
+///
+/// let error = Arena::from_pages(&mut []).unwrap_err();
+/// assert_eq!(error, ArenaError::InvalidSize { size: 0 });
+/// assert_eq!(
+///     error.to_string(),
+///     "an arena of 0 bytes was asked for: pass a positive multiple of the page size, 4096",
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ArenaError {
+    /// The size is zero or not a multiple of [`PAGE_SIZE`].
+    InvalidSize {
+        /// The size that was passed, in bytes.
+        size: usize,
+    },
+    /// The size is above [`MAX_ARENA_SIZE`].
+    TooLarge {
+        /// The size that was passed, in bytes.
+        size: usize,
+        /// The largest size that an arena may have, in bytes.
+        max: usize,
+    },
+    /// The memory does not start on a page boundary.
+    Misaligned {
+        /// The address of the first byte that was passed.
+        address: usize,
+        /// The alignment that it must have, in bytes.
+        align: usize,
+    },
+    /// No whole page lies inside the memory.
+    NoWholePage {
+        /// The address of the first byte that was passed.
+        address: usize,
+        /// The length that was passed, in bytes.
+        len: usize,
+    },
+    /// A static buffer is smaller than what was asked of it.
+    BufferTooSmall {
+        /// The size that was passed, in bytes.
+        size: usize,
+        /// The size of the buffer, in bytes.
+        available: usize,
+    },
+    /// A static buffer is held by another region, or was claimed by another context at the same moment.
+    AlreadyClaimed {
+        /// The size of the buffer, in bytes.
+        available: usize,
+    },
+    /// The operating system refused a memory mapping.
+    MapFailed {
+        /// The size that was passed, in bytes.
+        size: usize,
+        /// The operating system's error number.
+        errno: i32,
+    },
+    /// The global allocator has no memory for boxed pages.
+    OutOfMemory {
+        /// The size that was passed, in bytes.
+        size: usize,
+    },
+}
+
+impl fmt::Display for ArenaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::InvalidSize { size } => write!(
+                f,
+                "an arena of {size} bytes was asked for: pass a positive multiple of the page size, {PAGE_SIZE}"
+            ),
+            Self::TooLarge { size, max } => write!(
+                f,
+                "an arena of {size} bytes was asked for, but {max} is the most it can have: use several arenas"
+            ),
+            Self::Misaligned { address, align } => write!(
+                f,
+                "memory at address {address:#x} does not start on a page boundary: align it to {align} bytes, or use \
+                 `from_uninit_trimmed`"
+            ),
+            Self::NoWholePage { address, len } => write!(
+                f,
+                "no whole page lies in the {len} bytes at address {address:#x}: pass at least {} bytes",
+                2 * PAGE_SIZE - 1
+            ),
+            Self::BufferTooSmall { size, available } => write!(
+                f,
+                "{size} bytes were asked of a static buffer of {available} bytes: ask for less or declare it larger \
+                 (the built-in one by the build-time variable HPALLOC_STATIC_PAGES)"
+            ),
+            Self::AlreadyClaimed { available } => write!(
+                f,
+                "the static buffer of {available} bytes is claimed already: drop the arena that holds it, or declare \
+                 another buffer"
+            ),
+            Self::MapFailed { size, errno } => write!(
+                f,
+                "the operating system refused to map {size} bytes (errno {errno}): ask for less, or raise the \
+                 process's memory limits"
+            ),
+            Self::OutOfMemory { size } => write!(
+                f,
+                "the global allocator has no {size} bytes for boxed pages: ask for less, or free memory first"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ArenaError {}
+
+#[cfg(feature = "std")]
+impl From<ArenaError> for std::io::Error {
+    /// Keeps the error as the source, under the kind that fits it best.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, Boxed};
+    ///
+    /// fn arena(size: usize) -> std::io::Result<Arena<Boxed>> {
+    ///     Ok(Arena::from_region(Boxed::new(size)?)?)
+    /// }
+    /// assert_eq!(arena(1).unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+    /// ```
+    fn from(error: ArenaError) -> Self {
+        use std::io::ErrorKind;
+
+        let kind = match error {
+            ArenaError::InvalidSize { .. }
+            | ArenaError::TooLarge { .. }
+            | ArenaError::Misaligned { .. }
+            | ArenaError::NoWholePage { .. }
+            | ArenaError::BufferTooSmall { .. } => ErrorKind::InvalidInput,
+            ArenaError::AlreadyClaimed { .. } => ErrorKind::ResourceBusy,
+            ArenaError::MapFailed { errno, .. } => Self::from_raw_os_error(errno).kind(),
+            ArenaError::OutOfMemory { .. } => ErrorKind::OutOfMemory,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// The number of pages in an arena of `size` bytes, where an arena may have that size.
+pub(crate) const fn pages_in(size: usize) -> Result<usize, ArenaError> {
+    if size > MAX_ARENA_SIZE {
+        return Err(ArenaError::TooLarge { size, max: MAX_ARENA_SIZE });
+    }
+    if size == 0 || size % PAGE_SIZE != 0 {
+        return Err(ArenaError::InvalidSize { size });
+    }
+    Ok(size / PAGE_SIZE)
+}

@@ -1,0 +1,321 @@
+use core::fmt;
+
+use static_assertions::const_assert;
+
+use crate::{MAX_ARENA_SIZE, PAGE_SIZE};
+
+/// A block size for general use, in bytes: one cache line of most machines.
+///
+/// ```
+/// use hpalloc::{BlockSize, DEFAULT_BLOCK_SIZE};
+///
+/// assert_eq!(DEFAULT_BLOCK_SIZE, 64);
+/// assert_eq!(BlockSize::default().bytes(), DEFAULT_BLOCK_SIZE);
+/// ```
+pub const DEFAULT_BLOCK_SIZE: usize = 64;
+
+/// The smallest block: a free one holds a link.
+const MIN: usize = size_of::<*mut u8>();
+/// What every block size is a multiple of, for the same reason.
+const ALIGN: usize = align_of::<*mut u8>();
+
+// `bytes` and `blocks_per_run` of a `BlockSize` are `u32`.
+const_assert!(MAX_ARENA_SIZE <= u32::MAX as usize);
+
+/// The size of a pool's blocks, checked, with the arithmetic that a pool needs.
+///
+/// Holding one proves that the size is at least that of a pointer (4 or 8 bytes), a multiple of a pointer's alignment
+/// and at most [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
+///
+/// Blocks are cut from *runs* of pages: one page where at least one block fits it, otherwise as many pages as one block
+/// needs. Everything that takes a division is computed when the value is made, which can be at compile time.
+///
+/// ```
+/// use hpalloc::BlockSize;
+///
+/// const SIZE: BlockSize = BlockSize::of::<[u64; 3]>();
+/// assert_eq!(SIZE.bytes(), 24);
+/// assert_eq!(SIZE.align(), 8);
+/// assert_eq!(SIZE.blocks_per_page(), 170);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BlockSize {
+    /// Positive, as the type promises.
+    bytes: u32,
+    /// Positive. `bytes * blocks_per_run` fits the run's pages.
+    blocks_per_run: u32,
+}
+
+const_assert!(size_of::<BlockSize>() == 8);
+
+impl BlockSize {
+    /// The block size of exactly `bytes` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`TooSmall`](BlockSizeError::TooSmall), [`Misaligned`](BlockSizeError::Misaligned) or
+    /// [`TooLarge`](BlockSizeError::TooLarge), with the bound. A size is never rounded; [`of`](Self::of) does that for
+    /// a type.
+    ///
+    /// ```
+    /// use hpalloc::{BlockSize, BlockSizeError};
+    ///
+    /// assert_eq!(BlockSize::new(64)?.bytes(), 64);
+    /// assert!(matches!(BlockSize::new(0), Err(BlockSizeError::TooSmall { bytes: 0, .. })));
+    /// # Ok::<(), BlockSizeError>(())
+    /// ```
+    pub const fn new(bytes: usize) -> Result<Self, BlockSizeError> {
+        if bytes < MIN {
+            return Err(BlockSizeError::TooSmall { bytes, min: MIN });
+        }
+        if bytes > MAX_ARENA_SIZE {
+            return Err(BlockSizeError::TooLarge { bytes, max: MAX_ARENA_SIZE });
+        }
+        if bytes % ALIGN != 0 {
+            return Err(BlockSizeError::Misaligned { bytes, align: ALIGN });
+        }
+        let blocks_per_run = if bytes <= PAGE_SIZE { PAGE_SIZE / bytes } else { 1 };
+        // Both are at most MAX_ARENA_SIZE, which fits.
+        #[allow(clippy::cast_possible_truncation, reason = "compared above")]
+        Ok(Self { bytes: bytes as u32, blocks_per_run: blocks_per_run as u32 })
+    }
+
+    /// The smallest block size that holds a `T`, aligned.
+    ///
+    /// A `T` that no block can hold does not compile: one larger than [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), or
+    /// with an alignment above [`PAGE_SIZE`](crate::PAGE_SIZE).
+    ///
+    /// ```
+    /// use hpalloc::BlockSize;
+    ///
+    /// assert_eq!(BlockSize::of::<[u64; 5]>().bytes(), 40);
+    /// assert_eq!(BlockSize::of::<u8>().bytes(), size_of::<usize>());
+    /// ```
+    ///
+    /// ```compile_fail,E0080
+    /// #[repr(align(8192))]
+    /// struct OverAligned(u8);
+    ///
+    /// hpalloc::BlockSize::of::<OverAligned>();
+    /// ```
+    #[must_use]
+    pub const fn of<T>() -> Self {
+        const {
+            assert!(
+                align_of::<T>() <= PAGE_SIZE,
+                "T's alignment is above PAGE_SIZE, the largest that a block can have"
+            );
+            assert!(
+                size_of::<T>() <= MAX_ARENA_SIZE,
+                "T is larger than MAX_ARENA_SIZE, the largest that a block can be"
+            );
+            let bytes = if size_of::<T>() > MIN { size_of::<T>() } else { MIN };
+            let align = if align_of::<T>() > ALIGN { align_of::<T>() } else { ALIGN };
+            match Self::new(bytes.next_multiple_of(align)) {
+                Ok(size) => size,
+                Err(_) => panic!("a block size that is aligned and within the bounds"),
+            }
+        }
+    }
+
+    /// The size in bytes.
+    ///
+    /// ```
+    /// assert_eq!(hpalloc::BlockSize::new(96)?.bytes(), 96);
+    /// # Ok::<(), hpalloc::BlockSizeError>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub const fn bytes(self) -> usize {
+        self.bytes as usize
+    }
+
+    /// What every block's address is a multiple of, in bytes: the largest power of two that divides the size, but at
+    /// most [`PAGE_SIZE`](crate::PAGE_SIZE).
+    ///
+    /// ```
+    /// use hpalloc::BlockSize;
+    ///
+    /// assert_eq!(BlockSize::new(96)?.align(), 32);
+    /// assert_eq!(BlockSize::new(3 * 8192)?.align(), 4096);
+    /// # Ok::<(), hpalloc::BlockSizeError>(())
+    /// ```
+    #[must_use]
+    pub const fn align(self) -> usize {
+        // The lowest bit that is set in either.
+        let bits = self.bytes() | PAGE_SIZE;
+        bits & bits.wrapping_neg()
+    }
+
+    /// How many blocks a page holds; 0 where a block is larger than a page.
+    ///
+    /// ```
+    /// use hpalloc::BlockSize;
+    ///
+    /// assert_eq!(BlockSize::new(96)?.blocks_per_page(), 42);
+    /// assert_eq!(BlockSize::new(8192)?.blocks_per_page(), 0);
+    /// # Ok::<(), hpalloc::BlockSizeError>(())
+    /// ```
+    #[must_use]
+    pub const fn blocks_per_page(self) -> usize {
+        if self.bytes() > PAGE_SIZE { 0 } else { self.blocks_per_run() }
+    }
+
+    /// How many blocks are cut from a run of pages. At least one.
+    pub(crate) const fn blocks_per_run(self) -> usize {
+        self.blocks_per_run as usize
+    }
+
+    /// How many pages a run has. At least one.
+    pub(crate) const fn pages_per_run(self) -> usize {
+        self.bytes().div_ceil(PAGE_SIZE)
+    }
+
+    /// How many bytes of a run are cut into blocks. No more than its pages have.
+    pub(crate) const fn bytes_per_run(self) -> usize {
+        self.bytes() * self.blocks_per_run()
+    }
+
+    /// How many blocks `bytes` consist of, which must be a multiple of the block size.
+    ///
+    /// Without a division, which a Cortex-M0 doesn't have: where a division leaves no remainder, it is a shift for the
+    /// divisor's power of two and a multiplication by the inverse, modulo 2^32, of the odd rest (Warren, *Hacker's
+    /// Delight*, 2nd edition, section 10-16). The inverse is found by Newton's method: an odd number is its own inverse
+    /// in the lowest three bits, and each step doubles the bits that are right.
+    pub(crate) const fn blocks_in(self, bytes: usize) -> usize {
+        let shift = self.bytes.trailing_zeros();
+        let odd = self.bytes >> shift;
+        let mut inverse = odd;
+        let mut right_bits = 3;
+        while right_bits < u32::BITS {
+            inverse = inverse.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(inverse)));
+            right_bits *= 2;
+        }
+        #[allow(clippy::cast_possible_truncation, reason = "no run is larger than MAX_ARENA_SIZE, which fits")]
+        let bytes = bytes as u32;
+        (bytes >> shift).wrapping_mul(inverse) as usize
+    }
+}
+
+impl Default for BlockSize {
+    /// [`DEFAULT_BLOCK_SIZE`].
+    fn default() -> Self {
+        Self::of::<[u64; DEFAULT_BLOCK_SIZE / 8]>()
+    }
+}
+
+impl fmt::Debug for BlockSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlockSize({})", self.bytes)
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for BlockSize {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "BlockSize({=u32})", self.bytes);
+    }
+}
+
+/// Why a number of bytes is no block size.
+///
+/// Each variant carries the value that was passed and the bound that it broke; the text says what to do.
+///
+/// ```
+/// use hpalloc::{BlockSize, BlockSizeError};
+///
+/// let error = BlockSize::new(1 << 30).unwrap_err();
+/// assert_eq!(error, BlockSizeError::TooLarge { bytes: 1 << 30, max: 256 << 20 });
+/// assert_eq!(
+///     error.to_string(),
+///     "a block of 1073741824 bytes is too large: an arena has at most 268435456",
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum BlockSizeError {
+    /// The size is below that of a pointer.
+    TooSmall {
+        /// The size that was passed, in bytes.
+        bytes: usize,
+        /// The smallest size that a block may have, in bytes.
+        min: usize,
+    },
+    /// The size is not a multiple of the alignment of a pointer.
+    Misaligned {
+        /// The size that was passed, in bytes.
+        bytes: usize,
+        /// What it must be a multiple of, in bytes.
+        align: usize,
+    },
+    /// The size is above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
+    TooLarge {
+        /// The size that was passed, in bytes.
+        bytes: usize,
+        /// The largest size that a block may have, in bytes.
+        max: usize,
+    },
+}
+
+impl fmt::Display for BlockSizeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::TooSmall { bytes, min } => {
+                write!(f, "a block of {bytes} bytes can't hold a pointer while it is free: use at least {min}")
+            }
+            Self::Misaligned { bytes, align } => write!(
+                f,
+                "a block of {bytes} bytes would leave the next one misaligned: use a multiple of {align}, such as {}",
+                bytes.next_multiple_of(align)
+            ),
+            Self::TooLarge { bytes, max } => {
+                write!(f, "a block of {bytes} bytes is too large: an arena has at most {max}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for BlockSizeError {}
+
+#[cfg(feature = "std")]
+impl From<BlockSizeError> for std::io::Error {
+    /// ```
+    /// let error = std::io::Error::from(hpalloc::BlockSize::new(0).unwrap_err());
+    /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    /// ```
+    fn from(error: BlockSizeError) -> Self {
+        Self::new(std::io::ErrorKind::InvalidInput, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BlockSize, PAGE_SIZE};
+
+    /// The blocks of a run are its bytes over the block size, for every size up to two pages and some beyond.
+    #[test]
+    fn exact_division_agrees_with_division() {
+        let sizes = (MIN_STEP..=2 * PAGE_SIZE).step_by(MIN_STEP).chain([3 * PAGE_SIZE + 8, crate::MAX_ARENA_SIZE]);
+        for bytes in sizes {
+            let size = BlockSize::new(bytes).unwrap();
+            for blocks in 0..=size.blocks_per_run() {
+                assert_eq!(size.blocks_in(blocks * bytes), blocks, "{size:?}");
+            }
+        }
+    }
+
+    /// A run's blocks fit it, and one more wouldn't.
+    #[test]
+    fn runs_are_filled() {
+        for bytes in (MIN_STEP..=3 * PAGE_SIZE).step_by(MIN_STEP) {
+            let size = BlockSize::new(bytes).unwrap();
+            let run = size.pages_per_run() * PAGE_SIZE;
+            assert!(size.bytes_per_run() <= run, "{size:?}");
+            assert!(size.bytes_per_run() + bytes > run, "{size:?}");
+            assert!(size.bytes_per_run() > run - PAGE_SIZE, "{size:?}");
+        }
+    }
+
+    const MIN_STEP: usize = super::MIN;
+}

@@ -1,0 +1,377 @@
+use core::cell::Cell;
+use core::fmt;
+use core::ptr::{NonNull, null_mut};
+
+use static_assertions::{assert_impl_all, assert_not_impl_any, const_assert};
+
+use crate::free_list::FreeList;
+use crate::{Arena, BlockSize, BlockSizeError, Borrowed, PageSource, RawRegion};
+
+/// Blocks of one size, cut from the pages of a [`PageSource`], allocated and freed in constant time.
+///
+/// ```text
+///   run      ┌────┬────┬────┬────┬────┬────┬──┐
+///            │ b0 │ b1 │ b2 │ b3 │    │    │  │ rest: less than a block
+///            └────┴─▲──┴────┴─▲──┴────┴────┴──┘
+///                   │         │  ▲         ▲
+///        free ──────┴────────►┘  fresh     end
+/// ```
+///
+/// A block comes from the first of these that has one:
+///
+/// 1. the *free list*, last in, first out: the links live in the free blocks themselves;
+/// 2. the *fresh* part of the newest run of pages, from which blocks are carved one at a time, in ascending order. A run
+///    is one page, or for blocks larger than a page as many pages as one block needs;
+/// 3. a new run, taken from the page source.
+///
+/// No step has a loop or a division (a page source of several may try each of them), so the worst case is a small fixed
+/// number of instructions. Memory that was never allocated is never touched. A block has no header, so blocks of one
+/// run lie back to back. Blocks are not merged, and pages are not given back before their source is.
+///
+/// The pool belongs to one thread at a time: there are no atomics, and it is never `Sync`.
+///
+/// ```compile_fail,E0277
+/// # use hpalloc::{Arena, FixedBlock, Page};
+/// # let mut pages = [const { Page::new() }; 2];
+/// let pool = FixedBlock::new(Arena::from_pages(&mut pages).unwrap(), 64).unwrap();
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| pool.allocate());
+/// });
+/// ```
+///
+/// A pool that owns its arena can move to another thread; one that borrows an arena can't, because others may share it:
+///
+/// ```
+/// # use hpalloc::{Arena, FixedBlock, Page};
+/// # let mut pages = [const { Page::new() }; 2];
+/// let pool = FixedBlock::new(Arena::from_pages(&mut pages).unwrap(), 64).unwrap();
+/// std::thread::scope(|scope| {
+///     scope.spawn(move || pool.allocate().is_some());
+/// });
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use hpalloc::{Arena, FixedBlock, Page};
+/// # let mut pages = [const { Page::new() }; 2];
+/// let arena = Arena::from_pages(&mut pages).unwrap();
+/// let pool = FixedBlock::new(&arena, 64).unwrap();
+/// std::thread::scope(|scope| {
+///     scope.spawn(move || pool.allocate().is_some());
+/// });
+/// ```
+///
+/// # Example
+///
+/// ```
+/// use hpalloc::{Arena, FixedBlock, Page};
+///
+/// let mut memory = [const { Page::new() }; 4];
+/// let arena = Arena::from_pages(&mut memory)?;
+/// let small = FixedBlock::new(&arena, 64)?;
+/// let large = FixedBlock::new(&arena, 1024)?;
+///
+/// let block = small.allocate().unwrap();
+/// // SAFETY: the block is 64 bytes that nobody else uses.
+/// unsafe { block.write_bytes(0xAB, 64) };
+/// assert!(large.allocate().is_some());
+///
+/// // SAFETY: it came from this pool and isn't used any more.
+/// unsafe { small.deallocate(block) };
+/// assert_eq!(small.allocate(), Some(block));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+pub struct FixedBlock<P: PageSource> {
+    /// Blocks that were carved by this pool, or by one of the same block size over the same source, and are free.
+    free: FreeList,
+    /// The first block of the newest run that isn't carved yet; `end` if there is none.
+    fresh: Cell<*mut u8>,
+    /// Where the blocks of the newest run end. *Invariant (Fresh):* from `fresh` to `end` is a whole number of blocks
+    /// that this pool alone knows of; before the first run both are null.
+    end: Cell<*mut u8>,
+    block_size: BlockSize,
+    /// How many runs were taken.
+    runs: Cell<usize>,
+    /// Dropped with the pool and not lent out mutably: the pool's memory is there as long as the pool.
+    pages: P,
+}
+
+const_assert!(size_of::<FixedBlock<&Arena<RawRegion>>>() <= 5 * size_of::<usize>() + size_of::<BlockSize>());
+assert_impl_all!(FixedBlock<Arena<Borrowed<'static>>>: Send);
+assert_not_impl_any!(FixedBlock<Arena<RawRegion>>: Sync, Clone);
+assert_not_impl_any!(FixedBlock<&Arena<RawRegion>>: Send, Sync);
+
+/// A pool over a longer-lived source serves where one over a shorter-lived source is asked for.
+const fn _covariant<'short>(
+    pool: &'short FixedBlock<&'static Arena<RawRegion>>,
+) -> &'short FixedBlock<&'short Arena<RawRegion>> {
+    pool
+}
+
+// SAFETY: the pointers are to pages that nothing but the pool and the holders of its blocks use (PageSource:
+// Exclusive), and pages have no tie to a thread. The source moves along, so it has to be `Send`.
+unsafe impl<P: PageSource + Send> Send for FixedBlock<P> {}
+
+impl<P: PageSource> FixedBlock<P> {
+    /// A pool of blocks of `block_size` bytes. It takes no page yet.
+    ///
+    /// # Errors
+    ///
+    /// [`TooSmall`](BlockSizeError::TooSmall) below the size of a pointer, [`Misaligned`](BlockSizeError::Misaligned)
+    /// unless it is a multiple of a pointer's alignment, [`TooLarge`](BlockSizeError::TooLarge) above
+    /// [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE). The source is dropped then.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, BlockSizeError, FixedBlock, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 1];
+    /// let arena = Arena::from_pages(&mut pages)?;
+    /// assert_eq!(FixedBlock::new(&arena, 48)?.block_size(), 48);
+    /// assert!(matches!(FixedBlock::new(&arena, 1), Err(BlockSizeError::TooSmall { bytes: 1, .. })));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn new(pages: P, block_size: usize) -> Result<Self, BlockSizeError> {
+        BlockSize::new(block_size).map(|block_size| Self::with_block_size(pages, block_size))
+    }
+
+    /// A pool of blocks of a size that was checked before, as in a constant. It takes no page yet.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, BlockSize, FixedBlock, Page};
+    ///
+    /// const SIZE: BlockSize = BlockSize::of::<[u32; 6]>();
+    ///
+    /// let mut pages = [const { Page::new() }; 1];
+    /// let pool = FixedBlock::with_block_size(Arena::from_pages(&mut pages)?, SIZE);
+    /// assert_eq!(pool.block_size(), 24);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[inline]
+    #[must_use]
+    pub const fn with_block_size(pages: P, block_size: BlockSize) -> Self {
+        Self {
+            free: FreeList::new(),
+            fresh: Cell::new(null_mut()),
+            end: Cell::new(null_mut()),
+            block_size,
+            runs: Cell::new(0),
+            pages,
+        }
+    }
+
+    /// A block, or `None` when none is free and the source has no more pages for one.
+    ///
+    /// It is [`block_size`](Self::block_size) bytes, aligned to [`block_align`](Self::block_align), valid for reads and
+    /// writes until it is deallocated or the page source is gone, and nobody else's. What is in it is unknown, and may
+    /// be uninitialised.
+    ///
+    /// # Time complexity
+    ///
+    /// Constant: no loop and no division. Once per run of pages it calls [`PageSource::take_pages`].
+    ///
+    /// ```
+    /// use hpalloc::{Arena, FixedBlock, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 1];
+    /// let pool = FixedBlock::new(Arena::from_pages(&mut pages)?, 2048)?;
+    /// assert!(pool.allocate().is_some());
+    /// assert!(pool.allocate().is_some());
+    /// assert!(pool.allocate().is_none());
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn allocate(&self) -> Option<NonNull<u8>> {
+        if let Some(block) = self.free.pop() {
+            return Some(block);
+        }
+        let block = self.fresh.get();
+        if block == self.end.get() {
+            return self.refill();
+        }
+        // SAFETY: by Fresh, there is a whole block from here to `end`, so its end is within the run, and it isn't null.
+        unsafe {
+            self.fresh.set(block.add(self.block_size.bytes()));
+            Some(NonNull::new_unchecked(block))
+        }
+    }
+
+    /// Takes a run of pages from the source and returns its first block.
+    #[cold]
+    #[inline(never)]
+    fn refill(&self) -> Option<NonNull<u8>> {
+        let first = self.pages.take_pages(self.block_size.pages_per_run())?.cast::<u8>();
+        let run = first.as_ptr();
+        // SAFETY: by PageSource: Run, the run has the pages that were asked for, and they hold `bytes_per_run`, of
+        // which one block is a part.
+        unsafe {
+            self.fresh.set(run.add(self.block_size.bytes()));
+            self.end.set(run.add(self.block_size.bytes_per_run()));
+        }
+        self.runs.set(self.runs.get() + 1);
+        Some(first)
+    }
+
+    /// Takes a block back, to hand it out again: the last one first.
+    ///
+    /// The first word of the block is overwritten.
+    ///
+    /// # Time complexity
+    ///
+    /// Constant: two stores.
+    ///
+    /// # Safety
+    ///
+    /// - `block` was returned by [`allocate`](Self::allocate) of this pool, or of another pool of the same block size
+    ///   whose pages stay valid for as long as this pool's (as when both share an arena);
+    /// - since then it wasn't deallocated: a block that is in the free list twice is handed out twice;
+    /// - nothing uses it any more;
+    /// - the pointer is the one that was returned, or one whose provenance still covers the whole block.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, FixedBlock, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 1];
+    /// let pool = FixedBlock::new(Arena::from_pages(&mut pages)?, 64)?;
+    /// let block = pool.allocate().unwrap();
+    /// // SAFETY: the block came from this pool and isn't used any more.
+    /// unsafe { pool.deallocate(block) };
+    /// assert_eq!(pool.free_blocks(), 1);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[inline]
+    pub unsafe fn deallocate(&self, block: NonNull<u8>) {
+        // SAFETY: by the caller's promise the block is a whole one, unused and not in the list; a block is at least as
+        // large and as aligned as a pointer (BlockSize).
+        unsafe { self.free.push(block) };
+    }
+
+    /// The size of a block in bytes.
+    ///
+    /// ```
+    /// # use hpalloc::{Arena, FixedBlock, Page};
+    /// # let mut pages = [const { Page::new() }; 1];
+    /// assert_eq!(FixedBlock::new(Arena::from_pages(&mut pages)?, 80)?.block_size(), 80);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn block_size(&self) -> usize {
+        self.block_size.bytes()
+    }
+
+    /// What the address of every block is a multiple of: see [`BlockSize::align`].
+    ///
+    /// ```
+    /// # use hpalloc::{Arena, FixedBlock, Page};
+    /// # let mut pages = [const { Page::new() }; 1];
+    /// assert_eq!(FixedBlock::new(Arena::from_pages(&mut pages)?, 80)?.block_align(), 16);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn block_align(&self) -> usize {
+        self.block_size.align()
+    }
+
+    /// How many blocks a page holds; 0 where a block is larger than a page.
+    ///
+    /// ```
+    /// # use hpalloc::{Arena, FixedBlock, Page};
+    /// # let mut pages = [const { Page::new() }; 1];
+    /// assert_eq!(FixedBlock::new(Arena::from_pages(&mut pages)?, 80)?.blocks_per_page(), 51);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn blocks_per_page(&self) -> usize {
+        self.block_size.blocks_per_page()
+    }
+
+    /// The most blocks that were ever live at once, which is how many were carved: one is carved only when no other is
+    /// free. Where pools free each other's blocks, how many this one carved.
+    ///
+    /// # Time complexity
+    ///
+    /// Constant, and nothing is counted on the way: it follows from the runs taken and the fresh part that is left.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, FixedBlock, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 1];
+    /// let pool = FixedBlock::new(Arena::from_pages(&mut pages)?, 64)?;
+    /// let (a, b) = (pool.allocate().unwrap(), pool.allocate().unwrap());
+    /// // SAFETY: the blocks came from this pool and aren't used any more.
+    /// unsafe {
+    ///     pool.deallocate(a);
+    ///     pool.deallocate(b);
+    /// }
+    /// pool.allocate();
+    /// assert_eq!(pool.peak_blocks(), 2);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn peak_blocks(&self) -> usize {
+        let fresh_bytes = self.end.get().addr() - self.fresh.get().addr();
+        self.runs.get() * self.block_size.blocks_per_run() - self.block_size.blocks_in(fresh_bytes)
+    }
+
+    /// How many blocks are in the free list. Blocks that were never carved don't count.
+    ///
+    /// # Time complexity
+    ///
+    /// Linear in the result, with a cache miss for each block: for diagnosis.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, FixedBlock, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 1];
+    /// let pool = FixedBlock::new(Arena::from_pages(&mut pages)?, 64)?;
+    /// let block = pool.allocate().unwrap();
+    /// assert_eq!(pool.free_blocks(), 0);
+    /// // SAFETY: the block came from this pool and isn't used any more.
+    /// unsafe { pool.deallocate(block) };
+    /// assert_eq!(pool.free_blocks(), 1);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn free_blocks(&self) -> usize {
+        self.free.len()
+    }
+
+    /// The source of the pool's pages.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, FixedBlock, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 2];
+    /// let pool = FixedBlock::new(Arena::from_pages(&mut pages)?, 64)?;
+    /// pool.allocate();
+    /// assert_eq!(pool.page_source().pages_remaining(), 1);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn page_source(&self) -> &P {
+        &self.pages
+    }
+}
+
+impl<P: PageSource> fmt::Debug for FixedBlock<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FixedBlock")
+            .field("block_size", &self.block_size())
+            .field("peak_blocks", &self.peak_blocks())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<P: PageSource> defmt::Format for FixedBlock<P> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "FixedBlock {{ blocks of {=usize} bytes, {=usize} at the peak }}",
+            self.block_size(),
+            self.peak_blocks()
+        );
+    }
+}

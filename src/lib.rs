@@ -1,0 +1,88 @@
+//! Fixed-size blocks in constant time, for firmware, kernels and programs that can't wait.
+//!
+//! An [`Arena`] hands out the 4 KiB pages of a [`Region`] in order. A [`FixedBlock`] cuts pages into blocks of one size
+//! and takes them back. Both take a few instructions, every time.
+//!
+//! ```text
+//!    Region                       Arena<R>                        FixedBlock<P>
+//!    who owns the memory          hands out 4 KiB pages,          cuts pages into equal blocks,
+//!                                 in address order, never back    takes them back in O(1)
+//!
+//!    Borrowed (&mut [..]) ─┐
+//!    RawRegion (kernels) ──┤      ┌───┬───┬───┬───┬───┐           page   ┌──┬──┬──┬──┬──┬──────┐
+//!    StaticBuffer<PAGES> ──┼────► │ p0│ p1│ p2│   │   │ ──pages──►       │b0│b1│b2│b3│ fresh ──►│
+//!    Mapping (mmap) ───────┤      └───┴───┴───▲───┴───┘                  └──┴▲─┴──┴▲─┴──┴──────┘
+//!    Boxed (std) ──────────┘               next page                         └──◄──┘  free: last in, first out
+//! ```
+//!
+//! ```
+//! use hpalloc::{Arena, FixedBlock, Page};
+//!
+//! let mut memory = [const { Page::new() }; 4];
+//! let arena = Arena::from_pages(&mut memory)?;
+//! let pool = FixedBlock::new(&arena, 64)?;
+//!
+//! let block = pool.allocate().expect("four pages hold 256 blocks");
+//! // SAFETY: the block is 64 bytes, used by nobody else, and given back once.
+//! unsafe {
+//!     block.write_bytes(0, 64);
+//!     pool.deallocate(block);
+//! }
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! All are off by default, and each only adds.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `mmap` | [`Mapping`], and [`Arena::new`] over an anonymous memory mapping, through raw system calls |
+//! | `static-buffer` | [`StaticBuffer`], and [`Arena::new`] over the built-in [`DEFAULT_BUFFER`] where `mmap` is off |
+//! | `std` | [`Boxed`], and the errors as [`std::io::Error`] |
+//! | `defmt` | `defmt::Format` on the public types and errors |
+
+#![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+#[cfg(all(feature = "mmap", not(unix)))]
+compile_error!(
+    "hpalloc: the feature `mmap` needs an operating system with memory mappings; on bare metal use the feature \
+     `static-buffer`, or `Arena::from_raw` with no feature at all"
+);
+
+// The order of these lines is that of the layers: a module uses only those above it.
+mod page;
+mod arena_error;
+mod region;
+mod page_source;
+mod arena;
+mod lazy;
+mod block_size;
+mod free_list;
+mod fixed_block;
+
+pub use arena::Arena;
+pub use arena_error::{ArenaError, MAX_ARENA_SIZE};
+pub use block_size::{BlockSize, BlockSizeError, DEFAULT_BLOCK_SIZE};
+pub use fixed_block::FixedBlock;
+pub use lazy::Lazy;
+pub use page::{PAGE_SIZE, Page};
+pub use page_source::PageSource;
+#[cfg(feature = "std")]
+pub use region::Boxed;
+#[cfg(any(feature = "mmap", feature = "static-buffer"))]
+pub use region::DefaultRegion;
+pub use region::{Borrowed, RawRegion, Region};
+#[cfg(feature = "static-buffer")]
+pub use region::{DEFAULT_BUFFER, StaticBuffer, StaticPages, StaticRegion};
+#[cfg(feature = "mmap")]
+pub use region::{Mapping, MappingOptions};
+
+/// The README's code, as doctests.
+#[cfg(all(doctest, feature = "mmap", feature = "static-buffer"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

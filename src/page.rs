@@ -1,0 +1,104 @@
+use core::fmt;
+use core::mem::MaybeUninit;
+
+use static_assertions::{const_assert, const_assert_eq};
+
+/// The size of a [`Page`] in bytes: 4 KiB, whatever the page size of the machine is.
+///
+/// ```
+/// assert_eq!(hpalloc::PAGE_SIZE, 4096);
+/// ```
+pub const PAGE_SIZE: usize = 4096;
+
+// The arithmetic of the crate relies on both: a page size is masked and shifted with, and `MAX_ARENA_SIZE` has to be
+// representable.
+const_assert!(PAGE_SIZE.is_power_of_two());
+const_assert!(usize::BITS >= 32);
+const_assert_eq!(size_of::<Page>(), PAGE_SIZE);
+const_assert_eq!(align_of::<Page>(), PAGE_SIZE);
+
+/// 4 KiB of memory on a 4 KiB boundary, with no promise about what is in it.
+///
+/// An arena is a run of pages, and hands them out one by one. A page's bytes may be uninitialised; it is read through
+/// [`as_uninit_mut`](Self::as_uninit_mut), or after [`zero`](Self::zero).
+///
+/// ```
+/// use hpalloc::{PAGE_SIZE, Page};
+///
+/// assert_eq!(size_of::<Page>(), PAGE_SIZE);
+/// assert_eq!(align_of::<Page>(), PAGE_SIZE);
+/// ```
+#[repr(C, align(4096))]
+pub struct Page([MaybeUninit<u8>; PAGE_SIZE]);
+
+impl Page {
+    /// A page of uninitialised memory. In a `static` it takes space in `.bss` and none in the image.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 2];
+    /// let arena = Arena::from_pages(&mut pages)?;
+    /// assert_eq!(arena.total_pages(), 2);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self([MaybeUninit::uninit(); PAGE_SIZE])
+    }
+
+    /// The page's bytes, which may be uninitialised.
+    ///
+    /// ```
+    /// let mut page = hpalloc::Page::new();
+    /// page.as_uninit_mut()[7].write(42);
+    /// ```
+    pub const fn as_uninit_mut(&mut self) -> &mut [MaybeUninit<u8>; PAGE_SIZE] {
+        &mut self.0
+    }
+
+    /// A pointer to the page's first byte, good for the whole page for as long as the borrow lasts.
+    ///
+    /// ```
+    /// let mut page = hpalloc::Page::new();
+    /// let first = page.as_mut_ptr();
+    /// // SAFETY: the pointer is to a page that is borrowed mutably, and byte 4095 is its last.
+    /// unsafe { first.add(4095).write(1) };
+    /// ```
+    pub const fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.0.as_mut_ptr().cast()
+    }
+
+    /// Writes zero to every byte, in place, and returns them as initialised memory.
+    ///
+    /// # Time complexity
+    ///
+    /// One `memset` of [`PAGE_SIZE`] bytes.
+    ///
+    /// ```
+    /// let mut page = hpalloc::Page::new();
+    /// assert!(page.zero().iter().all(|&byte| byte == 0));
+    /// ```
+    pub const fn zero(&mut self) -> &mut [u8; PAGE_SIZE] {
+        let bytes: *mut [u8; PAGE_SIZE] = self.0.as_mut_ptr().cast();
+        // SAFETY: `bytes` is derived from `&mut self` for all of its `PAGE_SIZE` bytes and is the only way to them
+        // while the result lives; they are initialised before the reference to them is made.
+        unsafe {
+            bytes.write_bytes(0, 1);
+            &mut *bytes
+        }
+    }
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The bytes may be uninitialised, so they can't be shown.
+        f.debug_struct("Page").finish_non_exhaustive()
+    }
+}

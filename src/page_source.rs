@@ -1,0 +1,97 @@
+use core::ptr::NonNull;
+
+use crate::Page;
+
+/// Where a [`FixedBlock`](crate::FixedBlock) gets its pages: the seam between pages and blocks.
+///
+/// An [`Arena`](crate::Arena) is one. So are a reference to a source (several pools share it), an array of sources and
+/// a pair of them (disjoint memories, used in order), [`Lazy`](crate::Lazy), and whatever a user implements it for,
+/// such as a kernel's frame allocator.
+///
+/// # Safety
+///
+/// For as long as the source lives, the pages that [`take_pages`](Self::take_pages) returned:
+///
+/// 1. **Run:** are `count` pages at successive addresses, within one allocation for which the pointer is good.
+/// 2. **Exclusive:** are valid for reads and writes through that pointer and through pointers derived from it; nothing
+///    else reads or writes them or holds a reference to them, and they are not returned again.
+/// 3. **Aligned:** start on a boundary of [`PAGE_SIZE`](crate::PAGE_SIZE).
+/// 4. **Fixed:** stay so when the source is moved.
+///
+/// Whoever breaks these makes a pool hand out memory that is somebody else's, twice the same, or not there.
+///
+/// ```
+/// use core::ptr::NonNull;
+/// use hpalloc::{FixedBlock, Page, PageSource};
+///
+/// /// Pages of the global allocator, which are never given back.
+/// struct Heap;
+///
+/// // SAFETY: each call allocates pages of its own and leaks them.
+/// unsafe impl PageSource for Heap {
+///     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+///         let pages: Box<[Page]> = (0..count).map(|_| Page::new()).collect();
+///         Some(NonNull::from(Box::leak(pages)).cast())
+///     }
+/// }
+///
+/// let pool = FixedBlock::new(Heap, 64)?;
+/// assert!(pool.allocate().is_some());
+/// # Ok::<(), hpalloc::BlockSizeError>(())
+/// ```
+pub unsafe trait PageSource {
+    /// Takes `count` pages at successive addresses and returns the first; `None`, with nothing taken, where there is no
+    /// such run or `count` is zero.
+    ///
+    /// # Time complexity
+    ///
+    /// That of the source. Together with a few instructions it is the cost of a pool's refill, and so the worst case of
+    /// [`FixedBlock::allocate`](crate::FixedBlock::allocate).
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>>;
+}
+
+// SAFETY: a reference takes its pages from `P`, which lives for at least as long.
+unsafe impl<P: PageSource + ?Sized> PageSource for &P {
+    #[inline]
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+        P::take_pages(self, count)
+    }
+}
+
+/// The sources in order: a run comes from the first that has it.
+///
+/// ```
+/// use hpalloc::{Arena, FixedBlock, Page};
+///
+/// let (mut low, mut high) = ([const { Page::new() }; 1], [const { Page::new() }; 2]);
+/// let pool = FixedBlock::new([Arena::from_pages(&mut low)?, Arena::from_pages(&mut high)?], 4096)?;
+/// assert_eq!(core::iter::from_fn(|| pool.allocate()).count(), 3);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+// SAFETY: each run comes from one source, which the array owns and doesn't drop before itself.
+unsafe impl<P: PageSource, const N: usize> PageSource for [P; N] {
+    #[inline]
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+        self.iter().find_map(|source| source.take_pages(count))
+    }
+}
+
+/// The first source, then the second: two of different kinds. Pairs nest.
+///
+/// ```
+/// use hpalloc::{Arena, FixedBlock, Page};
+///
+/// let (mut fast, mut slow) = ([const { Page::new() }; 1], [const { Page::new() }; 2]);
+/// let fast = Arena::from_pages(&mut fast)?;
+/// let pool = FixedBlock::new((&fast, Arena::from_pages(&mut slow)?), 4096)?;
+/// assert_eq!(core::iter::from_fn(|| pool.allocate()).count(), 3);
+/// assert_eq!(fast.pages_remaining(), 0);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+// SAFETY: each run comes from one source, which the pair owns and doesn't drop before itself.
+unsafe impl<A: PageSource, B: PageSource> PageSource for (A, B) {
+    #[inline]
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+        self.0.take_pages(count).or_else(|| self.1.take_pages(count))
+    }
+}

@@ -1,0 +1,85 @@
+use std::alloc::{Layout, alloc_zeroed};
+use std::boxed::Box;
+use std::ptr::NonNull;
+
+use crate::arena_error::pages_in;
+use crate::{ArenaError, Page, Region};
+
+/// Pages from the global allocator, given back when the region is dropped (feature `std`).
+///
+/// For tests on a host. It is a `Box<[Page]>` held as a raw pointer, so that the arena over it can be moved.
+///
+/// ```
+/// use hpalloc::{Arena, Boxed};
+///
+/// let arena = Arena::from_region(Boxed::new(64 * 1024)?)?;
+/// assert_eq!(arena.total_pages(), 16);
+/// # Ok::<(), hpalloc::ArenaError>(())
+/// ```
+#[derive(Debug)]
+pub struct Boxed {
+    /// From `Box::into_raw`, or memory that `Box::from_raw` may take over.
+    pages: NonNull<[Page]>,
+    zeroed: bool,
+}
+
+impl Boxed {
+    /// Takes `size_in_bytes` of zeroed memory from the global allocator.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSize`](ArenaError::InvalidSize) or [`TooLarge`](ArenaError::TooLarge) where an arena can't have that
+    /// size; [`OutOfMemory`](ArenaError::OutOfMemory) where the allocator has no such memory.
+    ///
+    /// ```
+    /// use hpalloc::{ArenaError, Boxed};
+    ///
+    /// assert!(Boxed::new(8192).is_ok());
+    /// assert_eq!(Boxed::new(100).unwrap_err(), ArenaError::InvalidSize { size: 100 });
+    /// ```
+    pub fn new(size_in_bytes: usize) -> Result<Self, ArenaError> {
+        let error = ArenaError::OutOfMemory { size: size_in_bytes };
+        let count = pages_in(size_in_bytes)?;
+        let layout = Layout::array::<Page>(count).map_err(|_| error.clone())?;
+        // SAFETY: `pages_in` returned a positive count, so the layout isn't of size zero.
+        let first = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(error)?;
+        Ok(Self { pages: NonNull::slice_from_raw_parts(first.cast(), count), zeroed: true })
+    }
+}
+
+impl From<Box<[Page]>> for Boxed {
+    /// ```
+    /// use hpalloc::{Arena, Boxed, Page};
+    ///
+    /// let pages: Box<[Page]> = (0..4).map(|_| Page::new()).collect();
+    /// let arena = Arena::from_region(Boxed::from(pages))?;
+    /// assert_eq!(arena.total_pages(), 4);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    fn from(pages: Box<[Page]>) -> Self {
+        Self { pages: NonNull::from(Box::leak(pages)), zeroed: false }
+    }
+}
+
+// SAFETY: the region owns its memory (Region: Exclusive), which has no tie to a thread.
+unsafe impl Send for Boxed {}
+
+// SAFETY: Exclusive and Fixed: `pages` is a raw pointer to memory that the box gave up, until drop. Aligned: they are
+// `Page`s. Zeroed: `zeroed` is set only for memory of `alloc_zeroed` that nobody has written to.
+unsafe impl Region for Boxed {
+    fn pages(&self) -> NonNull<[Page]> {
+        self.pages
+    }
+
+    fn is_zeroed(&self) -> bool {
+        self.zeroed
+    }
+}
+
+impl Drop for Boxed {
+    fn drop(&mut self) {
+        // SAFETY: the memory was allocated for a `[Page]` of this length by the global allocator, and is given back
+        // here only.
+        drop(unsafe { Box::from_raw(self.pages.as_ptr()) });
+    }
+}

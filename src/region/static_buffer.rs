@@ -1,0 +1,290 @@
+use core::cell::UnsafeCell;
+#[cfg(not(target_has_atomic = "8"))]
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use core::ptr::NonNull;
+
+use crate::arena_error::pages_in;
+use crate::{ArenaError, MAX_ARENA_SIZE, PAGE_SIZE, Page, Region};
+
+/// `PAGES` pages of static memory that can be claimed as a [`Region`], by one at a time (feature `static-buffer`).
+///
+/// Declare one with [`static_buffer!`](crate::static_buffer). A claim is given back when its region, or the arena over
+/// it, is dropped; then the buffer can be claimed again.
+///
+/// The pages are a static of their own, so that `PAGES` pages take `PAGES * 4096` bytes of `.bss` and not one byte
+/// more: beside them, the record of the claim would fill another page up to the next boundary.
+///
+/// ```
+/// use hpalloc::{Arena, ArenaError};
+///
+/// hpalloc::static_buffer! {
+///     static PACKETS: StaticBuffer<4>;
+/// }
+///
+/// let arena = Arena::from_region(PACKETS.claim()?)?;
+/// assert_eq!(arena.total_pages(), 4);
+/// assert_eq!(PACKETS.claim().unwrap_err(), ArenaError::AlreadyClaimed { available: 4 * 4096 });
+///
+/// drop(arena);
+/// assert!(PACKETS.claim().is_ok());
+/// # Ok::<(), ArenaError>(())
+/// ```
+#[derive(Debug)]
+pub struct StaticBuffer<const PAGES: usize> {
+    /// Named by this buffer alone.
+    pages: &'static StaticPages<PAGES>,
+    claim: Claim,
+}
+
+impl<const PAGES: usize> StaticBuffer<PAGES> {
+    /// What [`static_buffer!`](crate::static_buffer) expands to.
+    ///
+    /// # Safety
+    ///
+    /// No other buffer is made over these pages.
+    #[doc(hidden)]
+    #[must_use]
+    pub const unsafe fn over(pages: &'static StaticPages<PAGES>) -> Self {
+        const {
+            assert!(PAGES > 0, "a StaticBuffer needs at least one page");
+            assert!(PAGES <= MAX_ARENA_SIZE / PAGE_SIZE, "a StaticBuffer can't be larger than MAX_ARENA_SIZE");
+        }
+        Self { pages, claim: Claim::new() }
+    }
+
+    /// Claims the whole buffer.
+    ///
+    /// # Errors
+    ///
+    /// [`AlreadyClaimed`](ArenaError::AlreadyClaimed) while another region holds the buffer. On a chip without
+    /// compare-and-swap, such as a Cortex-M0, two claims that interrupt each other may both be refused, and the buffer
+    /// then stays claimed for good: claim each buffer from one place.
+    ///
+    /// ```
+    /// hpalloc::static_buffer! {
+    ///     static BUFFER: StaticBuffer<1>;
+    /// }
+    ///
+    /// assert!(BUFFER.claim().is_ok());
+    /// ```
+    pub fn claim(&'static self) -> Result<StaticRegion, ArenaError> {
+        self.claim_bytes(PAGES * PAGE_SIZE)
+    }
+
+    /// Claims the buffer to use its first `size_in_bytes` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSize`](ArenaError::InvalidSize) or [`TooLarge`](ArenaError::TooLarge) where an arena can't have that
+    /// size; [`BufferTooSmall`](ArenaError::BufferTooSmall) where the buffer doesn't;
+    /// [`AlreadyClaimed`](ArenaError::AlreadyClaimed) as for [`claim`](Self::claim).
+    ///
+    /// ```
+    /// use hpalloc::ArenaError;
+    ///
+    /// hpalloc::static_buffer! {
+    ///     static BUFFER: StaticBuffer<2>;
+    /// }
+    ///
+    /// assert_eq!(
+    ///     BUFFER.claim_bytes(3 * 4096).unwrap_err(),
+    ///     ArenaError::BufferTooSmall { size: 3 * 4096, available: 2 * 4096 },
+    /// );
+    /// assert!(BUFFER.claim_bytes(4096).is_ok());
+    /// ```
+    pub fn claim_bytes(&'static self, size_in_bytes: usize) -> Result<StaticRegion, ArenaError> {
+        let available = PAGES * PAGE_SIZE;
+        let count = pages_in(size_in_bytes)?;
+        if count > PAGES {
+            return Err(ArenaError::BufferTooSmall { size: size_in_bytes, available });
+        }
+        if !self.claim.take() {
+            return Err(ArenaError::AlreadyClaimed { available });
+        }
+        // SAFETY: a pointer into a static isn't null.
+        let first = unsafe { NonNull::new_unchecked(self.pages.0.get()) }.cast::<Page>();
+        Ok(StaticRegion { pages: NonNull::slice_from_raw_parts(first, count), claim: &self.claim })
+    }
+}
+
+/// The memory of a [`StaticBuffer`].
+#[doc(hidden)]
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct StaticPages<const PAGES: usize>(UnsafeCell<[Page; PAGES]>);
+
+impl<const PAGES: usize> StaticPages<PAGES> {
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new([const { Page::new() }; PAGES]))
+    }
+}
+
+impl<const PAGES: usize> Default for StaticPages<PAGES> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// SAFETY: the pages are reached only by the one buffer over them, and there only by the holder of its claim.
+unsafe impl<const PAGES: usize> Sync for StaticPages<PAGES> {}
+
+/// A claim on a [`StaticBuffer`]: the region that an arena over a static buffer owns. Dropping it releases the buffer.
+///
+/// ```
+/// use hpalloc::{Arena, StaticRegion};
+///
+/// hpalloc::static_buffer! {
+///     static BUFFER: StaticBuffer<1>;
+/// }
+///
+/// let arena: Arena<StaticRegion> = BUFFER.claim().and_then(Arena::from_region)?;
+/// # Ok::<(), hpalloc::ArenaError>(())
+/// ```
+#[derive(Debug)]
+pub struct StaticRegion {
+    pages: NonNull<[Page]>,
+    /// Taken for this region, which releases it.
+    claim: &'static Claim,
+}
+
+impl StaticRegion {
+    /// The region of `Arena::new` where `mmap` is off: the first bytes of the built-in buffer.
+    #[cfg(not(feature = "mmap"))]
+    pub(crate) fn new(size_in_bytes: usize) -> Result<Self, ArenaError> {
+        DEFAULT_BUFFER.claim_bytes(size_in_bytes)
+    }
+}
+
+// SAFETY: the region holds the claim on its memory (Region: Exclusive), which has no tie to a thread.
+unsafe impl Send for StaticRegion {}
+
+// SAFETY: Exclusive: `pages` come from a static `UnsafeCell` that only the holder of `claim` reaches, and `claim` is
+// taken. Fixed: a static stays where it is. Aligned: they are `Page`s. They may have been used before, or lie in a
+// section that nobody zeroed, so nothing is said of Zeroed.
+unsafe impl Region for StaticRegion {
+    fn pages(&self) -> NonNull<[Page]> {
+        self.pages
+    }
+}
+
+impl Drop for StaticRegion {
+    fn drop(&mut self) {
+        self.claim.release();
+    }
+}
+
+/// Mutual exclusion without waiting: whoever takes it and is told `true` holds it, alone, until the release.
+///
+/// Where the chip has no compare-and-swap this is a *splitter*, the first half of Lamport's fast mutex (*A Fast Mutual
+/// Exclusion Algorithm*, 1987), which needs loads and stores alone: of several contenders at most one passes, and one
+/// without competition always does. Two that race may both fail and leave it taken.
+#[derive(Debug)]
+struct Claim {
+    taken: AtomicBool,
+    /// Names the last contender: by the address of a local variable, which no two that run at once share.
+    #[cfg(not(target_has_atomic = "8"))]
+    contender: AtomicUsize,
+}
+
+impl Claim {
+    const fn new() -> Self {
+        Self {
+            taken: AtomicBool::new(false),
+            #[cfg(not(target_has_atomic = "8"))]
+            contender: AtomicUsize::new(0),
+        }
+    }
+
+    #[cfg(target_has_atomic = "8")]
+    fn take(&self) -> bool {
+        !self.taken.swap(true, Ordering::Acquire)
+    }
+
+    #[cfg(not(target_has_atomic = "8"))]
+    fn take(&self) -> bool {
+        let name = 0_u8;
+        let name = core::ptr::from_ref(&name).addr();
+        self.contender.store(name, Ordering::SeqCst);
+        if self.taken.load(Ordering::SeqCst) {
+            return false;
+        }
+        self.taken.store(true, Ordering::SeqCst);
+        self.contender.load(Ordering::SeqCst) == name
+    }
+
+    fn release(&self) {
+        self.taken.store(false, Ordering::Release);
+    }
+}
+
+/// Declares a [`StaticBuffer`](crate::StaticBuffer) (feature `static-buffer`).
+///
+/// Documentation goes to the buffer, and after it unsafe attributes go to the pages, so that
+/// `#[unsafe(link_section = "..")]` places the memory itself.
+///
+/// ```
+/// use hpalloc::{Arena, FixedBlock};
+///
+/// hpalloc::static_buffer! {
+///     /// Where packets wait.
+///     #[unsafe(link_section = ".bss.packets")]
+///     pub static PACKETS: StaticBuffer<8>;
+/// }
+///
+/// let arena = Arena::from_region(PACKETS.claim()?)?;
+/// let pool = FixedBlock::new(&arena, 1536)?;
+/// assert!(pool.allocate().is_some());
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+///
+/// A buffer of no pages does not compile:
+///
+/// ```compile_fail,E0080
+/// hpalloc::static_buffer! {
+///     static NOTHING: StaticBuffer<0>;
+/// }
+/// ```
+#[macro_export]
+macro_rules! static_buffer {
+    (
+        $(#[doc = $doc:literal])*
+        $(#[unsafe($($attribute:tt)*)])*
+        $visibility:vis static $name:ident: StaticBuffer<$pages:tt>;
+    ) => {
+        $(#[doc = $doc])*
+        $visibility static $name: $crate::StaticBuffer<$pages> = {
+            $(#[unsafe($($attribute)*)])*
+            static __HPALLOC_PAGES: $crate::StaticPages<$pages> = $crate::StaticPages::new();
+            // SAFETY: nothing outside of this block names these pages.
+            unsafe { $crate::StaticBuffer::over(&__HPALLOC_PAGES) }
+        };
+    };
+}
+
+static_buffer! {
+    /// The built-in static buffer, which [`Arena::new`](crate::Arena::new) claims where the feature `mmap` is off.
+    ///
+    /// It has 16 pages, or as many as the variable `HPALLOC_STATIC_PAGES` says when the crate is built. A program that
+    /// doesn't use it doesn't contain it.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, DEFAULT_BUFFER};
+    ///
+    /// let arena = Arena::from_region(DEFAULT_BUFFER.claim_bytes(8192)?)?;
+    /// assert_eq!(arena.total_pages(), 2);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    pub static DEFAULT_BUFFER: StaticBuffer<{ default_pages() }>;
+}
+
+/// The size of [`DEFAULT_BUFFER`] in pages.
+const fn default_pages() -> usize {
+    let Some(value) = option_env!("HPALLOC_STATIC_PAGES") else { return 16 };
+    match usize::from_str_radix(value, 10) {
+        Ok(pages) => pages,
+        Err(_) => panic!("HPALLOC_STATIC_PAGES must be a decimal number of pages from 1 to 65536"),
+    }
+}

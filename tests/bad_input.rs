@@ -1,0 +1,258 @@
+//! Whatever is wrong with an argument is a typed error that says what to do; nothing panics, nothing is half done.
+
+mod common;
+
+use core::ptr::NonNull;
+
+use common::{Bytes, OwnRegion, with_pages};
+use hpalloc::{Arena, ArenaError, BlockSize, BlockSizeError, FixedBlock, MAX_ARENA_SIZE, PAGE_SIZE};
+
+/// Sizes that no arena may have, and what is said of each.
+#[cfg(any(feature = "mmap", feature = "static-buffer", feature = "std"))]
+fn bad_sizes() -> impl Iterator<Item = (usize, ArenaError)> {
+    let invalid = [0, 1, 4095, 4097, MAX_ARENA_SIZE - 1].map(|size| (size, ArenaError::InvalidSize { size }));
+    let too_large = [MAX_ARENA_SIZE + 1, MAX_ARENA_SIZE + PAGE_SIZE, usize::MAX, usize::MAX & !4095]
+        .map(|size| (size, ArenaError::TooLarge { size, max: MAX_ARENA_SIZE }));
+    invalid.into_iter().chain(too_large)
+}
+
+#[cfg(any(feature = "mmap", feature = "static-buffer"))]
+#[test]
+fn arena_sizes() {
+    for (size, error) in bad_sizes() {
+        assert_eq!(Arena::new(size).unwrap_err(), error);
+    }
+}
+
+#[cfg(feature = "mmap")]
+#[test]
+fn mapping_sizes() {
+    for (size, error) in bad_sizes() {
+        assert_eq!(hpalloc::Mapping::new(size).unwrap_err(), error);
+        assert_eq!(hpalloc::MappingOptions::new().prefault(true).map(size).unwrap_err(), error);
+    }
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn boxed_sizes() {
+    for (size, error) in bad_sizes() {
+        assert_eq!(hpalloc::Boxed::new(size).unwrap_err(), error);
+    }
+    let none: Box<[hpalloc::Page]> = Box::new([]);
+    assert_eq!(Arena::from_region(hpalloc::Boxed::from(none)).unwrap_err(), ArenaError::InvalidSize { size: 0 });
+}
+
+#[cfg(feature = "static-buffer")]
+#[test]
+fn static_buffer_sizes() {
+    hpalloc::static_buffer! {
+        static BUFFER: StaticBuffer<1>;
+    }
+    for (size, error) in bad_sizes() {
+        assert_eq!(BUFFER.claim_bytes(size).unwrap_err(), error);
+    }
+    // The refusals claimed nothing.
+    assert!(BUFFER.claim().is_ok());
+}
+
+#[test]
+fn no_pages() {
+    assert_eq!(Arena::from_pages(&mut []).unwrap_err(), ArenaError::InvalidSize { size: 0 });
+}
+
+#[test]
+fn slices_that_are_no_whole_pages() {
+    let mut memory = Bytes::<{ 2 * PAGE_SIZE }>::new();
+    let base = memory.0.as_ptr().addr();
+    for len in [0, 1, PAGE_SIZE - 1, PAGE_SIZE + 1] {
+        // Wherever it starts, the length is what is wrong first.
+        for start in [0, 1] {
+            let slice = &mut memory.0[start..start + len];
+            assert_eq!(Arena::from_uninit(slice).unwrap_err(), ArenaError::InvalidSize { size: len });
+        }
+    }
+    for start in [1, PAGE_SIZE - 1] {
+        let slice = &mut memory.0[start..start + PAGE_SIZE];
+        let error = ArenaError::Misaligned { address: base + start, align: PAGE_SIZE };
+        assert_eq!(Arena::from_uninit(slice).unwrap_err(), error);
+    }
+}
+
+#[test]
+fn slices_that_hold_no_whole_page() {
+    let mut memory = Bytes::<{ 2 * PAGE_SIZE }>::new();
+    let base = memory.0.as_ptr().addr();
+    for (start, end) in [
+        (0, 0),
+        (7, 7),
+        (0, 1),
+        (0, PAGE_SIZE - 1),
+        (1, PAGE_SIZE),
+        (1, PAGE_SIZE + 1),
+        (1, 2 * PAGE_SIZE - 1),
+        (PAGE_SIZE - 1, 2 * PAGE_SIZE - 1),
+        (PAGE_SIZE + 1, 2 * PAGE_SIZE),
+        (2 * PAGE_SIZE, 2 * PAGE_SIZE),
+    ] {
+        let error = ArenaError::NoWholePage { address: base + start, len: end - start };
+        assert_eq!(Arena::from_uninit_trimmed(&mut memory.0[start..end]).unwrap_err(), error, "{start}..{end}");
+    }
+}
+
+#[test]
+fn raw_memory() {
+    let mut memory = Bytes::<{ 2 * PAGE_SIZE }>::new();
+    let first = NonNull::from(&mut memory.0).cast::<u8>();
+    let arena = |start, len| {
+        // SAFETY: `memory` is used for nothing else. A range beyond it is refused for its size, before it is touched.
+        unsafe { Arena::from_raw(NonNull::slice_from_raw_parts(first.add(start), len)) }.map(|_| ()).unwrap_err()
+    };
+    for len in [0, 1, PAGE_SIZE - 1, PAGE_SIZE + 1] {
+        assert_eq!(arena(0, len), ArenaError::InvalidSize { size: len });
+    }
+    for start in [1, PAGE_SIZE - 1] {
+        let address = first.addr().get() + start;
+        assert_eq!(arena(start, PAGE_SIZE), ArenaError::Misaligned { address, align: PAGE_SIZE });
+    }
+    for size in [MAX_ARENA_SIZE + PAGE_SIZE, usize::MAX, usize::MAX & !4095] {
+        assert_eq!(arena(0, size), ArenaError::TooLarge { size, max: MAX_ARENA_SIZE });
+    }
+}
+
+#[test]
+fn a_users_region() {
+    let region = |count| {
+        // SAFETY: a region of no pages is refused, and so is one that is too large, before a page is touched.
+        unsafe { OwnRegion::new(NonNull::dangling(), count) }
+    };
+    assert_eq!(Arena::from_region(region(0)).unwrap_err(), ArenaError::InvalidSize { size: 0 });
+    let pages = MAX_ARENA_SIZE / PAGE_SIZE + 1;
+    let error = ArenaError::TooLarge { size: pages * PAGE_SIZE, max: MAX_ARENA_SIZE };
+    assert_eq!(Arena::from_region(region(pages)).unwrap_err(), error);
+    let error = ArenaError::TooLarge { size: usize::MAX, max: MAX_ARENA_SIZE };
+    assert_eq!(Arena::from_region(region(usize::MAX)).unwrap_err(), error);
+}
+
+/// On a host, where there is as much memory.
+#[cfg(feature = "mmap")]
+#[test]
+fn slices_that_are_too_large() {
+    // Two arenas' worth of address space, of which nothing is touched.
+    let size = MAX_ARENA_SIZE + PAGE_SIZE;
+    let mut memory = Vec::<u8>::with_capacity(size + PAGE_SIZE);
+    let spare: &mut [core::mem::MaybeUninit<u8>] = &mut memory.spare_capacity_mut()[..size + PAGE_SIZE];
+    let start = spare.as_ptr().align_offset(PAGE_SIZE);
+    let slice = &mut spare[start..start + size];
+    let error = ArenaError::TooLarge { size, max: MAX_ARENA_SIZE };
+    assert_eq!(Arena::from_uninit(slice).unwrap_err(), error);
+    assert_eq!(Arena::from_uninit_trimmed(slice).unwrap_err(), error);
+    // SAFETY: the same memory as pages, which may be uninitialised.
+    let pages =
+        unsafe { core::slice::from_raw_parts_mut(slice.as_mut_ptr().cast::<hpalloc::Page>(), size / PAGE_SIZE) };
+    assert_eq!(Arena::from_pages(pages).unwrap_err(), error);
+    assert_eq!(Arena::from_pages(&mut pages[1..]).unwrap().total_pages(), MAX_ARENA_SIZE / PAGE_SIZE);
+}
+
+#[test]
+fn block_sizes() {
+    const WORD: usize = size_of::<usize>();
+    let too_small = [0, 1, 3, WORD - 1].map(|bytes| (bytes, BlockSizeError::TooSmall { bytes, min: WORD }));
+    let misaligned = [WORD + 1, WORD + WORD / 2, 3 * WORD - 1, MAX_ARENA_SIZE - 1]
+        .map(|bytes| (bytes, BlockSizeError::Misaligned { bytes, align: WORD }));
+    let too_large = [MAX_ARENA_SIZE + 1, MAX_ARENA_SIZE + 16, usize::MAX, usize::MAX & !4095]
+        .map(|bytes| (bytes, BlockSizeError::TooLarge { bytes, max: MAX_ARENA_SIZE }));
+    with_pages(1, |pages| {
+        let arena = Arena::from_pages(pages).unwrap();
+        for (bytes, error) in too_small.into_iter().chain(misaligned).chain(too_large) {
+            assert_eq!(BlockSize::new(bytes).unwrap_err(), error);
+            assert_eq!(FixedBlock::new(&arena, bytes).unwrap_err(), error);
+        }
+        assert_eq!(arena.pages_allocated(), 0);
+        for bytes in [WORD, 3 * WORD, MAX_ARENA_SIZE - WORD, MAX_ARENA_SIZE] {
+            assert_eq!(BlockSize::new(bytes).unwrap().bytes(), bytes);
+        }
+    });
+}
+
+/// On 64-bit machines, where half a word is no alignment for a link.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn block_sizes_of_64_bit_machines() {
+    assert_eq!(BlockSize::new(7), Err(BlockSizeError::TooSmall { bytes: 7, min: 8 }));
+    assert_eq!(BlockSize::new(12), Err(BlockSizeError::Misaligned { bytes: 12, align: 8 }));
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn errors_say_what_was_passed_which_bound_it_broke_and_what_to_do() {
+    let texts = [
+        (
+            ArenaError::InvalidSize { size: 4097 }.to_string(),
+            "an arena of 4097 bytes was asked for: pass a positive multiple of the page size, 4096",
+        ),
+        (
+            ArenaError::TooLarge { size: 268_439_552, max: MAX_ARENA_SIZE }.to_string(),
+            "an arena of 268439552 bytes was asked for, but 268435456 is the most it can have: use several arenas",
+        ),
+        (
+            ArenaError::Misaligned { address: 0x2000_0010, align: 4096 }.to_string(),
+            "memory at address 0x20000010 does not start on a page boundary: align it to 4096 bytes, or use \
+             `from_uninit_trimmed`",
+        ),
+        (
+            ArenaError::NoWholePage { address: 0x2000_0010, len: 5000 }.to_string(),
+            "no whole page lies in the 5000 bytes at address 0x20000010: pass at least 8191 bytes",
+        ),
+        (
+            ArenaError::BufferTooSmall { size: 131_072, available: 65_536 }.to_string(),
+            "131072 bytes were asked of a static buffer of 65536 bytes: ask for less or declare it larger (the \
+             built-in one by the build-time variable HPALLOC_STATIC_PAGES)",
+        ),
+        (
+            ArenaError::AlreadyClaimed { available: 65_536 }.to_string(),
+            "the static buffer of 65536 bytes is claimed already: drop the arena that holds it, or declare another \
+             buffer",
+        ),
+        (
+            ArenaError::MapFailed { size: 4096, errno: 12 }.to_string(),
+            "the operating system refused to map 4096 bytes (errno 12): ask for less, or raise the process's memory \
+             limits",
+        ),
+        (
+            ArenaError::OutOfMemory { size: 4096 }.to_string(),
+            "the global allocator has no 4096 bytes for boxed pages: ask for less, or free memory first",
+        ),
+        (
+            BlockSizeError::TooSmall { bytes: 1, min: 8 }.to_string(),
+            "a block of 1 bytes can't hold a pointer while it is free: use at least 8",
+        ),
+        (
+            BlockSizeError::Misaligned { bytes: 12, align: 8 }.to_string(),
+            "a block of 12 bytes would leave the next one misaligned: use a multiple of 8, such as 16",
+        ),
+        (
+            BlockSizeError::TooLarge { bytes: 268_435_472, max: MAX_ARENA_SIZE }.to_string(),
+            "a block of 268435472 bytes is too large: an arena has at most 268435456",
+        ),
+    ];
+    for (text, expected) in texts {
+        assert_eq!(text, expected);
+    }
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn errors_become_io_errors_of_their_kind() {
+    use std::io;
+
+    let kind = |error: ArenaError| io::Error::from(error).kind();
+    assert_eq!(kind(ArenaError::InvalidSize { size: 1 }), io::ErrorKind::InvalidInput);
+    assert_eq!(kind(ArenaError::AlreadyClaimed { available: 4096 }), io::ErrorKind::ResourceBusy);
+    assert_eq!(kind(ArenaError::OutOfMemory { size: 4096 }), io::ErrorKind::OutOfMemory);
+    // ENOMEM, on every unix.
+    let error = ArenaError::MapFailed { size: 4096, errno: 12 };
+    assert_eq!(kind(error.clone()), io::ErrorKind::OutOfMemory);
+    let source = io::Error::from(error.clone());
+    assert_eq!(source.get_ref().and_then(|source| source.downcast_ref()), Some(&error));
+}

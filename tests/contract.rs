@@ -1,0 +1,117 @@
+//! What is promised of the public types themselves: checked when this compiles.
+
+use core::error::Error;
+use core::fmt::{Debug, Display};
+use core::hash::Hash;
+
+use hpalloc::{
+    Arena, ArenaError, BlockSize, BlockSizeError, Borrowed, FixedBlock, Lazy, PAGE_SIZE, Page, PageSource, RawRegion,
+    Region,
+};
+use static_assertions::{assert_impl_all, assert_not_impl_any, assert_obj_safe, const_assert, const_assert_eq};
+
+assert_impl_all!(ArenaError: Error, Display, Debug, Clone, PartialEq, Eq, Send, Sync);
+assert_impl_all!(BlockSizeError: Error, Display, Debug, Clone, PartialEq, Eq, Send, Sync);
+assert_impl_all!(BlockSize: Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Send, Sync);
+assert_impl_all!(Page: Debug, Default, Send, Sync);
+
+assert_impl_all!(Arena<Borrowed<'static>>: PageSource, Debug, Send);
+assert_not_impl_any!(Arena<Borrowed<'static>>: Sync, Clone, Copy);
+assert_impl_all!(Arena<RawRegion>: PageSource, Debug, Send);
+assert_not_impl_any!(Arena<RawRegion>: Sync, Clone, Copy);
+
+assert_impl_all!(FixedBlock<Arena<RawRegion>>: Debug, Send);
+assert_impl_all!(FixedBlock<[Arena<RawRegion>; 2]>: Debug, Send);
+assert_impl_all!(FixedBlock<(Arena<RawRegion>, Lazy<RawRegion>)>: Debug, Send);
+assert_not_impl_any!(FixedBlock<Arena<RawRegion>>: Sync, Clone, Copy);
+assert_not_impl_any!(FixedBlock<&'static Arena<RawRegion>>: Send, Sync);
+
+assert_impl_all!(Lazy<RawRegion>: PageSource, Debug, Send);
+assert_not_impl_any!(Lazy<RawRegion>: Sync);
+assert_obj_safe!(Region, PageSource);
+
+const_assert_eq!(size_of::<Page>(), PAGE_SIZE);
+const_assert_eq!(align_of::<Page>(), PAGE_SIZE);
+const_assert_eq!(size_of::<Arena<RawRegion>>(), 4 * size_of::<usize>());
+const_assert_eq!(size_of::<BlockSize>(), 8);
+const_assert!(size_of::<FixedBlock<&Arena<RawRegion>>>() <= 7 * size_of::<usize>());
+
+#[cfg(feature = "mmap")]
+mod mmap {
+    use hpalloc::{Arena, DefaultRegion, FixedBlock, Mapping, MappingOptions};
+    use static_assertions::{assert_impl_all, assert_not_impl_any, assert_type_eq_all};
+
+    assert_type_eq_all!(DefaultRegion, Mapping);
+    assert_impl_all!(Arena: Send);
+    assert_not_impl_any!(Arena: Sync);
+    assert_impl_all!(FixedBlock<Arena>: Send);
+    assert_impl_all!(MappingOptions: Default, Clone, Send, Sync);
+}
+
+#[cfg(feature = "static-buffer")]
+mod static_buffer {
+    use hpalloc::{Arena, StaticBuffer, StaticRegion};
+    use static_assertions::{assert_impl_all, assert_not_impl_any};
+
+    assert_impl_all!(StaticBuffer<1>: Send, Sync);
+    assert_impl_all!(Arena<StaticRegion>: Send);
+    assert_not_impl_any!(Arena<StaticRegion>: Sync);
+    #[cfg(not(feature = "mmap"))]
+    static_assertions::assert_type_eq_all!(hpalloc::DefaultRegion, StaticRegion);
+}
+
+#[cfg(feature = "std")]
+mod std {
+    use hpalloc::{Arena, ArenaError, BlockSizeError, Boxed};
+    use static_assertions::{assert_impl_all, assert_not_impl_any};
+
+    assert_impl_all!(Arena<Boxed>: Send);
+    assert_not_impl_any!(Arena<Boxed>: Sync);
+    assert_impl_all!(std::io::Error: From<ArenaError>, From<BlockSizeError>);
+}
+
+#[cfg(feature = "defmt")]
+mod defmt {
+    use defmt::Format;
+    use hpalloc::{Arena, ArenaError, BlockSize, BlockSizeError, FixedBlock, Lazy, RawRegion};
+    use static_assertions::assert_impl_all;
+
+    assert_impl_all!(ArenaError: Format);
+    assert_impl_all!(BlockSizeError: Format);
+    assert_impl_all!(BlockSize: Format);
+    assert_impl_all!(Arena<RawRegion>: Format);
+    assert_impl_all!(FixedBlock<Arena<RawRegion>>: Format);
+    assert_impl_all!(Lazy<RawRegion>: Format);
+}
+
+/// The same signatures, so that a change of one doesn't compile.
+#[test]
+fn signatures() {
+    use core::mem::MaybeUninit;
+    use core::ptr::NonNull;
+
+    type Made<R> = Result<Arena<R>, ArenaError>;
+    type Bytes = &'static mut [MaybeUninit<u8>];
+    type A = Arena<RawRegion>;
+    type F = FixedBlock<A>;
+    let _: fn(&'static mut [Page]) -> Made<Borrowed<'static>> = Arena::from_pages;
+    let _: fn(Bytes) -> Made<Borrowed<'static>> = Arena::from_uninit;
+    let _: fn(Bytes) -> Made<Borrowed<'static>> = Arena::from_uninit_trimmed;
+    let _: unsafe fn(NonNull<[u8]>) -> Made<RawRegion> = Arena::from_raw;
+    let _: fn(RawRegion) -> Made<RawRegion> = Arena::from_region;
+    let _: fn(&A) -> Option<&mut Page> = A::alloc_page;
+    let _: fn(&A, usize) -> Option<&mut [Page]> = A::alloc_pages;
+    let _: fn(&A) -> Option<&mut [u8; PAGE_SIZE]> = A::alloc_zeroed_page;
+    let _: [fn(&A) -> usize; 4] = [A::page_size, A::pages_allocated, A::total_pages, A::pages_remaining];
+    let _: fn(&mut A) = A::reset;
+    let _: fn(A, usize) -> Result<F, BlockSizeError> = F::new;
+    let _: fn(A, BlockSize) -> F = F::with_block_size;
+    let _: fn(&F) -> Option<NonNull<u8>> = F::allocate;
+    let _: unsafe fn(&F, NonNull<u8>) = F::deallocate;
+    let _: [fn(&F) -> usize; 5] = [F::block_size, F::block_align, F::blocks_per_page, F::peak_blocks, F::free_blocks];
+    let make: fn() -> Made<RawRegion> = || Err(ArenaError::InvalidSize { size: 0 });
+    let _: Lazy<RawRegion> = Lazy::new(make);
+    let _: fn(&A, usize) -> Option<NonNull<Page>> = <A as PageSource>::take_pages;
+    #[cfg(any(feature = "mmap", feature = "static-buffer"))]
+    let _: fn(usize) -> Result<Arena, ArenaError> = Arena::new;
+}

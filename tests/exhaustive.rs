@@ -1,0 +1,89 @@
+//! Every sequence of steps up to a depth, over tiny arenas, compared with a model.
+
+mod common;
+
+use common::with_pages;
+use common::world::{Step, World};
+use hpalloc::Arena;
+
+const DEPTH: usize = 9;
+/// The most blocks of a pool that the configurations below lead to.
+const BLOCKS: usize = 12;
+
+/// The block size that the first pool has, and the one that the second has.
+struct Sizes(usize, usize);
+
+/// Runs every sequence of `DEPTH` steps over an arena of `pages` and returns how many there are.
+///
+/// A step is to make a pool while there are less than two, or for one of them to allocate, to allocate until it is
+/// exhausted, or to free one of the live blocks. `choices` counts through all sequences like an odometer, whose wheel
+/// at each step has as many numbers as the world has steps to choose from there.
+fn every_sequence(pages: usize, sizes: &Sizes) -> u64 {
+    let mut choices = [0; DEPTH];
+    let mut sequences = 0;
+    loop {
+        let mut options = [0; DEPTH];
+        with_pages(pages, |pages| {
+            let base = common::address(&mut pages[0]);
+            let arena = Arena::from_pages(pages).unwrap();
+            let mut world = World::<_, 2, BLOCKS>::new(&arena, base);
+            for (choice, options) in choices.iter().zip(&mut options) {
+                *options = take(&mut world, *choice, sizes);
+            }
+            world.check_contents();
+        });
+        sequences += 1;
+        let Some(last) = (0..DEPTH).rev().find(|&step| choices[step] + 1 < options[step]) else {
+            return sequences;
+        };
+        choices[last] += 1;
+        choices[last + 1..].fill(0);
+    }
+}
+
+/// Takes the step of that number and returns how many there were to choose from.
+fn take<R: hpalloc::Region>(world: &mut World<'_, R, 2, BLOCKS>, choice: usize, sizes: &Sizes) -> usize {
+    let mut options = 0;
+    let mut chosen = None;
+    let mut offer = |step| {
+        if options == choice {
+            chosen = Some(step);
+        }
+        options += 1;
+    };
+    match world.pools() {
+        0 => offer(Step::NewPool { block_size: sizes.0 }),
+        1 => offer(Step::NewPool { block_size: sizes.1 }),
+        _ => {}
+    }
+    for pool in 0..world.pools() {
+        offer(Step::Allocate { pool });
+        offer(Step::Exhaust { pool });
+        for live in 0..world.live(pool) {
+            offer(Step::Deallocate { pool, live });
+        }
+    }
+    world.step(chosen.expect("the odometer stays within the options"));
+    options
+}
+
+/// One test a configuration, so that they run side by side.
+macro_rules! configurations {
+    ($($name:ident: $pages:literal pages, blocks of $first:literal and $second:literal;)*) => {$(
+        #[test]
+        fn $name() {
+            let sequences = every_sequence($pages, &Sizes($first, $second));
+            assert!(sequences > 1000, "{sequences} sequences");
+        }
+    )*};
+}
+
+configurations! {
+    one_page: 1 pages, blocks of 2048 and 4096;
+    one_page_in_three: 1 pages, blocks of 1360 and 2048;
+    two_pages: 2 pages, blocks of 2048 and 1360;
+    two_pages_and_runs: 2 pages, blocks of 4096 and 8192;
+    three_pages: 3 pages, blocks of 2048 and 4096;
+    three_pages_and_runs: 3 pages, blocks of 8192 and 2048;
+    three_pages_in_unequal_runs: 3 pages, blocks of 4104 and 12288;
+}

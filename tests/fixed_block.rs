@@ -1,0 +1,318 @@
+//! Pools of blocks, over one arena and over other page sources.
+
+mod common;
+
+use core::cell::Cell;
+use core::iter;
+use core::ptr::NonNull;
+
+use common::{address, with_pages};
+use hpalloc::{
+    Arena, ArenaError, BlockSize, DEFAULT_BLOCK_SIZE, FixedBlock, Lazy, PAGE_SIZE, Page, PageSource, RawRegion,
+};
+
+const WORD: usize = size_of::<usize>();
+
+/// The addresses of all blocks that a pool has left.
+fn drain<P: PageSource>(pool: &FixedBlock<P>) -> impl Iterator<Item = usize> {
+    iter::from_fn(|| pool.allocate().map(|block| block.addr().get()))
+}
+
+#[test]
+fn blocks_are_carved_in_ascending_order_without_a_gap() {
+    with_pages(2, |pages| {
+        let base = address(&mut pages[0]);
+        let arena = Arena::from_pages(pages).unwrap();
+        // 1360 leaves a rest of 16 bytes in each page.
+        let pool = FixedBlock::new(&arena, 1360).unwrap();
+        assert_eq!((pool.blocks_per_page(), arena.pages_allocated()), (3, 0));
+        let offsets = [0, 1360, 2720, PAGE_SIZE, PAGE_SIZE + 1360, PAGE_SIZE + 2720];
+        assert!(drain(&pool).map(|block| block - base).eq(offsets));
+        assert!(pool.allocate().is_none());
+        assert_eq!(pool.peak_blocks(), 6);
+    });
+}
+
+#[test]
+fn the_block_freed_last_is_the_next_and_keeps_its_place() {
+    with_pages(1, |pages| {
+        let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 1024).unwrap();
+        let blocks = [(); 3].map(|()| pool.allocate().unwrap());
+        for block in blocks {
+            // SAFETY: the block is live, and not used after this.
+            unsafe { pool.deallocate(block) };
+        }
+        assert_eq!(pool.free_blocks(), 3);
+        for block in blocks.into_iter().rev() {
+            assert_eq!(pool.allocate(), Some(block));
+        }
+        assert_eq!((pool.free_blocks(), pool.peak_blocks()), (0, 3));
+    });
+}
+
+#[test]
+fn all_sizes_from_a_pointer_to_the_whole_arena() {
+    with_pages(3, |pages| {
+        let base = address(&mut pages[0]);
+        let mut arena = Arena::from_pages(pages).unwrap();
+        let sizes = (WORD..=256).step_by(WORD).chain((256..=3 * PAGE_SIZE).step_by(136)).chain([3 * PAGE_SIZE]);
+        for size in sizes {
+            let pool = FixedBlock::new(&arena, size).unwrap();
+            let align = pool.block_align();
+            assert!(align.is_power_of_two() && size % align == 0 && align <= PAGE_SIZE);
+            assert!(align == PAGE_SIZE || size % (2 * align) != 0);
+            let mut end = base;
+            let mut count = 0;
+            for block in drain(&pool) {
+                assert!(block >= end && block % align == 0, "{size}");
+                end = block + size;
+                count += 1;
+            }
+            assert!(end <= base + 3 * PAGE_SIZE);
+            let expected = if size > PAGE_SIZE { 3 / size.div_ceil(PAGE_SIZE) } else { 3 * (PAGE_SIZE / size) };
+            assert_eq!((count, pool.peak_blocks()), (expected, expected), "{size}");
+            assert_eq!(pool.blocks_per_page(), PAGE_SIZE / size);
+            arena.reset();
+        }
+    });
+}
+
+#[test]
+fn a_block_larger_than_the_arena_is_refused_and_consumes_nothing() {
+    with_pages(2, |pages| {
+        let arena = Arena::from_pages(pages).unwrap();
+        for size in [2 * PAGE_SIZE + WORD, hpalloc::MAX_ARENA_SIZE] {
+            let pool = FixedBlock::new(&arena, size).unwrap();
+            for _ in 0..3 {
+                assert!(pool.allocate().is_none());
+                assert_eq!((arena.pages_allocated(), pool.peak_blocks()), (0, 0));
+            }
+        }
+        assert_eq!(drain(&FixedBlock::new(&arena, 2 * PAGE_SIZE).unwrap()).count(), 1);
+    });
+}
+
+#[test]
+fn pools_share_an_arena_page_by_page() {
+    with_pages(3, |pages| {
+        let base = address(&mut pages[0]);
+        let arena = Arena::from_pages(pages).unwrap();
+        let (small, large) = (FixedBlock::new(&arena, 64).unwrap(), FixedBlock::new(&arena, 2048).unwrap());
+        assert_eq!(small.allocate().map(|block| block.addr().get()), Some(base));
+        assert_eq!(large.allocate().map(|block| block.addr().get()), Some(base + PAGE_SIZE));
+        assert_eq!(arena.alloc_page().map(address), Some(base + 2 * PAGE_SIZE));
+        // The arena is exhausted; each pool still has what is left of its page.
+        assert_eq!((drain(&small).count(), drain(&large).count()), (63, 1));
+    });
+}
+
+#[test]
+fn a_block_may_be_freed_to_another_pool_of_the_same_size_and_arena() {
+    with_pages(1, |pages| {
+        let arena = Arena::from_pages(pages).unwrap();
+        let (one, other) = (FixedBlock::new(&arena, 64).unwrap(), FixedBlock::new(&arena, 64).unwrap());
+        let block = one.allocate().unwrap();
+        // SAFETY: both pools have the same block size and share the arena.
+        unsafe { other.deallocate(block) };
+        assert_eq!(other.allocate(), Some(block));
+        assert_eq!((one.peak_blocks(), other.peak_blocks()), (1, 0));
+    });
+}
+
+#[test]
+fn a_block_keeps_what_is_written_to_it_beside_busy_neighbours() {
+    with_pages(1, |pages| {
+        let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 64).unwrap();
+        let blocks = [(); 3].map(|()| pool.allocate().unwrap());
+        // SAFETY: the blocks are live; those at the sides are freed and not used after it.
+        unsafe {
+            blocks[1].write_bytes(0x5A, 64);
+            pool.deallocate(blocks[0]);
+            pool.deallocate(blocks[2]);
+            for _ in 0..100 {
+                let neighbour = pool.allocate().unwrap();
+                neighbour.write_bytes(0, 64);
+                pool.deallocate(neighbour);
+            }
+            let bytes = core::slice::from_raw_parts(blocks[1].as_ptr(), 64);
+            assert!(bytes.iter().all(|&byte| byte == 0x5A));
+        }
+    });
+}
+
+#[test]
+fn a_pool_that_owns_its_arena_can_be_moved() {
+    with_pages(1, |pages| {
+        let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 64).unwrap();
+        let first = pool.allocate().unwrap();
+        // SAFETY: the block is live.
+        unsafe { first.write_bytes(1, 64) };
+        let moved = pool;
+        // SAFETY: the block is live still: it stays where it is when its pool moves.
+        unsafe {
+            assert_eq!(first.read(), 1);
+            moved.deallocate(first);
+        }
+        assert_eq!(moved.allocate(), Some(first));
+        assert_eq!(moved.page_source().pages_remaining(), 0);
+    });
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn a_pool_that_owns_its_arena_can_move_to_another_thread() {
+    let pool = FixedBlock::new(Arena::from_region(hpalloc::Boxed::new(PAGE_SIZE).unwrap()).unwrap(), 64).unwrap();
+    let here = pool.allocate().unwrap().addr();
+    let (there, pool) = std::thread::spawn(move || (pool.allocate().unwrap().addr(), pool)).join().unwrap();
+    assert_eq!(there.get(), here.get() + 64);
+    assert_eq!(pool.peak_blocks(), 2);
+}
+
+#[test]
+fn a_constant_pool_takes_no_page_until_it_is_used() {
+    const SIZE: BlockSize = BlockSize::of::<[u32; 5]>();
+    with_pages(1, |pages| {
+        let arena = Arena::from_pages(pages).unwrap();
+        let pool = FixedBlock::with_block_size(&arena, SIZE);
+        assert_eq!((pool.peak_blocks(), pool.free_blocks(), arena.pages_allocated()), (0, 0, 0));
+        assert_eq!(pool.block_size(), 20_usize.next_multiple_of(WORD));
+        assert!(pool.allocate().is_some());
+        assert_eq!((pool.peak_blocks(), arena.pages_allocated()), (1, 1));
+    });
+}
+
+#[test]
+fn the_block_size_of_a_type_holds_it_aligned() {
+    #[repr(align(64))]
+    #[allow(dead_code, reason = "only its size and alignment matter")]
+    struct Line([u8; 65]);
+
+    assert_eq!(BlockSize::of::<()>().bytes(), WORD);
+    assert_eq!(BlockSize::of::<u8>().bytes(), WORD);
+    assert_eq!(BlockSize::of::<[usize; 3]>().bytes(), 3 * WORD);
+    assert_eq!((BlockSize::of::<Line>().bytes(), BlockSize::of::<Line>().align()), (128, 128));
+    assert_eq!((BlockSize::of::<Page>().bytes(), BlockSize::of::<Page>().align()), (PAGE_SIZE, PAGE_SIZE));
+    assert_eq!(BlockSize::of::<[Page; 2]>().bytes(), 2 * PAGE_SIZE);
+    assert_eq!(BlockSize::default().bytes(), DEFAULT_BLOCK_SIZE);
+}
+
+#[test]
+fn disjoint_regions_are_used_in_order() {
+    with_pages(3, |pages| {
+        let base = address(&mut pages[0]);
+        // The first arena lies above the other in memory: order is that of the array.
+        let (low, high) = pages.split_at_mut(2);
+        let pool = FixedBlock::new([Arena::from_pages(high).unwrap(), Arena::from_pages(low).unwrap()], 4096).unwrap();
+        assert!(drain(&pool).map(|block| (block - base) / PAGE_SIZE).eq([2, 0, 1]));
+        assert_eq!(pool.peak_blocks(), 3);
+    });
+}
+
+#[test]
+fn a_run_comes_from_the_first_region_that_has_it() {
+    with_pages(3, |pages| {
+        let base = address(&mut pages[0]);
+        let (low, high) = pages.split_at_mut(1);
+        let low = Arena::from_pages(low).unwrap();
+        let sources = (&low, Arena::from_pages(high).unwrap());
+        let pool = FixedBlock::new(&sources, 2 * PAGE_SIZE).unwrap();
+        assert!(drain(&pool).map(|block| (block - base) / PAGE_SIZE).eq([1]));
+        // What was too small for a run is there for others.
+        assert_eq!(low.pages_remaining(), 1);
+        assert_eq!(drain(&FixedBlock::new(&sources, PAGE_SIZE).unwrap()).count(), 1);
+        assert!(sources.take_pages(1).is_none());
+    });
+}
+
+/// A page source that counts how often it is asked, over one that it refers to.
+struct Counting<'a, P>(&'a P, Cell<usize>);
+
+// SAFETY: the pages are those of `P`.
+unsafe impl<P: PageSource> PageSource for Counting<'_, P> {
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+        self.1.set(self.1.get() + 1);
+        self.0.take_pages(count)
+    }
+}
+
+#[test]
+fn a_users_source_is_asked_once_a_run() {
+    with_pages(2, |pages| {
+        let arena = Arena::from_pages(pages).unwrap();
+        let pool = FixedBlock::new(Counting(&arena, Cell::new(0)), 1024).unwrap();
+        for (allocated, asked) in [(1, 1), (2, 1), (3, 1), (4, 1), (5, 2), (8, 2)] {
+            while pool.peak_blocks() < allocated {
+                pool.allocate().unwrap();
+            }
+            assert_eq!(pool.page_source().1.get(), asked);
+        }
+        assert!(pool.allocate().is_none());
+        assert_eq!(pool.page_source().1.get(), 3);
+    });
+}
+
+#[test]
+fn an_exhausted_pool_goes_on_when_its_source_has_pages_again() {
+    /// A source that has pages only while it is open.
+    struct Gate<P>(P, Cell<bool>);
+    // SAFETY: the pages are those of `P`.
+    unsafe impl<P: PageSource> PageSource for Gate<P> {
+        fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+            if self.1.get() { self.0.take_pages(count) } else { None }
+        }
+    }
+
+    with_pages(1, |pages| {
+        let pool = FixedBlock::new(Gate(Arena::from_pages(pages).unwrap(), Cell::new(false)), 2048).unwrap();
+        assert!(pool.allocate().is_none());
+        pool.page_source().1.set(true);
+        let block = pool.allocate().unwrap();
+        assert!(pool.allocate().is_some() && pool.allocate().is_none());
+        // SAFETY: the block is live, and not used after this.
+        unsafe { pool.deallocate(block) };
+        assert_eq!(pool.allocate(), Some(block));
+        assert_eq!(pool.peak_blocks(), 2);
+    });
+}
+
+#[test]
+fn a_lazy_arena_that_cannot_be_made_says_why_and_is_not_tried_again() {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+
+    let pool = FixedBlock::new(
+        Lazy::<RawRegion>::new(|| {
+            MADE.store(MADE.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            Err(ArenaError::InvalidSize { size: 5 })
+        }),
+        64,
+    )
+    .unwrap();
+    assert_eq!(MADE.load(Ordering::Relaxed), 0);
+    assert!(pool.allocate().is_none());
+    assert!(pool.allocate().is_none());
+    assert_eq!(pool.page_source().arena().unwrap_err(), &ArenaError::InvalidSize { size: 5 });
+    assert_eq!(MADE.load(Ordering::Relaxed), 1);
+}
+
+#[cfg(feature = "static-buffer")]
+#[test]
+fn a_lazy_arena_is_made_at_the_first_allocation() {
+    use hpalloc::StaticRegion;
+    hpalloc::static_buffer! {
+        static BUFFER: StaticBuffer<1>;
+    }
+
+    let pool: FixedBlock<Lazy<StaticRegion>> = const {
+        FixedBlock::with_block_size(
+            Lazy::new(|| BUFFER.claim().and_then(Arena::from_region)),
+            BlockSize::of::<[u8; 2048]>(),
+        )
+    };
+    drop(BUFFER.claim().expect("the pool has not claimed it yet"));
+    assert_eq!(drain(&pool).count(), 2);
+    assert_eq!(pool.page_source().arena().unwrap().pages_remaining(), 0);
+    assert!(BUFFER.claim().is_err());
+    drop(pool);
+    assert!(BUFFER.claim().is_ok());
+}

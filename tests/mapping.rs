@@ -1,0 +1,104 @@
+//! Memory mappings: what the operating system gives, refuses and takes back.
+#![cfg(all(feature = "mmap", target_os = "linux"))]
+
+mod common;
+
+use std::process::Command;
+
+use hpalloc::{Arena, ArenaError, FixedBlock, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE};
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+/// Runs one of the ignored tests below in a process of its own, so that it has the memory to itself.
+fn passes_alone(name: &str) {
+    let this = std::env::current_exe().unwrap();
+    let output = Command::new(this).args(["--exact", "--ignored", name]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// A line of `/proc/self/status`, in bytes.
+fn status(field: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    let kib: usize = line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap();
+    kib * 1024
+}
+
+#[test]
+fn the_largest_arena_can_be_mapped_and_used_to_its_ends() {
+    let arena = Arena::new(MAX_ARENA_SIZE).unwrap();
+    assert_eq!(arena.total_pages(), MAX_ARENA_SIZE / PAGE_SIZE);
+    let pages = arena.alloc_pages(arena.total_pages()).unwrap();
+    assert_eq!(pages[0].as_mut_ptr().addr() % PAGE_SIZE, 0);
+    for page in [0, pages.len() - 1] {
+        pages[page].zero().fill(0xFF);
+    }
+    assert!(arena.alloc_page().is_none());
+}
+
+#[test]
+fn one_block_may_be_a_whole_mapping() {
+    let pool = FixedBlock::new(Arena::new(MAX_ARENA_SIZE).unwrap(), MAX_ARENA_SIZE).unwrap();
+    let block = pool.allocate().unwrap();
+    // SAFETY: the last byte of the block, which is live.
+    unsafe { block.add(MAX_ARENA_SIZE - 1).write(1) };
+    assert!(pool.allocate().is_none());
+}
+
+#[test]
+fn a_mapping_comes_zeroed_but_a_used_page_is_not_taken_for_zero() {
+    for options in [MappingOptions::new(), MappingOptions::new().prefault(true)] {
+        let mut arena = Arena::from_region(options.map(3 * PAGE_SIZE).unwrap()).unwrap();
+        // The second page, and so the first two, are used.
+        arena.alloc_pages(2).unwrap()[1].zero().fill(0xFF);
+        arena.reset();
+        for _ in 0..3 {
+            assert!(arena.alloc_zeroed_page().unwrap().iter().all(|&byte| byte == 0));
+        }
+        assert!(arena.alloc_zeroed_page().is_none());
+    }
+}
+
+#[test]
+fn a_mapping_that_is_refused_is_an_error_and_the_process_lives_on() {
+    passes_alone("alone_with_a_small_address_space");
+}
+
+#[test]
+#[ignore = "limits the address space of its process; another test runs it in one of its own"]
+fn alone_with_a_small_address_space() {
+    let limit = u64::try_from(status("VmSize") + MAX_ARENA_SIZE + MAX_ARENA_SIZE / 2).unwrap();
+    setrlimit(Resource::As, Rlimit { current: Some(limit), maximum: Some(limit) }).unwrap();
+    let refused = ArenaError::MapFailed { size: MAX_ARENA_SIZE, errno: rustix::io::Errno::NOMEM.raw_os_error() };
+    // There is room for one at a time, again and again: so each is unmapped when it is dropped.
+    for _ in 0..100 {
+        let arena = Arena::new(MAX_ARENA_SIZE).unwrap();
+        assert_eq!(Arena::new(MAX_ARENA_SIZE).unwrap_err(), refused);
+        assert_eq!(MappingOptions::new().prefault(true).map(MAX_ARENA_SIZE).unwrap_err(), refused);
+        assert!(arena.alloc_page().is_some());
+    }
+}
+
+#[test]
+fn memory_is_touched_when_the_options_say_so() {
+    passes_alone("alone_with_its_resident_memory");
+}
+
+#[test]
+#[ignore = "measures the resident memory of its process; another test runs it in one of its own"]
+fn alone_with_its_resident_memory() {
+    const SIZE: usize = MAX_ARENA_SIZE / 4;
+    let resident = || status("VmRSS");
+    let before = resident();
+    let arena = Arena::from_region(Mapping::new(SIZE).unwrap()).unwrap();
+    for _ in 0..arena.total_pages() {
+        arena.alloc_zeroed_page().unwrap();
+    }
+    assert!(resident() < before + SIZE / 8, "handing out zeroed pages of a mapping touches none");
+    drop(arena);
+
+    let mapping = MappingOptions::new().prefault(true).map(SIZE).unwrap();
+    assert!(resident() >= before + SIZE / 8 * 7, "a prefaulted mapping is resident");
+    drop(mapping);
+    assert!(resident() < before + SIZE / 8, "a dropped mapping is not");
+}

@@ -1,0 +1,119 @@
+//! Static buffers: claimed by one at a time, given back on drop.
+#![cfg(feature = "static-buffer")]
+
+mod common;
+
+use common::address;
+use hpalloc::{Arena, ArenaError, DEFAULT_BUFFER, PAGE_SIZE, StaticBuffer, static_buffer};
+
+/// The size of the built-in buffer, from the same variable that the crate was built with.
+fn default_pages() -> usize {
+    option_env!("HPALLOC_STATIC_PAGES").map_or(16, |pages| pages.parse().unwrap())
+}
+
+#[test]
+fn a_buffer_is_claimed_once_and_again_after_drop() {
+    static_buffer! {
+        static BUFFER: StaticBuffer<2>;
+    }
+    let mut pages = [0; 2];
+    for _ in 0..3 {
+        let arena = BUFFER.claim().and_then(Arena::from_region).unwrap();
+        for _ in 0..2 {
+            let error = ArenaError::AlreadyClaimed { available: 2 * PAGE_SIZE };
+            assert_eq!(BUFFER.claim().unwrap_err(), error);
+            assert_eq!(BUFFER.claim_bytes(PAGE_SIZE).unwrap_err(), error);
+        }
+        assert_eq!(arena.total_pages(), 2);
+        let again = [(); 2].map(|()| address(arena.alloc_page().unwrap()));
+        assert!(pages == [0; 2] || pages == again);
+        pages = again;
+        assert_eq!(pages[0] % PAGE_SIZE, 0);
+        assert_eq!(pages[1], pages[0] + PAGE_SIZE);
+        drop(arena);
+    }
+}
+
+#[test]
+fn a_part_of_a_buffer_can_be_claimed_but_no_more_than_it_has() {
+    static_buffer! {
+        static BUFFER: StaticBuffer<2>;
+    }
+    for size in [3 * PAGE_SIZE, hpalloc::MAX_ARENA_SIZE] {
+        let error = ArenaError::BufferTooSmall { size, available: 2 * PAGE_SIZE };
+        assert_eq!(BUFFER.claim_bytes(size).unwrap_err(), error);
+    }
+    let arena = Arena::from_region(BUFFER.claim_bytes(PAGE_SIZE).unwrap()).unwrap();
+    assert!(arena.alloc_page().is_some() && arena.alloc_page().is_none());
+    // The whole buffer is taken, not just the part.
+    assert!(BUFFER.claim_bytes(PAGE_SIZE).is_err());
+}
+
+#[test]
+fn what_was_left_in_a_buffer_is_not_taken_for_zero() {
+    static_buffer! {
+        static BUFFER: StaticBuffer<1>;
+    }
+    for _ in 0..2 {
+        let arena = BUFFER.claim().and_then(Arena::from_region).unwrap();
+        let page = arena.alloc_zeroed_page().unwrap();
+        assert!(page.iter().all(|&byte| byte == 0));
+        page.fill(0xFF);
+    }
+}
+
+#[test]
+fn the_record_of_the_claim_costs_no_page() {
+    assert!(size_of::<StaticBuffer<4>>() <= 3 * size_of::<usize>());
+}
+
+/// The one test in this file that uses the built-in buffer, which tests that run side by side would fight over.
+#[test]
+fn the_built_in_buffer_has_the_size_that_the_build_asked_for() {
+    let size = default_pages() * PAGE_SIZE;
+    let too_large = ArenaError::BufferTooSmall { size: size + PAGE_SIZE, available: size };
+    let claimed = ArenaError::AlreadyClaimed { available: size };
+    assert_eq!(DEFAULT_BUFFER.claim_bytes(size + PAGE_SIZE).unwrap_err(), too_large);
+    let region = DEFAULT_BUFFER.claim().unwrap();
+    assert_eq!(DEFAULT_BUFFER.claim().unwrap_err(), claimed);
+    drop(region);
+
+    #[cfg(not(feature = "mmap"))]
+    for _ in 0..2 {
+        assert_eq!(Arena::new(size + PAGE_SIZE).unwrap_err(), too_large);
+        let arena = Arena::new(size).unwrap();
+        assert_eq!(arena.total_pages(), default_pages());
+        assert_eq!(Arena::new(PAGE_SIZE).unwrap_err(), claimed);
+        assert!(arena.alloc_pages(default_pages()).is_some());
+        assert!(arena.alloc_page().is_none());
+    }
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn of_threads_that_claim_at_once_one_at_a_time_succeeds() {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    const THREADS: usize = 4;
+    const ROUNDS: usize = 200;
+    static_buffer! {
+        static BUFFER: StaticBuffer<1>;
+    }
+    let (start, end) = (Barrier::new(THREADS), Barrier::new(THREADS));
+    let claims = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for round in 1..=ROUNDS {
+                    start.wait();
+                    let claim = BUFFER.claim();
+                    claims.fetch_add(usize::from(claim.is_ok()), SeqCst);
+                    // Nobody gives the buffer back before all have tried.
+                    end.wait();
+                    assert_eq!(claims.load(SeqCst), round);
+                }
+            });
+        }
+    });
+}
