@@ -21,22 +21,32 @@ use crate::Page;
 /// Whoever breaks these makes a pool hand out memory that is somebody else's, twice the same, or not there.
 ///
 /// ```
+/// use core::cell::Cell;
 /// use core::ptr::NonNull;
 /// use hpalloc::{FixedBlock, Page, PageSource};
 ///
-/// /// Pages of the global allocator, which are never given back.
-/// struct Heap;
+/// /// A kernel's page frames, from the highest down.
+/// struct Frames {
+///     first: NonNull<Page>,
+///     free: Cell<usize>,
+/// }
 ///
-/// // SAFETY: each call allocates pages of its own and leaks them.
-/// unsafe impl PageSource for Heap {
+/// // SAFETY: the frames are nobody else's, as the maker of the value promised. Each is returned once, because `free`
+/// // falls below it.
+/// unsafe impl PageSource for Frames {
 ///     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
-///         let pages: Box<[Page]> = (0..count).map(|_| Page::new()).collect();
-///         Some(NonNull::from(Box::leak(pages)).cast())
+///         let rest = self.free.get().checked_sub(count).filter(|_| count > 0)?;
+///         self.free.set(rest);
+///         // SAFETY: `rest` and the `count` frames from it on lie below the number of frames there are.
+///         Some(unsafe { self.first.add(rest) })
 ///     }
 /// }
 ///
-/// let pool = FixedBlock::new(Heap, 64)?;
+/// let mut memory = [const { Page::new() }; 4];
+/// let frames = Frames { first: NonNull::from(&mut memory).cast(), free: Cell::new(4) };
+/// let pool = FixedBlock::new(&frames, 64)?;
 /// assert!(pool.allocate().is_some());
+/// assert_eq!(frames.free.get(), 3);
 /// # Ok::<(), hpalloc::BlockSizeError>(())
 /// ```
 pub unsafe trait PageSource {

@@ -55,24 +55,31 @@ pub(crate) type DefaultRegion = RawRegion;
 /// use core::ptr::NonNull;
 /// use hpalloc::{Arena, Page, Region};
 ///
-/// /// Pages that are never given back.
-/// struct Leaked(NonNull<[Page]>);
+/// /// Pages of the global allocator.
+/// struct Heap(NonNull<[Page]>);
 ///
-/// impl Leaked {
+/// impl Heap {
 ///     fn new(count: usize) -> Self {
 ///         let pages: Box<[Page]> = (0..count).map(|_| Page::new()).collect();
 ///         Self(NonNull::from(Box::leak(pages)))
 ///     }
 /// }
 ///
-/// // SAFETY: the pages are leaked, so they stay where they are, and the only pointer to them is in here.
-/// unsafe impl Region for Leaked {
+/// // SAFETY: the box gave its memory up, so it stays where it is until drop, and the only pointer to it is in here.
+/// unsafe impl Region for Heap {
 ///     fn pages(&self) -> NonNull<[Page]> {
 ///         self.0
 ///     }
 /// }
 ///
-/// let arena = Arena::from_region(Leaked::new(3))?;
+/// impl Drop for Heap {
+///     fn drop(&mut self) {
+///         // SAFETY: it was leaked by `new` and is given back once.
+///         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+///     }
+/// }
+///
+/// let arena = Arena::from_region(Heap::new(3))?;
 /// assert_eq!(arena.total_pages(), 3);
 /// # Ok::<(), hpalloc::ArenaError>(())
 /// ```

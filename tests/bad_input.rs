@@ -147,9 +147,9 @@ fn slices_that_are_too_large() {
     let error = ArenaError::TooLarge { size, max: MAX_ARENA_SIZE };
     assert_eq!(Arena::from_uninit(slice).unwrap_err(), error);
     assert_eq!(Arena::from_uninit_trimmed(slice).unwrap_err(), error);
-    // SAFETY: the same memory as pages, which may be uninitialised.
-    let pages =
-        unsafe { core::slice::from_raw_parts_mut(slice.as_mut_ptr().cast::<hpalloc::Page>(), size / PAGE_SIZE) };
+    let first = NonNull::from(slice).cast::<hpalloc::Page>();
+    // SAFETY: the same memory as pages, which it is aligned for, and which may be uninitialised.
+    let pages = unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), size / PAGE_SIZE) };
     assert_eq!(Arena::from_pages(pages).unwrap_err(), error);
     assert_eq!(Arena::from_pages(&mut pages[1..]).unwrap().total_pages(), MAX_ARENA_SIZE / PAGE_SIZE);
 }
