@@ -83,7 +83,7 @@ use crate::{ArenaError, Borrowed, PAGE_SIZE, Page, PageSource, RawRegion, Region
 /// # Ok::<(), hpalloc::ArenaError>(())
 /// ```
 pub struct Arena<R = DefaultRegion> {
-    /// Has between one page and [`MAX_ARENA_SIZE`].
+    /// Has between one page and [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
     region: R,
     /// How many pages are handed out: those before this index, since the last reset. At most all of them.
     next: Cell<usize>,
@@ -113,7 +113,7 @@ impl Arena {
     /// # Errors
     ///
     /// [`InvalidSize`](ArenaError::InvalidSize) unless the size is a positive multiple of [`PAGE_SIZE`],
-    /// [`TooLarge`](ArenaError::TooLarge) if it is above [`MAX_ARENA_SIZE`]. With `mmap`,
+    /// [`TooLarge`](ArenaError::TooLarge) if it is above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE). With `mmap`,
     /// [`MapFailed`](ArenaError::MapFailed) where the operating system refuses. With the static buffer,
     /// [`BufferTooSmall`](ArenaError::BufferTooSmall) for more than it has, and
     /// [`AlreadyClaimed`](ArenaError::AlreadyClaimed) while another arena holds it.
@@ -138,7 +138,7 @@ impl<'r> Arena<Borrowed<'r>> {
     /// # Errors
     ///
     /// [`InvalidSize`](ArenaError::InvalidSize) for no pages, [`TooLarge`](ArenaError::TooLarge) for more than
-    /// [`MAX_ARENA_SIZE`].
+    /// [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
     ///
     /// ```
     /// use hpalloc::{Arena, Page};
@@ -156,8 +156,8 @@ impl<'r> Arena<Borrowed<'r>> {
     /// # Errors
     ///
     /// [`InvalidSize`](ArenaError::InvalidSize) unless the length is a positive multiple of [`PAGE_SIZE`],
-    /// [`TooLarge`](ArenaError::TooLarge) if it is above [`MAX_ARENA_SIZE`], [`Misaligned`](ArenaError::Misaligned)
-    /// unless the memory starts on a page boundary.
+    /// [`TooLarge`](ArenaError::TooLarge) if it is above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE),
+    /// [`Misaligned`](ArenaError::Misaligned) unless the memory starts on a page boundary.
     ///
     /// ```
     /// use core::mem::MaybeUninit;
@@ -181,7 +181,7 @@ impl<'r> Arena<Borrowed<'r>> {
     /// # Errors
     ///
     /// [`NoWholePage`](ArenaError::NoWholePage) where there is none, [`TooLarge`](ArenaError::TooLarge) for a slice
-    /// longer than [`MAX_ARENA_SIZE`].
+    /// longer than [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
     ///
     /// ```
     /// use core::mem::MaybeUninit;
@@ -203,8 +203,8 @@ impl Arena<RawRegion> {
     /// # Errors
     ///
     /// [`InvalidSize`](ArenaError::InvalidSize) unless the length is a positive multiple of [`PAGE_SIZE`],
-    /// [`TooLarge`](ArenaError::TooLarge) if it is above [`MAX_ARENA_SIZE`], [`Misaligned`](ArenaError::Misaligned)
-    /// unless the memory starts on a page boundary.
+    /// [`TooLarge`](ArenaError::TooLarge) if it is above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE),
+    /// [`Misaligned`](ArenaError::Misaligned) unless the memory starts on a page boundary.
     ///
     /// # Safety
     ///
@@ -234,8 +234,8 @@ impl<R: Region> Arena<R> {
     /// # Errors
     ///
     /// [`InvalidSize`](ArenaError::InvalidSize) for a region of no pages, [`TooLarge`](ArenaError::TooLarge) for one
-    /// above [`MAX_ARENA_SIZE`], [`Misaligned`](ArenaError::Misaligned) unless it starts on a page boundary. The region
-    /// is dropped then.
+    /// above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), [`Misaligned`](ArenaError::Misaligned) unless it starts on a
+    /// page boundary. The region is dropped then.
     ///
     /// See [`Region`] for an example.
     pub fn from_region(region: R) -> Result<Self, ArenaError> {
