@@ -12,6 +12,7 @@ use crate::{Arena, ArenaError, Page, PageSource, RawRegion, Region};
 /// arena can't be made there are no pages; the reason is kept, see [`arena`](Self::arena).
 ///
 /// ```
+/// # #[cfg(feature = "static-buffer")] {
 /// use hpalloc::{Arena, BlockSize, FixedBlock, Lazy, StaticRegion};
 ///
 /// hpalloc::static_buffer! {
@@ -25,6 +26,7 @@ use crate::{Arena, ArenaError, Page, PageSource, RawRegion, Region};
 ///     )
 /// };
 /// assert!(pool.allocate().is_some());
+/// # }
 /// ```
 pub struct Lazy<R> {
     make: fn() -> Result<Arena<R>, ArenaError>,
@@ -39,11 +41,13 @@ impl<R: Region> Lazy<R> {
     /// A source whose arena `make` will make, once.
     ///
     /// ```
-    /// use hpalloc::{Arena, Boxed, FixedBlock, Lazy};
+    /// # #[cfg(feature = "std")] {
+    /// use hpalloc::{Arena, BlockSize, Boxed, FixedBlock, Lazy};
     ///
-    /// let pool = FixedBlock::new(Lazy::new(|| Boxed::new(8192).and_then(Arena::from_region)), 64)?;
+    /// let pages = Lazy::new(|| Boxed::new(8192).and_then(Arena::from_region));
+    /// let pool = FixedBlock::with_block_size(pages, BlockSize::default());
     /// assert!(pool.allocate().is_some());
-    /// # Ok::<(), hpalloc::BlockSizeError>(())
+    /// # }
     /// ```
     #[must_use]
     pub const fn new(make: fn() -> Result<Arena<R>, ArenaError>) -> Self {
@@ -61,12 +65,14 @@ impl<R: Region> Lazy<R> {
     /// That of `make` the first time, constant from then on.
     ///
     /// ```
-    /// use hpalloc::{Arena, ArenaError, Boxed, FixedBlock, Lazy};
+    /// # #[cfg(feature = "std")] {
+    /// use hpalloc::{Arena, ArenaError, BlockSize, Boxed, FixedBlock, Lazy};
     ///
-    /// let pool = FixedBlock::new(Lazy::new(|| Boxed::new(5000).and_then(Arena::from_region)), 64)?;
+    /// let pages = Lazy::new(|| Boxed::new(5000).and_then(Arena::from_region));
+    /// let pool = FixedBlock::with_block_size(pages, BlockSize::default());
     /// assert_eq!(pool.allocate(), None);
     /// assert_eq!(pool.page_source().arena().unwrap_err(), &ArenaError::InvalidSize { size: 5000 });
-    /// # Ok::<(), hpalloc::BlockSizeError>(())
+    /// # }
     /// ```
     pub fn arena(&self) -> Result<&Arena<R>, &ArenaError> {
         loop {
