@@ -44,9 +44,18 @@
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    all(test, target_os = "none"),
+    no_main,
+    feature(custom_test_frameworks),
+    reexport_test_harness_main = "test_main"
+)]
 
-#[cfg(any(feature = "std", test))]
+#[cfg(feature = "std")]
 extern crate std;
+
+#[cfg(all(test, target_os = "none"))]
+test::entry!(test_main);
 
 #[cfg(all(feature = "mmap", not(unix)))]
 compile_error!(

@@ -1,11 +1,21 @@
 //! The arena, over memory that the caller supplies.
+#![cfg_attr(
+    target_os = "none",
+    no_std,
+    no_main,
+    feature(custom_test_frameworks),
+    reexport_test_harness_main = "test_main"
+)]
+
+#[cfg(target_os = "none")]
+test::entry!(test_main);
 
 mod common;
 
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-use common::{Bytes, OwnRegion, address, with_pages};
+use common::{OwnRegion, address, bytes, with_pages};
 use hpalloc::{Arena, PAGE_SIZE, Page, PageSource};
 
 #[test]
@@ -126,31 +136,33 @@ fn the_memory_is_the_callers_again_when_the_arena_is_gone() {
 
 #[test]
 fn bytes_that_are_whole_pages_are_used_whole() {
-    let mut memory = Bytes::<{ 2 * PAGE_SIZE }>::new();
-    let base = memory.0.as_ptr().addr();
-    let arena = Arena::from_uninit(&mut memory.0).unwrap();
-    assert_eq!(arena.total_pages(), 2);
-    assert_eq!(arena.alloc_page().map(address), Some(base));
+    with_pages(2, |pages| {
+        let base = address(&mut pages[0]);
+        let arena = Arena::from_uninit(bytes(pages)).unwrap();
+        assert_eq!(arena.total_pages(), 2);
+        assert_eq!(arena.alloc_page().map(address), Some(base));
+    });
 }
 
 #[test]
 fn trimmed_bytes_give_the_whole_pages_inside() {
-    let mut memory = Bytes::<{ 2 * PAGE_SIZE + 1 }>::new();
-    let base = memory.0.as_ptr().addr();
-    for (start, end, first_page, count) in [
-        (0, 2 * PAGE_SIZE, 0, 2),
-        (0, 2 * PAGE_SIZE + 1, 0, 2),
-        (0, 2 * PAGE_SIZE - 1, 0, 1),
-        (0, PAGE_SIZE, 0, 1),
-        (1, 2 * PAGE_SIZE, 1, 1),
-        (1, 2 * PAGE_SIZE + 1, 1, 1),
-        (PAGE_SIZE - 1, 2 * PAGE_SIZE, 1, 1),
-        (PAGE_SIZE, 2 * PAGE_SIZE, 1, 1),
-    ] {
-        let arena = Arena::from_uninit_trimmed(&mut memory.0[start..end]).unwrap();
-        assert_eq!(arena.total_pages(), count, "{start}..{end}");
-        assert_eq!(arena.alloc_page().map(address), Some(base + first_page * PAGE_SIZE), "{start}..{end}");
-    }
+    with_pages(3, |pages| {
+        let base = address(&mut pages[0]);
+        for (start, end, first_page, count) in [
+            (0, 2 * PAGE_SIZE, 0, 2),
+            (0, 2 * PAGE_SIZE + 1, 0, 2),
+            (0, 2 * PAGE_SIZE - 1, 0, 1),
+            (0, PAGE_SIZE, 0, 1),
+            (1, 2 * PAGE_SIZE, 1, 1),
+            (1, 2 * PAGE_SIZE + 1, 1, 1),
+            (PAGE_SIZE - 1, 2 * PAGE_SIZE, 1, 1),
+            (PAGE_SIZE, 2 * PAGE_SIZE, 1, 1),
+        ] {
+            let arena = Arena::from_uninit_trimmed(&mut bytes(pages)[start..end]).unwrap();
+            assert_eq!(arena.total_pages(), count, "{start}..{end}");
+            assert_eq!(arena.alloc_page().map(address), Some(base + first_page * PAGE_SIZE), "{start}..{end}");
+        }
+    });
 }
 
 #[test]

@@ -1,59 +1,30 @@
 //! Whatever is wrong with an argument is a typed error that says what to do; nothing panics, nothing is half done.
+#![cfg_attr(
+    target_os = "none",
+    no_std,
+    no_main,
+    feature(custom_test_frameworks),
+    reexport_test_harness_main = "test_main"
+)]
+
+#[cfg(target_os = "none")]
+test::entry!(test_main);
 
 mod common;
 
 use core::ptr::NonNull;
 
-use common::{Bytes, OwnRegion, with_pages};
+use common::{OwnRegion, bytes, with_pages};
 use hpalloc::{Arena, ArenaError, BlockSize, BlockSizeError, FixedBlock, MAX_ARENA_SIZE, PAGE_SIZE};
-
-/// Sizes that no arena may have, and what is said of each.
-#[cfg(any(feature = "mmap", feature = "static-buffer", feature = "std"))]
-fn bad_sizes() -> impl Iterator<Item = (usize, ArenaError)> {
-    let invalid = [0, 1, 4095, 4097, MAX_ARENA_SIZE - 1].map(|size| (size, ArenaError::InvalidSize { size }));
-    let too_large = [MAX_ARENA_SIZE + 1, MAX_ARENA_SIZE + PAGE_SIZE, usize::MAX, usize::MAX & !4095]
-        .map(|size| (size, ArenaError::TooLarge { size, max: MAX_ARENA_SIZE }));
-    invalid.into_iter().chain(too_large)
-}
-
-#[cfg(any(feature = "mmap", feature = "static-buffer"))]
-#[test]
-fn arena_sizes() {
-    for (size, error) in bad_sizes() {
-        assert_eq!(Arena::new(size).unwrap_err(), error);
-    }
-}
-
-#[cfg(feature = "mmap")]
-#[test]
-fn mapping_sizes() {
-    for (size, error) in bad_sizes() {
-        assert_eq!(hpalloc::Mapping::new(size).unwrap_err(), error);
-        assert_eq!(hpalloc::MappingOptions::new().prefault(true).map(size).unwrap_err(), error);
-    }
-}
 
 #[cfg(feature = "std")]
 #[test]
 fn boxed_sizes() {
-    for (size, error) in bad_sizes() {
+    for (size, error) in common::bad_sizes() {
         assert_eq!(hpalloc::Boxed::new(size).unwrap_err(), error);
     }
     let none: Box<[hpalloc::Page]> = Box::new([]);
     assert_eq!(Arena::from_region(hpalloc::Boxed::from(none)).unwrap_err(), ArenaError::InvalidSize { size: 0 });
-}
-
-#[cfg(feature = "static-buffer")]
-#[test]
-fn static_buffer_sizes() {
-    hpalloc::static_buffer! {
-        static BUFFER: StaticBuffer<1>;
-    }
-    for (size, error) in bad_sizes() {
-        assert_eq!(BUFFER.claim_bytes(size).unwrap_err(), error);
-    }
-    // The refusals claimed nothing.
-    assert!(BUFFER.claim().is_ok());
 }
 
 #[test]
@@ -63,61 +34,66 @@ fn no_pages() {
 
 #[test]
 fn slices_that_are_no_whole_pages() {
-    let mut memory = Bytes::<{ 2 * PAGE_SIZE }>::new();
-    let base = memory.0.as_ptr().addr();
-    for len in [0, 1, PAGE_SIZE - 1, PAGE_SIZE + 1] {
-        // Wherever it starts, the length is what is wrong first.
-        for start in [0, 1] {
-            let slice = &mut memory.0[start..start + len];
-            assert_eq!(Arena::from_uninit(slice).unwrap_err(), ArenaError::InvalidSize { size: len });
+    with_pages(2, |pages| {
+        let memory = bytes(pages);
+        let base = memory.as_ptr().addr();
+        for len in [0, 1, PAGE_SIZE - 1, PAGE_SIZE + 1] {
+            // Wherever it starts, the length is what is wrong first.
+            for start in [0, 1] {
+                let slice = &mut memory[start..start + len];
+                assert_eq!(Arena::from_uninit(slice).unwrap_err(), ArenaError::InvalidSize { size: len });
+            }
         }
-    }
-    for start in [1, PAGE_SIZE - 1] {
-        let slice = &mut memory.0[start..start + PAGE_SIZE];
-        let error = ArenaError::Misaligned { address: base + start, align: PAGE_SIZE };
-        assert_eq!(Arena::from_uninit(slice).unwrap_err(), error);
-    }
+        for start in [1, PAGE_SIZE - 1] {
+            let slice = &mut memory[start..start + PAGE_SIZE];
+            let error = ArenaError::Misaligned { address: base + start, align: PAGE_SIZE };
+            assert_eq!(Arena::from_uninit(slice).unwrap_err(), error);
+        }
+    });
 }
 
 #[test]
 fn slices_that_hold_no_whole_page() {
-    let mut memory = Bytes::<{ 2 * PAGE_SIZE }>::new();
-    let base = memory.0.as_ptr().addr();
-    for (start, end) in [
-        (0, 0),
-        (7, 7),
-        (0, 1),
-        (0, PAGE_SIZE - 1),
-        (1, PAGE_SIZE),
-        (1, PAGE_SIZE + 1),
-        (1, 2 * PAGE_SIZE - 1),
-        (PAGE_SIZE - 1, 2 * PAGE_SIZE - 1),
-        (PAGE_SIZE + 1, 2 * PAGE_SIZE),
-        (2 * PAGE_SIZE, 2 * PAGE_SIZE),
-    ] {
-        let error = ArenaError::NoWholePage { address: base + start, len: end - start };
-        assert_eq!(Arena::from_uninit_trimmed(&mut memory.0[start..end]).unwrap_err(), error, "{start}..{end}");
-    }
+    with_pages(2, |pages| {
+        let memory = bytes(pages);
+        let base = memory.as_ptr().addr();
+        for (start, end) in [
+            (0, 0),
+            (7, 7),
+            (0, 1),
+            (0, PAGE_SIZE - 1),
+            (1, PAGE_SIZE),
+            (1, PAGE_SIZE + 1),
+            (1, 2 * PAGE_SIZE - 1),
+            (PAGE_SIZE - 1, 2 * PAGE_SIZE - 1),
+            (PAGE_SIZE + 1, 2 * PAGE_SIZE),
+            (2 * PAGE_SIZE, 2 * PAGE_SIZE),
+        ] {
+            let error = ArenaError::NoWholePage { address: base + start, len: end - start };
+            assert_eq!(Arena::from_uninit_trimmed(&mut memory[start..end]).unwrap_err(), error, "{start}..{end}");
+        }
+    });
 }
 
 #[test]
 fn raw_memory() {
-    let mut memory = Bytes::<{ 2 * PAGE_SIZE }>::new();
-    let first = NonNull::from(&mut memory.0).cast::<u8>();
-    let arena = |start, len| {
-        // SAFETY: `memory` is used for nothing else. A range beyond it is refused for its size, before it is touched.
-        unsafe { Arena::from_raw(NonNull::slice_from_raw_parts(first.add(start), len)) }.map(|_| ()).unwrap_err()
-    };
-    for len in [0, 1, PAGE_SIZE - 1, PAGE_SIZE + 1] {
-        assert_eq!(arena(0, len), ArenaError::InvalidSize { size: len });
-    }
-    for start in [1, PAGE_SIZE - 1] {
-        let address = first.addr().get() + start;
-        assert_eq!(arena(start, PAGE_SIZE), ArenaError::Misaligned { address, align: PAGE_SIZE });
-    }
-    for size in [MAX_ARENA_SIZE + PAGE_SIZE, usize::MAX, usize::MAX & !4095] {
-        assert_eq!(arena(0, size), ArenaError::TooLarge { size, max: MAX_ARENA_SIZE });
-    }
+    with_pages(2, |pages| {
+        let first = NonNull::from(pages).cast::<u8>();
+        let arena = |start, len| {
+            // SAFETY: the pages are used for nothing else. A range beyond them is refused before it is touched.
+            unsafe { Arena::from_raw(NonNull::slice_from_raw_parts(first.add(start), len)) }.map(|_| ()).unwrap_err()
+        };
+        for len in [0, 1, PAGE_SIZE - 1, PAGE_SIZE + 1] {
+            assert_eq!(arena(0, len), ArenaError::InvalidSize { size: len });
+        }
+        for start in [1, PAGE_SIZE - 1] {
+            let address = first.addr().get() + start;
+            assert_eq!(arena(start, PAGE_SIZE), ArenaError::Misaligned { address, align: PAGE_SIZE });
+        }
+        for size in [MAX_ARENA_SIZE + PAGE_SIZE, usize::MAX, usize::MAX & !4095] {
+            assert_eq!(arena(0, size), ArenaError::TooLarge { size, max: MAX_ARENA_SIZE });
+        }
+    });
 }
 
 #[test]

@@ -1,4 +1,14 @@
 //! What is promised of the public types themselves: checked when this compiles.
+#![cfg_attr(
+    target_os = "none",
+    no_std,
+    no_main,
+    feature(custom_test_frameworks),
+    reexport_test_harness_main = "test_main"
+)]
+
+#[cfg(target_os = "none")]
+test::entry!(test_main);
 
 use core::error::Error;
 use core::fmt::{Debug, Display};

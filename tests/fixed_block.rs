@@ -1,4 +1,14 @@
 //! Pools of blocks, over one arena and over other page sources.
+#![cfg_attr(
+    target_os = "none",
+    no_std,
+    no_main,
+    feature(custom_test_frameworks),
+    reexport_test_harness_main = "test_main"
+)]
+
+#[cfg(target_os = "none")]
+test::entry!(test_main);
 
 mod common;
 
@@ -293,26 +303,4 @@ fn a_lazy_arena_that_cannot_be_made_says_why_and_is_not_tried_again() {
     assert!(pool.allocate().is_none());
     assert_eq!(pool.page_source().arena().unwrap_err(), &ArenaError::InvalidSize { size: 5 });
     assert_eq!(MADE.load(Ordering::Relaxed), 1);
-}
-
-#[cfg(feature = "static-buffer")]
-#[test]
-fn a_lazy_arena_is_made_at_the_first_allocation() {
-    use hpalloc::StaticRegion;
-    hpalloc::static_buffer! {
-        static BUFFER: StaticBuffer<1>;
-    }
-
-    let pool: FixedBlock<Lazy<StaticRegion>> = const {
-        FixedBlock::with_block_size(
-            Lazy::new(|| BUFFER.claim().and_then(Arena::from_region)),
-            BlockSize::of::<[u8; 2048]>(),
-        )
-    };
-    drop(BUFFER.claim().expect("the pool has not claimed it yet"));
-    assert_eq!(drain(&pool).count(), 2);
-    assert_eq!(pool.page_source().arena().unwrap().pages_remaining(), 0);
-    assert!(BUFFER.claim().is_err());
-    drop(pool);
-    assert!(BUFFER.claim().is_ok());
 }

@@ -1,5 +1,5 @@
 //! Memory mappings: what the operating system gives, refuses and takes back.
-#![cfg(all(feature = "mmap", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 
 mod common;
 
@@ -22,6 +22,15 @@ fn status(field: &str) -> usize {
     let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
     let kib: usize = line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap();
     kib * 1024
+}
+
+#[test]
+fn a_size_that_no_arena_may_have_is_an_error() {
+    for (size, error) in common::bad_sizes() {
+        assert_eq!(Arena::new(size).unwrap_err(), error);
+        assert_eq!(Mapping::new(size).unwrap_err(), error);
+        assert_eq!(MappingOptions::new().prefault(true).map(size).unwrap_err(), error);
+    }
 }
 
 #[test]

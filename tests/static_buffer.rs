@@ -1,10 +1,36 @@
 //! Static buffers: claimed by one at a time, given back on drop.
-#![cfg(feature = "static-buffer")]
+#![cfg_attr(
+    target_os = "none",
+    no_std,
+    no_main,
+    feature(custom_test_frameworks),
+    reexport_test_harness_main = "test_main"
+)]
+
+#[cfg(target_os = "none")]
+test::entry!(test_main);
 
 mod common;
 
+use core::iter;
+
 use common::address;
-use hpalloc::{Arena, ArenaError, DEFAULT_BUFFER, PAGE_SIZE, StaticBuffer, static_buffer};
+use hpalloc::{Arena, ArenaError, BlockSize, DEFAULT_BUFFER, FixedBlock, Lazy, PAGE_SIZE, StaticBuffer, StaticRegion};
+
+hpalloc::static_buffer! {
+    static BUFFER: StaticBuffer<2>;
+}
+
+/// For tests that use `BUFFER` and run side by side.
+#[cfg(not(target_os = "none"))]
+fn turn() -> impl Drop {
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Here tests run one after the other.
+#[cfg(target_os = "none")]
+fn turn() {}
 
 /// The size of the built-in buffer, from the same variable that the crate was built with.
 fn default_pages() -> usize {
@@ -13,9 +39,7 @@ fn default_pages() -> usize {
 
 #[test]
 fn a_buffer_is_claimed_once_and_again_after_drop() {
-    static_buffer! {
-        static BUFFER: StaticBuffer<2>;
-    }
+    let _turn = turn();
     let mut pages = [0; 2];
     for _ in 0..3 {
         let arena = BUFFER.claim().and_then(Arena::from_region).unwrap();
@@ -36,9 +60,7 @@ fn a_buffer_is_claimed_once_and_again_after_drop() {
 
 #[test]
 fn a_part_of_a_buffer_can_be_claimed_but_no_more_than_it_has() {
-    static_buffer! {
-        static BUFFER: StaticBuffer<2>;
-    }
+    let _turn = turn();
     for size in [3 * PAGE_SIZE, hpalloc::MAX_ARENA_SIZE] {
         let error = ArenaError::BufferTooSmall { size, available: 2 * PAGE_SIZE };
         assert_eq!(BUFFER.claim_bytes(size).unwrap_err(), error);
@@ -50,16 +72,40 @@ fn a_part_of_a_buffer_can_be_claimed_but_no_more_than_it_has() {
 }
 
 #[test]
-fn what_was_left_in_a_buffer_is_not_taken_for_zero() {
-    static_buffer! {
-        static BUFFER: StaticBuffer<1>;
+fn a_size_that_is_refused_claims_nothing() {
+    let _turn = turn();
+    for (size, error) in common::bad_sizes() {
+        assert_eq!(BUFFER.claim_bytes(size).unwrap_err(), error);
     }
+    assert!(BUFFER.claim().is_ok());
+}
+
+#[test]
+fn what_was_left_in_a_buffer_is_not_taken_for_zero() {
+    let _turn = turn();
     for _ in 0..2 {
         let arena = BUFFER.claim().and_then(Arena::from_region).unwrap();
         let page = arena.alloc_zeroed_page().unwrap();
         assert!(page.iter().all(|&byte| byte == 0));
         page.fill(0xFF);
     }
+}
+
+#[test]
+fn a_lazy_arena_is_made_at_the_first_allocation() {
+    let _turn = turn();
+    let pool: FixedBlock<Lazy<StaticRegion>> = const {
+        FixedBlock::with_block_size(
+            Lazy::new(|| BUFFER.claim().and_then(Arena::from_region)),
+            BlockSize::of::<[u8; 2048]>(),
+        )
+    };
+    drop(BUFFER.claim().expect("the pool has not claimed it yet"));
+    assert_eq!(iter::from_fn(|| pool.allocate()).count(), 4);
+    assert_eq!(pool.page_source().arena().unwrap().pages_remaining(), 0);
+    assert!(BUFFER.claim().is_err());
+    drop(pool);
+    assert!(BUFFER.claim().is_ok());
 }
 
 #[test]
@@ -79,6 +125,10 @@ fn the_built_in_buffer_has_the_size_that_the_build_asked_for() {
     drop(region);
 
     #[cfg(not(feature = "mmap"))]
+    for (size, error) in common::bad_sizes() {
+        assert_eq!(Arena::new(size).unwrap_err(), error);
+    }
+    #[cfg(not(feature = "mmap"))]
     for _ in 0..2 {
         assert_eq!(Arena::new(size + PAGE_SIZE).unwrap_err(), too_large);
         let arena = Arena::new(size).unwrap();
@@ -97,7 +147,7 @@ fn of_threads_that_claim_at_once_one_at_a_time_succeeds() {
 
     const THREADS: usize = 4;
     const ROUNDS: usize = 200;
-    static_buffer! {
+    hpalloc::static_buffer! {
         static BUFFER: StaticBuffer<1>;
     }
     let (start, end) = (Barrier::new(THREADS), Barrier::new(THREADS));

@@ -1,21 +1,36 @@
 //! What several test files share. Each of them uses a part of it.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of this")]
 
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
+use core::slice;
 
-use hpalloc::{PAGE_SIZE, Page, Region};
+use hpalloc::{ArenaError, MAX_ARENA_SIZE, PAGE_SIZE, Page, Region};
 
 pub mod world;
 
-/// The most pages that `with_pages` can be asked for.
-pub const MAX_PAGES: usize = 16;
+/// The most pages that `with_pages` can be asked for. Three of them leave 4 of 16 KiB for everything else.
+pub const MAX_PAGES: usize = if cfg!(target_os = "none") { 3 } else { 16 };
 
 /// Runs a test with `count` pages of memory that are full of rubbish.
+#[cfg(not(target_os = "none"))]
 pub fn with_pages<T>(count: usize, test: impl FnOnce(&mut [Page]) -> T) -> T {
-    assert!(count <= MAX_PAGES);
     let mut pages: Vec<Page> = (0..count).map(|_| Page::new()).collect();
     fill(&mut pages);
     test(&mut pages)
+}
+
+/// Runs a test with `count` pages of memory that are full of rubbish. No other test runs at the same time.
+#[cfg(target_os = "none")]
+pub fn with_pages<T>(count: usize, test: impl FnOnce(&mut [Page]) -> T) -> T {
+    hpalloc::static_buffer! {
+        static MEMORY: StaticBuffer<MAX_PAGES>;
+    }
+    let region = MEMORY.claim_bytes(count * PAGE_SIZE).expect("one test has it at a time");
+    // SAFETY: the region is not used but for its claim, which lasts until the pages are no longer borrowed.
+    let pages = unsafe { &mut *region.pages().as_ptr() };
+    fill(pages);
+    test(pages)
 }
 
 /// Fills pages with rubbish.
@@ -50,12 +65,16 @@ unsafe impl Region for OwnRegion {
     }
 }
 
-/// Bytes on a page boundary, and room to be off it.
-#[repr(C, align(4096))]
-pub struct Bytes<const N: usize>(pub [core::mem::MaybeUninit<u8>; N]);
+/// The bytes of pages.
+pub fn bytes(pages: &mut [Page]) -> &mut [MaybeUninit<u8>] {
+    // SAFETY: the same memory, borrowed the same way.
+    unsafe { slice::from_raw_parts_mut(pages.as_mut_ptr().cast(), pages.len() * PAGE_SIZE) }
+}
 
-impl<const N: usize> Bytes<N> {
-    pub const fn new() -> Self {
-        Self([core::mem::MaybeUninit::uninit(); N])
-    }
+/// Sizes that no arena may have, and what is said of each.
+pub fn bad_sizes() -> impl Iterator<Item = (usize, ArenaError)> {
+    let invalid = [0, 1, 4095, 4097, MAX_ARENA_SIZE - 1].map(|size| (size, ArenaError::InvalidSize { size }));
+    let too_large = [MAX_ARENA_SIZE + 1, MAX_ARENA_SIZE + PAGE_SIZE, usize::MAX, usize::MAX & !4095]
+        .map(|size| (size, ArenaError::TooLarge { size, max: MAX_ARENA_SIZE }));
+    invalid.into_iter().chain(too_large)
 }

@@ -1,0 +1,118 @@
+//! Firmware for a Cortex-M: an interrupt produces packets, the main loop consumes them, and each packet is a block of
+//! one pool, which both use.
+//!
+//! The pool is a `static` over static memory: it claims the memory by itself when the first packet is made, so there is
+//! nothing to set up. It isn't `Sync`, so it stands behind a lock that fits one core with interrupts: a critical
+//! section. Allocating and freeing are a few instructions each, which is how long interrupts are held off.
+
+#![no_std]
+#![no_main]
+
+use core::cell::{Cell, RefCell};
+use core::ptr::NonNull;
+
+use cortex_m::peripheral::syst::SystClkSource;
+use cortex_m_rt::exception;
+use critical_section::Mutex;
+use defmt_semihosting as _;
+use heapless::Deque;
+use hpalloc::{Arena, BlockSize, FixedBlock, Lazy, StaticRegion};
+
+/// How many packets go through.
+const PACKETS: u32 = 1_000_000;
+/// The most that one interrupt produces.
+const BURST: u32 = 16;
+
+/// A packet on its way. It owns its block.
+struct Packet(NonNull<Content>);
+
+struct Content {
+    number: u32,
+    payload: [u32; 15],
+}
+
+// SAFETY: a packet is the only way to its block.
+unsafe impl Send for Packet {}
+
+hpalloc::static_buffer! {
+    /// Memory for 128 packets.
+    static MEMORY: StaticBuffer<2>;
+}
+
+static POOL: Mutex<FixedBlock<Lazy<StaticRegion>>> = Mutex::new(FixedBlock::with_block_size(
+    Lazy::new(|| MEMORY.claim().and_then(Arena::from_region)),
+    BlockSize::of::<Content>(),
+));
+
+/// Packets that were produced and not yet consumed, oldest first.
+static QUEUE: Mutex<RefCell<Deque<Packet, 128>>> = Mutex::new(RefCell::new(Deque::new()));
+/// How many packets were produced, and how often there was no block for one: it was produced later then.
+static PRODUCED: Mutex<Cell<u32>> = Mutex::new(Cell::new(0));
+static PUT_OFF: Mutex<Cell<u32>> = Mutex::new(Cell::new(0));
+
+fn payload(number: u32) -> [u32; 15] {
+    core::array::from_fn(|index| number.wrapping_mul(0x9E37_79B9).rotate_left(u32::try_from(index).unwrap_or(0)))
+}
+
+#[exception]
+fn SysTick() {
+    critical_section::with(|section| {
+        let produced = PRODUCED.borrow(section);
+        for _ in 0..=produced.get() % BURST {
+            if produced.get() == PACKETS {
+                return;
+            }
+            let Some(block) = POOL.borrow(section).allocate() else {
+                PUT_OFF.borrow(section).set(PUT_OFF.borrow(section).get() + 1);
+                return;
+            };
+            let (number, block) = (produced.get(), block.cast());
+            // SAFETY: the pool's blocks have the size and the alignment of a content, and this one is new.
+            unsafe { block.write(Content { number, payload: payload(number) }) };
+            if QUEUE.borrow_ref_mut(section).push_back(Packet(block)).is_err() {
+                defmt::panic!("the queue has a place for each block of the pool");
+            }
+            produced.set(number + 1);
+        }
+    });
+}
+
+fn run() {
+    let mut core = cortex_m::Peripherals::take().expect("taken once");
+    core.SYST.set_clock_source(SystClkSource::Core);
+    core.SYST.set_reload(500);
+    core.SYST.clear_current();
+    core.SYST.enable_counter();
+    core.SYST.enable_interrupt();
+
+    for expected in 0..PACKETS {
+        let packet = loop {
+            if let Some(packet) = critical_section::with(|section| QUEUE.borrow_ref_mut(section).pop_front()) {
+                break packet;
+            }
+            cortex_m::asm::wfi();
+        };
+        // SAFETY: the packet's block holds a content, which is used by nobody else, and isn't used after this.
+        let content = unsafe { packet.0.read() };
+        if content.number != expected || content.payload != payload(expected) {
+            defmt::panic!("packet {} arrived in place of {}, or damaged", content.number, expected);
+        }
+        // SAFETY: the block came from this pool, and is given back once.
+        critical_section::with(|section| unsafe { POOL.borrow(section).deallocate(packet.0.cast()) });
+    }
+
+    critical_section::with(|section| {
+        let pool = POOL.borrow(section);
+        if pool.free_blocks() != pool.peak_blocks() {
+            defmt::panic!("{} of {} blocks are free", pool.free_blocks(), pool.peak_blocks());
+        }
+        let put_off = PUT_OFF.borrow(section).get();
+        defmt::info!("{} packets consumed, none lost, {} put off", PACKETS, put_off);
+        defmt::info!("peak_blocks: {}", pool.peak_blocks());
+        defmt::info!("{} over {}", pool, pool.page_source());
+        defmt::info!("{}", hpalloc::BlockSize::new(1).err());
+        defmt::info!("{}", MEMORY.claim().err());
+    });
+}
+
+hpalloc_target_harness::entry!(run);

@@ -1,0 +1,63 @@
+//! What the boot loader tells the kernel, by the PVH boot protocol (Xen, `public/arch-x86/hvm/start_info.h`).
+
+use core::ptr::{NonNull, addr_of, with_exposed_provenance, with_exposed_provenance_mut};
+use core::slice;
+
+use hpalloc::{MAX_ARENA_SIZE, PAGE_SIZE};
+
+/// `hvm_start_info`.
+#[repr(C)]
+#[allow(dead_code, reason = "the layout is the protocol's")]
+struct StartInfo {
+    magic: u32,
+    version: u32,
+    flags: u32,
+    modules: u32,
+    module_list: u64,
+    command_line: u64,
+    rsdp: u64,
+    /// From version 1 on.
+    memory_map: u64,
+    memory_map_entries: u32,
+    reserved: u32,
+}
+
+/// `hvm_memmap_table_entry`.
+#[repr(C)]
+#[allow(dead_code, reason = "the layout is the protocol's")]
+struct MemoryMapEntry {
+    address: u64,
+    size: u64,
+    kind: u32,
+    reserved: u32,
+}
+
+const MAGIC: u32 = 0x336E_C578;
+const RAM: u32 = 1;
+/// The start code maps this much.
+const MAPPED: usize = 1 << 30;
+
+unsafe extern "C" {
+    /// Where the kernel's image, with its stack, ends. Only its address means something.
+    static _image_end: u8;
+}
+
+/// The memory behind the kernel's image, in whole pages, as far as it is mapped and an arena may be large.
+pub(crate) fn free_memory() -> Option<NonNull<[u8]>> {
+    let info = with_exposed_provenance::<StartInfo>(hpalloc_target_harness::pvh_start_info());
+    // SAFETY: the loader put the structure there, in memory that is mapped and that nothing writes to.
+    let info = unsafe { info.as_ref() }.filter(|info| info.magic == MAGIC && info.version >= 1)?;
+    let map = with_exposed_provenance::<MemoryMapEntry>(info.memory_map as usize);
+    // SAFETY: the loader put that many entries there.
+    let map = unsafe { slice::from_raw_parts(map, info.memory_map_entries as usize) };
+
+    let start = addr_of!(_image_end).expose_provenance().next_multiple_of(PAGE_SIZE);
+    let entry = map.iter().find(|entry| {
+        let range = entry.address as usize..(entry.address + entry.size) as usize;
+        entry.kind == RAM && range.contains(&start)
+    })?;
+    let end = ((entry.address + entry.size) as usize).min(MAPPED).min(start + MAX_ARENA_SIZE);
+    let size = (end - start) & !(PAGE_SIZE - 1);
+    let first = NonNull::new(with_exposed_provenance_mut(start))?;
+    Some(NonNull::slice_from_raw_parts(first, size))
+}

@@ -1,0 +1,98 @@
+//! A kernel for x86_64 that boots in QEMU: an arena over the memory that the boot loader reports free gives out the page
+//! frames for real page tables, and the pages for a pool of the kernel's objects.
+
+#![no_std]
+#![no_main]
+
+mod boot;
+
+use core::ptr::NonNull;
+
+use hpalloc::{Arena, BlockSize, FixedBlock, PAGE_SIZE, RawRegion};
+use hpalloc_target_harness::println;
+use x86_64::registers::control::Cr3;
+use x86_64::structures::paging::{
+    FrameAllocator, Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB, Translate,
+};
+use x86_64::{PhysAddr, VirtAddr};
+
+/// Memory is mapped one to one, so a physical address is a virtual one.
+const PHYSICAL_MEMORY: VirtAddr = VirtAddr::zero();
+
+/// The arena as the page frame allocator of the crate `x86_64`.
+struct Frames<'a>(&'a Arena<RawRegion>);
+
+// SAFETY: the arena hands a page out once.
+unsafe impl FrameAllocator<Size4KiB> for Frames<'_> {
+    fn allocate_frame(&mut self) -> Option<PhysFrame> {
+        let page = self.0.alloc_page()?.as_mut_ptr();
+        PhysFrame::from_start_address(PhysAddr::new(page.expose_provenance() as u64)).ok()
+    }
+}
+
+/// An object of the kernel.
+struct Task {
+    id: u64,
+    next: Option<NonNull<Task>>,
+}
+
+fn run() {
+    let free = boot::free_memory().expect("the boot loader reports free memory");
+    println!("free memory: {} MiB at {:p}", free.len() >> 20, free);
+    // SAFETY: the boot loader says that it is free, it is mapped, and nothing else uses it.
+    let arena = unsafe { Arena::from_raw(free) }.expect("whole pages");
+    let frames_before = arena.pages_allocated();
+
+    // Page tables: the ones that are in force, extended by frames of the arena.
+    let (level_4, _) = Cr3::read();
+    let level_4 = core::ptr::with_exposed_provenance_mut::<PageTable>(level_4.start_address().as_u64() as usize);
+    // SAFETY: the table is in force, memory is mapped one to one, and there is no other reference to it.
+    let mut tables = unsafe { OffsetPageTable::new(&mut *level_4, PHYSICAL_MEMORY) };
+    let mut frames = Frames(&arena);
+    let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
+    let pages = (0..64).map(|index| {
+        let address = VirtAddr::new(0x4444_0000_0000 + index * 0x20_0000);
+        Page::<Size4KiB>::containing_address(address)
+    });
+    for (index, page) in pages.enumerate() {
+        let frame = frames.allocate_frame().expect("a frame is free");
+        // SAFETY: the page was not mapped, and the frame is used for nothing else.
+        unsafe { tables.map_to(page, frame, flags, &mut frames) }.expect("the page is not mapped yet").flush();
+        assert_eq!(tables.translate_addr(page.start_address()), Some(frame.start_address()));
+        let (mapped, direct) = (page.start_address().as_mut_ptr::<u64>(), frame.start_address().as_u64());
+        let direct = core::ptr::with_exposed_provenance_mut::<u64>(direct as usize);
+        // SAFETY: both are the frame, which is mapped twice and used for nothing else.
+        unsafe {
+            mapped.write_volatile(0xC0FF_EE00 + index as u64);
+            assert_eq!(direct.read_volatile(), 0xC0FF_EE00 + index as u64);
+            direct.write_volatile(index as u64);
+            assert_eq!(mapped.read_volatile(), index as u64);
+        }
+    }
+    println!("64 pages mapped, written and read back, with {} frames", arena.pages_allocated() - frames_before);
+
+    // Objects: a list of tasks in blocks of a pool over the same arena.
+    let tasks = FixedBlock::with_block_size(&arena, const { BlockSize::of::<Task>() });
+    let mut first = None;
+    for id in 0..10_000 {
+        let task = tasks.allocate().expect("a block is free").cast::<Task>();
+        // SAFETY: the block has the size and the alignment of a task, and is new.
+        unsafe { task.write(Task { id, next: first }) };
+        first = Some(task);
+    }
+    let mut sum = 0;
+    while let Some(task) = first {
+        // SAFETY: the task is in the list, so it is live; it is read once and its block given back once.
+        let Task { id, next } = unsafe { task.read() };
+        sum += id;
+        first = next;
+        // SAFETY: as above.
+        unsafe { tasks.deallocate(task.cast()) };
+    }
+    assert_eq!(sum, (0..10_000).sum());
+    assert_eq!((tasks.peak_blocks(), tasks.free_blocks()), (10_000, 10_000));
+    println!("10000 tasks in {} pages of {PAGE_SIZE} bytes", 10_000_usize.div_ceil(tasks.blocks_per_page()));
+    println!("{arena:?}");
+}
+
+hpalloc_target_harness::entry!(run);

@@ -1,0 +1,166 @@
+//! A program that does no more than to make an allocator, allocate and free, in functions that can be measured.
+
+#![no_std]
+#![no_main]
+
+#[cfg(feature = "hpalloc")]
+mod allocator {
+    use core::ptr::NonNull;
+
+    use hpalloc::{Arena, BlockSize, FixedBlock, Page, RawRegion};
+
+    type Pool<'a> = FixedBlock<&'a Arena<RawRegion>>;
+
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    fn footprint_alloc_page(arena: &Arena<RawRegion>) -> Option<&mut Page> {
+        arena.alloc_page()
+    }
+
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    fn footprint_with_block_size(arena: &Arena<RawRegion>) -> Pool<'_> {
+        FixedBlock::with_block_size(arena, const { BlockSize::of::<super::Object>() })
+    }
+
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    fn footprint_allocate(pool: &Pool<'_>) -> Option<NonNull<u8>> {
+        pool.allocate()
+    }
+
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    unsafe fn footprint_deallocate(pool: &Pool<'_>, block: NonNull<u8>) {
+        // SAFETY: as the caller promises.
+        unsafe { pool.deallocate(block) }
+    }
+
+    pub(crate) fn use_it(memory: NonNull<[u8]>) {
+        // SAFETY: the memory is nobody else's.
+        let Ok(arena) = (unsafe { Arena::from_raw(memory) }) else { return };
+        core::hint::black_box(footprint_alloc_page(&arena));
+        let pool = footprint_with_block_size(&arena);
+        if let Some(block) = footprint_allocate(&pool) {
+            // SAFETY: the block is live, and not used after this.
+            unsafe { footprint_deallocate(&pool, block) };
+        }
+    }
+}
+
+#[cfg(feature = "linked_list_allocator")]
+mod allocator {
+    use core::ptr::NonNull;
+
+    use linked_list_allocator::Heap;
+
+    pub(crate) fn use_it(memory: NonNull<[u8]>) {
+        let mut heap = Heap::empty();
+        // SAFETY: the memory is nobody else's.
+        unsafe { heap.init(memory.cast().as_ptr(), memory.len()) };
+        if let Ok(block) = heap.allocate_first_fit(super::LAYOUT) {
+            // SAFETY: the block is live, and not used after this.
+            unsafe { heap.deallocate(block, super::LAYOUT) };
+        }
+    }
+}
+
+#[cfg(feature = "rlsf")]
+mod allocator {
+    use core::ptr::NonNull;
+
+    use rlsf::Tlsf;
+
+    pub(crate) fn use_it(memory: NonNull<[u8]>) {
+        let mut heap: Tlsf<'_, u16, u16, 12, 16> = Tlsf::new();
+        // SAFETY: the memory is nobody else's.
+        unsafe { heap.insert_free_block_ptr(memory) };
+        if let Some(block) = heap.allocate(super::LAYOUT) {
+            // SAFETY: the block is live, and not used after this.
+            unsafe { heap.deallocate(block, super::LAYOUT.align()) };
+        }
+    }
+}
+
+#[cfg(feature = "buddy_system_allocator")]
+mod allocator {
+    use core::ptr::NonNull;
+
+    use buddy_system_allocator::Heap;
+
+    pub(crate) fn use_it(memory: NonNull<[u8]>) {
+        let mut heap = Heap::<16>::empty();
+        // SAFETY: the memory is nobody else's.
+        unsafe { heap.init(memory.cast::<u8>().addr().get(), memory.len()) };
+        if let Ok(block) = heap.alloc(super::LAYOUT) {
+            // SAFETY: the block is live, and not used after this.
+            unsafe { heap.dealloc(block, super::LAYOUT) };
+        }
+    }
+}
+
+#[cfg(feature = "heapless")]
+mod allocator {
+    use core::mem::MaybeUninit;
+    use core::ptr::NonNull;
+
+    use heapless::box_pool;
+    use heapless::pool::boxed::BoxBlock;
+
+    box_pool!(Objects: MaybeUninit<super::Object>);
+
+    pub(crate) fn use_it(memory: NonNull<[u8]>) {
+        let count = memory.len() / size_of::<BoxBlock<MaybeUninit<super::Object>>>();
+        // SAFETY: the memory is nobody else's, and aligned to a page.
+        let blocks = unsafe { NonNull::slice_from_raw_parts(memory.cast(), count).as_mut() };
+        for block in blocks {
+            Objects.manage(block);
+        }
+        drop(Objects.alloc(MaybeUninit::uninit()));
+    }
+}
+
+#[cfg(not(any(
+    feature = "hpalloc",
+    feature = "linked_list_allocator",
+    feature = "rlsf",
+    feature = "buddy_system_allocator",
+    feature = "heapless"
+)))]
+mod allocator {
+    use core::ptr::NonNull;
+
+    pub(crate) fn use_it(memory: NonNull<[u8]>) {
+        core::hint::black_box(memory);
+    }
+}
+
+use core::alloc::Layout;
+use core::hint::black_box;
+use core::ptr::NonNull;
+
+use hpalloc::{PAGE_SIZE, Region};
+
+/// What is allocated. Public, because the macro of one of the allocators makes it so.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(8))]
+pub struct Object([u8; 64]);
+
+pub(crate) const LAYOUT: Layout = Layout::new::<Object>();
+
+hpalloc::static_buffer! {
+    static MEMORY: StaticBuffer<2>;
+}
+
+fn run() {
+    black_box(Object([0; 64]).0);
+    black_box(LAYOUT);
+    // What a panic takes is in every one of the programs, and so it doesn't count for the allocators that can.
+    assert_eq!(black_box(0), 0, "{}", black_box("not reached"));
+    if let Ok(region) = MEMORY.claim() {
+        let pages = region.pages();
+        allocator::use_it(black_box(NonNull::slice_from_raw_parts(pages.cast(), pages.len() * PAGE_SIZE)));
+    }
+}
+
+hpalloc_target_harness::entry!(run);

@@ -1,0 +1,183 @@
+//! Counts the instructions of each operation, from its entry to its return, over a hundred thousand mixed ones. QEMU
+//! counts them exactly (`-icount`): the same program prints the same numbers every time.
+
+#![no_std]
+#![no_main]
+
+mod counter;
+
+use core::ptr::NonNull;
+
+use hpalloc::{Arena, BlockSize, FixedBlock, StaticRegion};
+use hpalloc_target_harness::println;
+
+const OPERATIONS: u32 = 100_000;
+const PAGES: usize = if cfg!(target_arch = "arm") { 3 } else { 64 };
+const BLOCK_SIZE: BlockSize = BlockSize::of::<[u8; 64]>();
+const PER_PAGE: usize = BLOCK_SIZE.blocks_per_page();
+/// How many blocks the arena holds.
+const FULL: usize = PAGES * PER_PAGE;
+
+hpalloc::static_buffer! {
+    static MEMORY: StaticBuffer<PAGES>;
+}
+
+type Pool<'a> = FixedBlock<&'a Arena<StaticRegion>>;
+
+// What is measured: functions that aren't inlined, and one that returns at once, to know what measuring takes.
+
+#[inline(never)]
+extern "C" fn allocate(pool: &Pool<'_>) -> Option<NonNull<u8>> {
+    pool.allocate()
+}
+
+#[inline(never)]
+unsafe extern "C" fn deallocate(pool: &Pool<'_>, block: NonNull<u8>) {
+    // SAFETY: as the caller promises.
+    unsafe { pool.deallocate(block) }
+}
+
+macro_rules! function_of_one_instruction {
+    ($(fn $name:ident($($argument:ty),*) $(-> $result:ty)?;)*) => {$(
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name($(_: $argument),*) $(-> $result)? {
+            #[cfg(target_arch = "arm")]
+            core::arch::naked_asm!("bx lr");
+            #[cfg(not(target_arch = "arm"))]
+            core::arch::naked_asm!("ret");
+        }
+    )*};
+}
+
+function_of_one_instruction! {
+    fn allocate_nothing(&Pool<'_>) -> Option<NonNull<u8>>;
+    fn deallocate_nothing(&Pool<'_>, NonNull<u8>);
+}
+
+/// The block, and the instructions that the call took with what measuring takes.
+#[inline(never)]
+fn measure_allocate(
+    function: unsafe extern "C" fn(&Pool<'_>) -> Option<NonNull<u8>>,
+    pool: &Pool<'_>,
+) -> (Option<NonNull<u8>>, u32) {
+    let start = counter::read();
+    // SAFETY: allocating is safe, and returning at once too.
+    let block = unsafe { function(pool) };
+    let end = counter::read();
+    (block, counter::instructions(start, end))
+}
+
+/// The instructions that the call took with what measuring takes.
+#[inline(never)]
+unsafe fn measure_deallocate(
+    function: unsafe extern "C" fn(&Pool<'_>, NonNull<u8>),
+    pool: &Pool<'_>,
+    block: NonNull<u8>,
+) -> u32 {
+    let start = counter::read();
+    // SAFETY: as the caller promises.
+    unsafe { function(pool, block) };
+    let end = counter::read();
+    counter::instructions(start, end)
+}
+
+/// The costs of an operation.
+struct Costs {
+    name: &'static str,
+    min: u32,
+    max: u32,
+    /// Numbers of blocks, and what the operation cost that had so many live, before or after it.
+    at: [(usize, u32); 3],
+}
+
+impl Costs {
+    const fn new(name: &'static str, at: [usize; 3]) -> Self {
+        Self { name, min: u32::MAX, max: 0, at: [(at[0], 0), (at[1], 0), (at[2], 0)] }
+    }
+
+    fn record(&mut self, cost: u32, live: usize) {
+        self.min = self.min.min(cost);
+        self.max = self.max.max(cost);
+        for (at, cost_there) in &mut self.at {
+            if *at == live {
+                *cost_there = cost;
+            }
+        }
+    }
+
+    fn is_incomplete(&self) -> bool {
+        self.at.iter().any(|&(_, cost)| cost == 0)
+    }
+}
+
+/// Marsaglia, *Xorshift RNGs*, 2003.
+fn random(state: &mut u32) -> u32 {
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    *state
+}
+
+fn run() {
+    counter::start();
+    let mut arena = MEMORY.claim().and_then(Arena::from_region).expect("claimed once");
+    println!("bytes of an Arena: {}", size_of_val(&arena));
+    println!("bytes of a FixedBlock: {}", size_of::<Pool<'_>>());
+
+    let mut costs = [
+        Costs::new("allocate, from the free list", [1, 100, FULL]),
+        Costs::new("allocate, a fresh block", [2, 100, FULL]),
+        Costs::new("allocate, with a refill", [1, 2 * PER_PAGE + 1, FULL - PER_PAGE + 1]),
+        Costs::new("allocate, none left", [FULL; 3]),
+        Costs::new("deallocate", [1, 100, FULL]),
+    ];
+    let mut state = 1;
+    let mut operations = 0;
+    while operations < OPERATIONS || costs.iter().any(Costs::is_incomplete) {
+        // From empty to full, mostly, and back.
+        arena.reset();
+        let pool = FixedBlock::with_block_size(&arena, BLOCK_SIZE);
+        // SAFETY: they do nothing.
+        let (nothing_allocated, nothing_freed) = unsafe {
+            let (_, cost) = measure_allocate(allocate_nothing, &pool);
+            (cost - 1, measure_deallocate(deallocate_nothing, &pool, NonNull::dangling()) - 1)
+        };
+        let mut live = [NonNull::<u8>::dangling(); FULL];
+        let (mut count, mut carved, mut rising) = (0, 0, true);
+        while rising || count > 0 {
+            operations += 1;
+            if rising == (random(&mut state) % 4 > 0) {
+                let operation = match carved {
+                    _ if count < carved => 0,
+                    FULL => 3,
+                    _ if carved % PER_PAGE == 0 => 2,
+                    _ => 1,
+                };
+                let (block, cost) = measure_allocate(allocate, &pool);
+                if let Some(block) = block {
+                    live[count] = block;
+                    count += 1;
+                    carved = carved.max(count);
+                } else {
+                    assert_eq!(count, FULL);
+                    rising = false;
+                }
+                costs[operation].record(cost - nothing_allocated, count);
+            } else if count > 0 {
+                let chosen = random(&mut state) as usize % count;
+                live[..count].swap(chosen, count - 1);
+                let block = live[count - 1];
+                // SAFETY: the block is live, and forgotten.
+                let cost = unsafe { measure_deallocate(deallocate, &pool, block) };
+                costs[4].record(cost - nothing_freed, count);
+                count -= 1;
+            }
+        }
+        assert_eq!((pool.peak_blocks(), pool.free_blocks()), (FULL, FULL));
+    }
+    for Costs { name, min, max, at: [(_, few), (_, more), (_, full)] } in costs {
+        println!("{name}: {min} {max} {few} {more} {full}");
+    }
+}
+
+hpalloc_target_harness::entry!(run);

@@ -1,0 +1,51 @@
+//! Runs hpalloc's tests and programs on bare-metal targets, and measures it there: `cargo xtask --help`.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod elf;
+mod programs;
+mod report;
+mod target;
+mod tests;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Runs hpalloc's tests and programs on bare-metal targets, and measures it there.
+#[derive(Parser)]
+struct Options {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run the tests on these targets, or on all: the files in `tests/`, as on the host
+    Test {
+        /// Such as thumbv7m-none-eabi
+        targets: Vec<String>,
+    },
+    /// Run the firmware, the kernel and the freestanding Linux program, and check what they print
+    Programs,
+    /// Measure code bytes and instructions, and write the tables of targets/README.md
+    Report {
+        /// Fail where a figure of hpalloc's is above the one in the tables, instead of writing them
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Options::parse().task {
+        Task::Test { targets } => tests::run(&targets),
+        Task::Programs => programs::run(),
+        Task::Report { check } => report::run(check),
+    };
+    if let Err(error) = done {
+        eprintln!("error: {error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,98 @@
+use std::path::Path;
+use std::process::Command;
+
+use defmt_decoder::{DecodeError, Table};
+
+use crate::target::{self, succeed};
+use crate::{Result, elf};
+
+/// Builds and runs the three programs, and checks what they print.
+pub(crate) fn run() -> Result<()> {
+    firmware()?;
+    kernel()?;
+    freestanding()
+}
+
+/// Prints the lines of a program, of which each of `expected` has to be the start of one.
+fn check(name: &str, lines: &[String], expected: &[&str]) -> Result<()> {
+    for line in lines {
+        println!("    {line}");
+    }
+    for start in expected {
+        if !lines.iter().any(|line| line.starts_with(start)) {
+            return Err(format!("{name} did not print a line that starts with {start:?}").into());
+        }
+    }
+    println!("ok  {name}");
+    Ok(())
+}
+
+/// Runs on an emulated Cortex-M4F, and logs through `defmt`.
+fn firmware() -> Result<()> {
+    let target = target::find("thumbv7em-none-eabihf")?;
+    let mut cargo = target.cargo("build")?;
+    succeed(cargo.args(["--release", "--package", "hpalloc-firmware"]).env("DEFMT_LOG", "info"))?;
+    let program = target.binary("release", "firmware");
+    let log = target.run(&program, false)?;
+    let lines = decode(&std::fs::read(program)?, &log)?;
+    check(
+        "firmware",
+        &lines,
+        &[
+            "1000000 packets consumed, none lost",
+            "peak_blocks: ",
+            "FixedBlock { blocks of 64 bytes, ",
+            "Some(TooSmall { bytes: 1, min: 4 })",
+            "Some(AlreadyClaimed { available: 8192 })",
+        ],
+    )?;
+    let peak = lines.iter().find_map(|line| line.strip_prefix("peak_blocks: ")).unwrap_or_default();
+    if !(1..=128).contains(&peak.parse::<u32>()?) {
+        return Err(format!("peak_blocks is {peak}, and two pages hold 128").into());
+    }
+    Ok(())
+}
+
+/// The messages in a `defmt` log, whose texts are in the program that wrote it.
+fn decode(program: &[u8], log: &[u8]) -> Result<Vec<String>> {
+    let table = Table::parse(program)?.ok_or("the program has no `defmt` section")?;
+    let mut decoder = table.new_stream_decoder();
+    decoder.received(log);
+    let mut lines = Vec::new();
+    loop {
+        match decoder.decode() {
+            Ok(frame) => lines.push(frame.display_message().to_string()),
+            Err(DecodeError::UnexpectedEof) => return Ok(lines),
+            Err(DecodeError::Malformed) => return Err("the log is malformed".into()),
+        }
+    }
+}
+
+/// Boots on an emulated PC.
+fn kernel() -> Result<()> {
+    let target = target::find("x86_64-hpalloc-kernel")?;
+    let mut cargo = target.cargo("run")?;
+    let output = succeed(cargo.args(["--release", "--package", "hpalloc-kernel"]))?;
+    check(
+        "kernel",
+        &lines(output.stdout)?,
+        &["free memory: ", "64 pages mapped, written and read back, with ", "10000 tasks in 40 pages of 4096 bytes"],
+    )
+}
+
+/// Runs on this machine, without a C library.
+fn freestanding() -> Result<()> {
+    let profile = ["--profile", "freestanding", "--package", "hpalloc-freestanding"];
+    succeed(Command::new("cargo").arg("build").args(profile))?;
+    let path = Path::new("target/freestanding/freestanding");
+    let program = elf::read(path)?;
+    if program.is_dynamic || !program.undefined.is_empty() {
+        return Err(format!("{} is dynamic, or needs {:?}", path.display(), program.undefined).into());
+    }
+    let output = succeed(&mut Command::new(path))?;
+    check("freestanding: static, no undefined symbol", &lines(output.stdout)?, &["1000000 blocks allocated and freed"])
+}
+
+fn lines(output: Vec<u8>) -> Result<Vec<String>> {
+    Ok(String::from_utf8(output)?.lines().map(str::to_owned).collect())
+}

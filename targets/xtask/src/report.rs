@@ -1,0 +1,211 @@
+use std::fmt::Write as _;
+use std::fs;
+
+use crate::target::{self, TARGETS, succeed};
+use crate::{Result, elf};
+
+const README: &str = "targets/README.md";
+/// The most that the functions of `FixedBlock` may take together on `LIMITED_TARGET`, in bytes.
+const LIMIT: u64 = 160;
+const LIMITED_TARGET: &str = "thumbv7m-none-eabi";
+const FOOTPRINT_TARGETS: [&str; 3] = ["thumbv6m-none-eabi", LIMITED_TARGET, "riscv32imac-unknown-none-elf"];
+const PEERS: [&str; 4] = ["linked_list_allocator", "rlsf", "buddy_system_allocator", "heapless"];
+
+/// Measures, and writes the tables of the README, or checks that no figure has grown beyond them.
+pub(crate) fn run(check: bool) -> Result<()> {
+    let readme = fs::read_to_string(README)?;
+    let instructions = Instructions::measure()?;
+    let measured = [("footprint", footprint(&instructions)?), ("instructions", instructions.table())];
+    let mut written = readme.clone();
+    for (name, table) in &measured {
+        println!("{table}");
+        let (before, old, after) = section(&written, name)?;
+        if check {
+            no_growth(old, table)?;
+        }
+        written = format!("{before}\n\n{table}\n{after}");
+    }
+    if !check {
+        fs::write(README, written)?;
+    } else if written != readme {
+        println!("some figures are lower than those in {README}: `cargo xtask report` writes them down");
+    }
+    Ok(())
+}
+
+/// The text before, in and after the section between two markers.
+fn section<'a>(readme: &'a str, name: &str) -> Result<(&'a str, &'a str, &'a str)> {
+    let (begin, end) = (format!("<!-- begin {name} -->"), format!("<!-- end {name} -->"));
+    let missing = || format!("{README} has no section {name}");
+    let start = readme.find(&begin).ok_or_else(missing)? + begin.len();
+    let stop = readme.find(&end).ok_or_else(missing)?;
+    Ok((&readme[..start], &readme[start..stop], &readme[stop..]))
+}
+
+/// The rows of a table: the first cell, and the numbers in the others.
+fn rows(table: &str) -> impl Iterator<Item = (&str, Vec<Option<u64>>)> {
+    table.lines().filter_map(|line| {
+        let mut cells = line.trim().strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim);
+        let first = cells.next()?;
+        Some((first, cells.map(|cell| cell.parse().ok()).collect()))
+    })
+}
+
+/// Each figure of hpalloc's in `new` has one in `old` in the same place, which is no lower.
+fn no_growth(old: &str, new: &str) -> Result<()> {
+    let old: Vec<_> = rows(old).collect();
+    for (name, figures) in rows(new).filter(|(name, _)| !PEERS.iter().any(|peer| name.contains(peer))) {
+        let Some((_, before)) = old.iter().find(|(old_name, _)| *old_name == name) else {
+            return Err(format!("{README} has no row {name:?}: run `cargo xtask report`").into());
+        };
+        for (column, figure) in figures.iter().enumerate() {
+            let before = before.get(column).copied().flatten();
+            if figure.is_some_and(|figure| before.is_none_or(|before| figure > before)) {
+                return Err(format!(
+                    "{name}, column {}: {figure:?} is more than the {before:?} in {README}",
+                    column + 1
+                )
+                .into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A row of a table.
+fn row(table: &mut String, name: &str, cells: impl IntoIterator<Item = String>) {
+    let _ = write!(table, "| {name} |");
+    for cell in cells {
+        let _ = write!(table, " {cell} |");
+    }
+    table.push('\n');
+}
+
+fn header(first: &str, columns: &[&str]) -> String {
+    format!("| {first} | {} |\n|---|{}\n", columns.join(" | "), "---:|".repeat(columns.len()))
+}
+
+/// The table of code bytes, and of RAM.
+fn footprint(instructions: &Instructions) -> Result<String> {
+    let functions = [
+        ("`FixedBlock::with_block_size`", "footprint_with_block_size"),
+        ("`FixedBlock::allocate`", "footprint_allocate"),
+        ("its refill, with the arena's part", "refill"),
+        ("`FixedBlock::deallocate`", "footprint_deallocate"),
+        ("`Arena::alloc_page`", "footprint_alloc_page"),
+    ];
+    let mut rows: Vec<(String, Vec<String>)> =
+        functions.iter().map(|(name, _)| ((*name).to_owned(), Vec::new())).collect();
+    let mut sums = Vec::new();
+    let mut peers = vec![Vec::new(); PEERS.len() + 1];
+    for triple in FOOTPRINT_TARGETS {
+        let program = build_footprint(triple, Some("hpalloc"))?;
+        // A Cortex-M0 has no instruction that divides: a function would be linked.
+        if let Some((name, _)) = program.functions.iter().find(|(name, _)| name.contains("div")) {
+            return Err(format!("hpalloc divides on {triple}, by {name}").into());
+        }
+        let sizes: Vec<u64> = functions.iter().map(|(_, symbol)| program.function(symbol)).collect::<Result<_>>()?;
+        for ((_, cells), size) in rows.iter_mut().zip(&sizes) {
+            cells.push(size.to_string());
+        }
+        // All but the arena's.
+        let sum: u64 = sizes[..4].iter().sum();
+        if triple == LIMITED_TARGET && sum > LIMIT {
+            return Err(format!("FixedBlock takes {sum} bytes on {triple}: the limit is {LIMIT}").into());
+        }
+        sums.push(sum.to_string());
+        let nothing = build_footprint(triple, None)?.code;
+        peers[0].push((program.code - nothing).to_string());
+        for (peer, cells) in PEERS.iter().zip(&mut peers[1..]) {
+            // A pool of heapless's needs LL/SC, or a double-word compare-and-swap.
+            let has_it = *peer != "heapless" || triple == LIMITED_TARGET;
+            cells.push(if has_it {
+                (build_footprint(triple, Some(peer))?.code - nothing).to_string()
+            } else {
+                "not there".to_owned()
+            });
+        }
+    }
+    rows.insert(4, ("**`FixedBlock` together**".to_owned(), sums));
+    let ram = |bytes: &[String]| FOOTPRINT_TARGETS.map(|triple| bytes[position(triple)].clone());
+    rows.push(("RAM of an `Arena`".to_owned(), ram(&instructions.arena_bytes).to_vec()));
+    rows.push(("RAM of a `FixedBlock`".to_owned(), ram(&instructions.pool_bytes).to_vec()));
+    rows.push(("metadata per block".to_owned(), vec!["0".to_owned(); 3]));
+    rows.push(("program with hpalloc".to_owned(), peers.remove(0)));
+    rows.extend(PEERS.iter().map(|peer| format!("program with `{peer}`")).zip(peers));
+
+    let mut table = header("bytes", &FOOTPRINT_TARGETS);
+    for (name, cells) in rows {
+        row(&mut table, &name, cells);
+    }
+    Ok(table)
+}
+
+/// The program with that allocator, or with none.
+fn build_footprint(triple: &str, allocator: Option<&str>) -> Result<elf::Program> {
+    let target = target::find(triple)?;
+    let mut cargo = target.cargo("build")?;
+    cargo.args(["--profile", "footprint", "--package", "hpalloc-measure", "--bin", "footprint"]);
+    cargo.args(["--features", allocator.unwrap_or_default()]);
+    if allocator == Some("heapless") {
+        // Its build script looks for the instruction with a probe that needs a prebuilt `core`.
+        cargo.args(["--config", &format!("target.{triple}.rustflags=['--cfg=arm_llsc']")]);
+    }
+    succeed(&mut cargo)?;
+    elf::read(&target.binary("footprint", "footprint"))
+}
+
+fn position(triple: &str) -> usize {
+    TARGETS.iter().position(|target| target.triple == triple).expect("one of the targets")
+}
+
+/// What the program `instructions` printed, for each of the targets.
+struct Instructions {
+    arena_bytes: Vec<String>,
+    pool_bytes: Vec<String>,
+    /// An operation, and for each target: minimum, maximum, and what it cost with few, more and all blocks live.
+    operations: Vec<(String, Vec<[u64; 5]>)>,
+}
+
+impl Instructions {
+    fn measure() -> Result<Self> {
+        let mut measured = Self { arena_bytes: Vec::new(), pool_bytes: Vec::new(), operations: Vec::new() };
+        for target in &TARGETS {
+            let mut cargo = target.cargo("build")?;
+            succeed(cargo.args(["--release", "--package", "hpalloc-measure", "--bin", "instructions"]))?;
+            let output = target.run(&target.binary("release", "instructions"), true)?;
+            for line in String::from_utf8(output)?.lines() {
+                let (name, value) = line.split_once(": ").ok_or_else(|| format!("{}: {line}", target.triple))?;
+                match name {
+                    "bytes of an Arena" => measured.arena_bytes.push(value.to_owned()),
+                    "bytes of a FixedBlock" => measured.pool_bytes.push(value.to_owned()),
+                    _ => measured.record(name, value)?,
+                }
+            }
+        }
+        Ok(measured)
+    }
+
+    fn record(&mut self, name: &str, value: &str) -> Result<()> {
+        let costs: Vec<u64> = value.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
+        let costs: [u64; 5] = costs.try_into().map_err(|_| format!("{name}: {value}"))?;
+        if costs[2..].iter().any(|&cost| cost != costs[2]) {
+            return Err(format!("{name}: the cost depends on how many blocks are live: {:?}", &costs[2..]).into());
+        }
+        match self.operations.iter_mut().find(|(known, _)| known == name) {
+            Some((_, targets)) => targets.push(costs),
+            None => self.operations.push((name.to_owned(), vec![costs])),
+        }
+        Ok(())
+    }
+
+    /// The table of instructions: one figure where minimum and maximum are the same.
+    fn table(&self) -> String {
+        let mut table = header("instructions", &TARGETS.map(|target| target.triple));
+        for (name, costs) in &self.operations {
+            row(&mut table, &format!("{name}: minimum"), costs.iter().map(|costs| costs[0].to_string()));
+            row(&mut table, &format!("{name}: **maximum**"), costs.iter().map(|costs| costs[1].to_string()));
+        }
+        table
+    }
+}

@@ -1,0 +1,214 @@
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::Result;
+
+/// A target, and the machine of QEMU that runs its programs.
+pub(crate) struct Target {
+    pub(crate) triple: &'static str,
+    /// What the runner in `.cargo/config.toml` runs the tests on.
+    pub(crate) machine: &'static str,
+    qemu: &'static str,
+    /// The machine that instructions are counted on, and the options for an exact count.
+    machine_options: &'static [&'static str],
+    exact: &'static [&'static str],
+}
+
+pub(crate) const TARGETS: [Target; 7] = [
+    Target {
+        triple: "thumbv6m-none-eabi",
+        machine: "Cortex-M0, micro:bit, 16 KiB of RAM",
+        qemu: "qemu-system-arm",
+        machine_options: &["-M", "mps2-an385"],
+        exact: &["-icount", "shift=8"],
+    },
+    Target {
+        triple: "thumbv7m-none-eabi",
+        machine: "Cortex-M3, mps2-an385",
+        qemu: "qemu-system-arm",
+        machine_options: &["-M", "mps2-an385"],
+        exact: &["-icount", "shift=8"],
+    },
+    Target {
+        triple: "thumbv7em-none-eabihf",
+        machine: "Cortex-M4F, mps2-an386",
+        qemu: "qemu-system-arm",
+        machine_options: &["-M", "mps2-an386"],
+        exact: &["-icount", "shift=8"],
+    },
+    Target {
+        triple: "riscv32imac-unknown-none-elf",
+        machine: "RV32, virt",
+        qemu: "qemu-system-riscv32",
+        machine_options: &["-M", "virt", "-bios", "none"],
+        exact: &["-icount", "shift=0"],
+    },
+    Target {
+        triple: "riscv64gc-unknown-none-elf",
+        machine: "RV64, virt",
+        qemu: "qemu-system-riscv64",
+        machine_options: &["-M", "virt", "-bios", "none"],
+        exact: &["-icount", "shift=0"],
+    },
+    Target {
+        triple: "aarch64-unknown-none",
+        machine: "Cortex-A53, virt",
+        qemu: "qemu-system-aarch64",
+        machine_options: &["-M", "virt", "-cpu", "cortex-a53"],
+        exact: &["-icount", "shift=0"],
+    },
+    Target {
+        triple: "x86_64-hpalloc-kernel",
+        machine: "x86_64, PVH boot",
+        qemu: "qemu-system-x86_64",
+        machine_options: &[],
+        exact: &["-icount", "shift=0"],
+    },
+];
+
+const QEMU: &str = "apt-get install -y --no-install-recommends qemu-system-arm qemu-system-misc qemu-system-x86";
+
+pub(crate) fn find(triple: &str) -> Result<&'static Target> {
+    TARGETS.iter().find(|target| target.triple == triple).ok_or_else(|| {
+        let known: Vec<_> = TARGETS.iter().map(|target| target.triple).collect();
+        format!("{triple} is none of the targets: {}", known.join(", ")).into()
+    })
+}
+
+impl Target {
+    fn is_x86(&self) -> bool {
+        self.triple.starts_with("x86_64")
+    }
+
+    /// A Cargo command for this target, of a toolchain that can build for it. `HPALLOC_STATIC_PAGES` is 1, for chips
+    /// with little memory.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such toolchain, or no QEMU, with what to install.
+    pub(crate) fn cargo(&self, subcommand: &str) -> Result<Command> {
+        if !Command::new(self.qemu).arg("--version").output().is_ok_and(|output| output.status.success()) {
+            return Err(format!("{} is missing. On Debian: {QEMU}", self.qemu).into());
+        }
+        let mut command = Toolchain::find(self)?.cargo();
+        if self.is_x86() {
+            command.arg("-Zjson-target-spec");
+        }
+        command.arg(subcommand).args(["--target", &self.spec()]);
+        command.env("HPALLOC_STATIC_PAGES", "1");
+        Ok(command)
+    }
+
+    /// What code for this target is built with.
+    pub(crate) fn toolchain(&self) -> Result<String> {
+        let toolchain = Toolchain::find(self)?;
+        let rustc = if matches!(toolchain, Toolchain::Debian) { "/usr/bin/rustc" } else { "rustc" };
+        let version = succeed(Command::new(rustc).arg("--version"))?.stdout;
+        let version = String::from_utf8(version)?;
+        let core = if matches!(toolchain, Toolchain::Installed) { "" } else { ", core built from its source" };
+        Ok(format!("{} ({rustc}{core})", version.trim()))
+    }
+
+    /// What Cargo takes for `--target`.
+    fn spec(&self) -> String {
+        if self.is_x86() { format!("targets/{}.json", self.triple) } else { self.triple.to_owned() }
+    }
+
+    /// Where a binary of this name is built in a profile.
+    pub(crate) fn binary(&self, profile: &str, name: &str) -> PathBuf {
+        ["target", self.triple, profile, name].iter().collect()
+    }
+
+    /// What a program prints on the machine that counts instructions; as fast as this one can, or with the exact count.
+    pub(crate) fn run(&self, program: &Path, exact: bool) -> Result<Vec<u8>> {
+        let options = self.machine_options.iter().chain(if exact { self.exact } else { &[] });
+        let mut command = timeout(if self.is_x86() { "targets/qemu-x86_64" } else { self.qemu });
+        if self.is_x86() {
+            command.env("QEMU_OPTIONS", options.copied().collect::<Vec<_>>().join(" ")).arg(program);
+        } else {
+            command.args(options).args(["-nographic", "-monitor", "none"]);
+            command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(program);
+        }
+        Ok(succeed(&mut command)?.stdout)
+    }
+}
+
+/// How code for a target is built.
+#[derive(Clone, Copy)]
+enum Toolchain {
+    /// The compiler on the path has the target's `core`: `rustup target add`.
+    Installed,
+    /// The compiler on the path builds `core` from its source: `rustup component add rust-src`.
+    FromSource,
+    /// Debian's compiler does.
+    Debian,
+}
+
+impl Toolchain {
+    fn find(target: &Target) -> Result<Self> {
+        let has = |rustc: &str, option: &[&str], path: &str| {
+            let output = Command::new(rustc).arg("--print").args(option).output();
+            output.is_ok_and(|output| {
+                output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).join(path).exists()
+            })
+        };
+        let source = "lib/rustlib/src/rust/library/Cargo.toml";
+        if !target.is_x86() && has("rustc", &["target-libdir", "--target", target.triple], "") {
+            Ok(Self::Installed)
+        } else if has("rustc", &["sysroot"], source) {
+            Ok(Self::FromSource)
+        } else if has("/usr/bin/rustc", &["sysroot"], source) && Path::new("/usr/bin/cargo").exists() {
+            Ok(Self::Debian)
+        } else {
+            Err(format!(
+                "no toolchain can build for {0}. With rustup: {1}. On Debian: apt-get install -y \
+                 --no-install-recommends rustc-web cargo-web rust-web-src rust-web-llvm, then the same for $(readlink \
+                 /usr/bin/rust-lld)",
+                target.triple,
+                if target.is_x86() {
+                    "rustup component add rust-src".to_owned()
+                } else {
+                    format!("rustup target add {}", target.triple)
+                }
+            )
+            .into())
+        }
+    }
+
+    fn cargo(self) -> Command {
+        let mut command = timeout(if matches!(self, Self::Debian) { "/usr/bin/cargo" } else { "cargo" });
+        // For `custom_test_frameworks` and `build-std`.
+        command.env("RUSTC_BOOTSTRAP", "1");
+        if matches!(self, Self::Debian) {
+            let path = std::env::var("PATH").unwrap_or_default();
+            command.env("PATH", format!("/usr/bin:{path}")).env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
+        }
+        if !matches!(self, Self::Installed) {
+            command.env("CARGO_UNSTABLE_BUILD_STD", "core");
+            command.env("CARGO_UNSTABLE_BUILD_STD_FEATURES", "compiler-builtins-mem");
+        }
+        command
+    }
+}
+
+/// A command that is ended after ten minutes, as when a machine hangs.
+fn timeout(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg("600").arg(program);
+    command
+}
+
+/// Runs a command, which has to succeed.
+///
+/// # Errors
+///
+/// With all that it printed.
+pub(crate) fn succeed(command: &mut Command) -> Result<Output> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Err(format!("{command:?} failed with {}:\n{out}{err}", output.status).into())
+}
