@@ -30,9 +30,9 @@ const LONGEST_NS: u64 = 60_000_000_000;
 /// Measures the latency of allocating fixed-size blocks.
 #[derive(Parser)]
 struct Options {
-    /// How many blocks are live at the peak
-    #[arg(long, default_value_t = 4_000_000, value_parser = count)]
-    count: usize,
+    /// How many blocks are live at the peak [default: 4000000, or as many as an arena of 256 MiB holds]
+    #[arg(long, value_parser = count)]
+    count: Option<usize>,
     /// The size of a block in bytes
     #[arg(long, default_value = "64", value_parser = block_size)]
     block_size: BlockSize,
@@ -54,7 +54,7 @@ fn block_size(text: &str) -> Result<BlockSize, Box<dyn Error + Send + Sync>> {
     Ok(BlockSize::new(bytes)?)
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Allocator {
     /// hpalloc over a plain memory mapping
     Hpalloc,
@@ -120,28 +120,34 @@ impl Drop for Malloc {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let style = ProgressStyle::with_template("{msg:20} {wide_bar} {percent:>3}%").expect("a template of known fields");
+    let (size, count) = (options.block_size, options.count.unwrap_or_else(|| default_count(options.block_size)));
+    // Where each block went. Filled, so that its own memory is resident before any allocator is measured.
+    let mut blocks = Vec::new();
+    if blocks.try_reserve_exact(count).is_err() {
+        eprintln!("error: there is no memory to keep account of {count} blocks: lower --count");
+        return ExitCode::FAILURE;
+    }
+    blocks.resize(count, NonNull::dangling());
+
     println!(
-        "{} blocks of {} bytes. Latency in ns of allocating a block and writing to it first; reading the clock takes \
+        "{count} blocks of {} bytes. Latency in ns of allocating a block and writing to it first; reading the clock takes \
          {} ns, which the percentiles include.\n",
-        options.count,
-        options.block_size.bytes(),
+        size.bytes(),
         clock_cost().as_nanos(),
     );
     println!(
         "{:<20} {:>9} {:>7} {:>7} {:>7} {:>7} {:>9} {:>13}",
         "allocator", "total ms", "mean", "p50", "p99", "p99.9", "max", "peak resident"
     );
-    // Where each block went. Filled, so that its own memory is resident before any allocator is measured.
-    let mut blocks = vec![NonNull::dangling(); options.count];
+    let style = ProgressStyle::with_template("{msg:20} {wide_bar} {percent:>3}%").expect("a template of known fields");
     for &allocator in Allocator::value_variants() {
-        if options.allocator.is_some_and(|only| only as u8 != allocator as u8) {
+        if options.allocator.is_some_and(|only| only != allocator) {
             continue;
         }
         let name = allocator.to_possible_value().expect("none is hidden").get_name().to_owned();
-        let progress = ProgressBar::new((PASSES * options.count) as u64).with_style(style.clone());
+        let progress = ProgressBar::new((PASSES * count) as u64).with_style(style.clone());
         progress.set_message(name.clone());
-        let measured = measure_allocator(allocator, &options, &mut blocks, &progress);
+        let measured = measure_allocator(allocator, size, &mut blocks, &progress);
         progress.finish_and_clear();
         match measured {
             Ok(row) => println!("{name:<20} {row}"),
@@ -154,6 +160,16 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Four million, if an arena holds so many.
+fn default_count(size: BlockSize) -> usize {
+    let pages = MAX_ARENA_SIZE / PAGE_SIZE;
+    let most = match size.blocks_per_page() {
+        0 => pages / size.bytes().div_ceil(PAGE_SIZE),
+        per_page => pages * per_page,
+    };
+    most.min(4_000_000)
+}
+
 /// The median time between two readings of the clock.
 fn clock_cost() -> Duration {
     let mut costs: Vec<_> = (0..10_001).map(|_| Instant::now().elapsed()).collect();
@@ -163,13 +179,13 @@ fn clock_cost() -> Duration {
 
 fn measure_allocator(
     allocator: Allocator,
-    options: &Options,
+    size: BlockSize,
     blocks: &mut [NonNull<u8>],
     progress: &ProgressBar,
 ) -> Result<String, Box<dyn Error>> {
-    let size = options.block_size;
+    let count = blocks.len();
     let pool = |mapping: MappingOptions| {
-        let region = mapping.map(arena_size(options.count, size))?;
+        let region = mapping.map(arena_size(count, size))?;
         Ok(FixedBlock::with_block_size(Arena::from_region(region)?, size))
     };
     match allocator {

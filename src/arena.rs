@@ -237,7 +237,23 @@ impl<R: Region> Arena<R> {
     /// above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), [`Misaligned`](ArenaError::Misaligned) unless it starts on a
     /// page boundary. The region is dropped then.
     ///
-    /// See [`Region`] for an example.
+    /// ```
+    /// use hpalloc::{Arena, ArenaError};
+    /// # use hpalloc::{Page, Region};
+    /// # use core::ptr::NonNull;
+    /// # struct Frames(NonNull<[Page]>);
+    /// # // SAFETY: the pages below are not used otherwise.
+    /// # unsafe impl Region for Frames {
+    /// #     fn pages(&self) -> NonNull<[Page]> { self.0 }
+    /// # }
+    /// # let mut memory = [const { Page::new() }; 2];
+    /// # let frames = Frames(NonNull::from(&mut memory[..]));
+    ///
+    /// // `Frames` is a region of your own: see `Region`.
+    /// let arena: Arena<Frames> = Arena::from_region(frames)?;
+    /// assert_eq!(arena.total_pages(), 2);
+    /// # Ok::<(), ArenaError>(())
+    /// ```
     pub fn from_region(region: R) -> Result<Self, ArenaError> {
         let pages = region.pages();
         whole_pages(pages.cast(), pages.len().saturating_mul(PAGE_SIZE))?;
@@ -414,8 +430,8 @@ impl<R: Region> Arena<R> {
 }
 
 // SAFETY: Run: the run lies within the region, which is one allocation. Exclusive: by Region: Exclusive, and because
-// `next` moves past what is returned and only `reset` moves it back, which needs the arena to itself. Aligned and
-// Fixed: as the region's.
+// `next` moves past what is returned and only `reset` moves it back, which borrows the arena mutably. Aligned and Fixed:
+// as the region's.
 unsafe impl<R: Region> PageSource for Arena<R> {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {

@@ -92,8 +92,8 @@ impl fmt::Display for ArenaError {
             ),
             Self::Misaligned { address, align } => write!(
                 f,
-                "memory at address {address:#x} does not start on a page boundary: align it to {align} bytes, or use \
-                 `from_uninit_trimmed`"
+                "memory at address {address:#x} does not start on a page boundary: align it to {align} bytes (of a \
+                 slice, `from_uninit_trimmed` uses the whole pages inside)"
             ),
             Self::NoWholePage { address, len } => write!(
                 f,

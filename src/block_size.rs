@@ -264,11 +264,13 @@ impl fmt::Display for BlockSizeError {
             Self::TooSmall { bytes, min } => {
                 write!(f, "a block of {bytes} bytes can't hold a pointer while it is free: use at least {min}")
             }
-            Self::Misaligned { bytes, align } => write!(
-                f,
-                "a block of {bytes} bytes would leave the next one misaligned: use a multiple of {align}, such as {}",
-                bytes.next_multiple_of(align)
-            ),
+            Self::Misaligned { bytes, align } => {
+                write!(f, "a block of {bytes} bytes would leave the next one misaligned: use a multiple of {align}")?;
+                match bytes.checked_next_multiple_of(align) {
+                    Some(next) => write!(f, ", such as {next}"),
+                    None => Ok(()),
+                }
+            }
             Self::TooLarge { bytes, max } => {
                 write!(f, "a block of {bytes} bytes is too large: an arena has at most {max}")
             }

@@ -24,8 +24,8 @@ use crate::{Arena, BlockSize, BlockSizeError, Borrowed, PageSource, RawRegion};
 ///    is one page, or for blocks larger than a page as many pages as one block needs;
 /// 3. a new run, taken from the page source.
 ///
-/// No step has a loop or a division (a page source of several may try each of them), so the worst case is a small fixed
-/// number of instructions. Memory that was never allocated is never touched. A block has no header, so blocks of one
+/// No step has a loop or a division, so over an arena the worst case is a small fixed number of instructions. (Another
+/// source adds what it needs: one of several tries each of them.) Memory that was never allocated is never touched. A block has no header, so blocks of one
 /// run lie back to back. Blocks are not merged, and pages are not given back before their source is.
 ///
 /// The pool belongs to one thread at a time: there are no atomics, and it is never `Sync`.
@@ -161,12 +161,12 @@ impl<P: PageSource> FixedBlock<P> {
     /// A block, or `None` when none is free and the source has no more pages for one.
     ///
     /// It is [`block_size`](Self::block_size) bytes, aligned to [`block_align`](Self::block_align), valid for reads and
-    /// writes until it is deallocated or the page source is gone, and nobody else's. What is in it is unknown, and may
+    /// writes until it is deallocated or the page source is dropped or reset, and nobody else's. What is in it is unknown, and may
     /// be uninitialised.
     ///
     /// # Time complexity
     ///
-    /// Constant: no loop and no division. Once per run of pages it calls [`PageSource::take_pages`].
+    /// Constant: no loop and no division. Where no block is at hand it calls [`PageSource::take_pages`] once.
     ///
     /// ```
     /// use hpalloc::{Arena, FixedBlock, Page};

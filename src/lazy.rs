@@ -8,8 +8,8 @@ use crate::{Arena, ArenaError, Page, PageSource, RawRegion, Region};
 
 /// A [`PageSource`] that makes its arena when the first page is asked for.
 ///
-/// A pool over it can be made in a constant, and so live in a `static` with no `init` that could be forgotten. If the
-/// arena can't be made there are no pages; the reason is kept, see [`arena`](Self::arena).
+/// A pool over it can be made in a constant, and so live in a `static`, behind a lock, with no `init` that could be
+/// forgotten. If the arena can't be made there are no pages; the reason is kept, see [`arena`](Self::arena).
 ///
 /// ```
 /// # #[cfg(feature = "static-buffer")] {
@@ -58,7 +58,7 @@ impl<R: Region> Lazy<R> {
     ///
     /// # Errors
     ///
-    /// What `make` returned the one time that it was called.
+    /// What `make` returned: it is called once, and again only if it panicked.
     ///
     /// # Time complexity
     ///

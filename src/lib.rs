@@ -33,13 +33,13 @@
 //!
 //! # Features
 //!
-//! All are off by default, and each only adds.
+//! All are off by default. Each only adds, but for one thing: with `mmap`, [`Arena`] without a parameter is another type.
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `mmap` | [`Mapping`], and [`Arena::new`] over an anonymous memory mapping, through raw system calls |
-//! | `static-buffer` | [`StaticBuffer`], and [`Arena::new`] over the built-in [`DEFAULT_BUFFER`] where `mmap` is off |
-//! | `std` | [`Boxed`], and the errors as [`std::io::Error`] |
+//! | `mmap` | `Mapping`, and `Arena::new` over an anonymous memory mapping, through raw system calls |
+//! | `static-buffer` | `StaticBuffer`, and `Arena::new` over a built-in one where `mmap` is off |
+//! | `std` | `Boxed`, and the errors as `std::io::Error` |
 //! | `defmt` | `defmt::Format` on the public types and errors |
 
 #![no_std]
@@ -57,9 +57,9 @@ extern crate std;
 #[cfg(all(test, target_os = "none"))]
 test::entry!(test_main);
 
-#[cfg(all(feature = "mmap", not(unix)))]
+#[cfg(all(feature = "mmap", any(not(unix), target_os = "espidf", target_os = "horizon", target_os = "vita")))]
 compile_error!(
-    "hpalloc: the feature `mmap` needs an operating system with memory mappings; on bare metal use the feature \
+    "hpalloc: the feature `mmap` needs a Unix-like operating system with memory mappings; on bare metal use the feature \
      `static-buffer`, or `Arena::from_raw` with no feature at all"
 );
 

@@ -102,3 +102,10 @@ impl fmt::Debug for Page {
         f.debug_struct("Page").finish_non_exhaustive()
     }
 }
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Page {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Page");
+    }
+}

@@ -10,7 +10,7 @@ use crate::Page;
 ///
 /// # Safety
 ///
-/// For as long as the source lives, the pages that [`take_pages`](Self::take_pages) returned:
+/// Until the source is dropped or borrowed mutably, the pages that [`take_pages`](Self::take_pages) returned:
 ///
 /// 1. **Run:** are `count` pages at successive addresses, within one allocation for which the pointer is good.
 /// 2. **Exclusive:** are valid for reads and writes through that pointer and through pointers derived from it; nothing
@@ -57,6 +57,21 @@ pub unsafe trait PageSource {
     ///
     /// That of the source. Together with a few instructions it is the cost of a pool's refill, and so the worst case of
     /// [`FixedBlock::allocate`](crate::FixedBlock::allocate).
+    ///
+    /// A source should not use the pool that asks it: nothing unsound comes of it, but the blocks of one of the runs are
+    /// lost, though [`peak_blocks`](crate::FixedBlock::peak_blocks) counts them.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, Page, PageSource};
+    ///
+    /// let mut pages = [const { Page::new() }; 3];
+    /// let arena = Arena::from_pages(&mut pages)?;
+    /// let first = arena.take_pages(2).unwrap();
+    /// assert!(arena.take_pages(2).is_none());
+    /// // SAFETY: the page behind the two lies in the same memory.
+    /// assert_eq!(arena.take_pages(1), Some(unsafe { first.add(2) }));
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>>;
 }
 

@@ -3,7 +3,26 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use crate::arena_error::pages_in;
-use crate::{ArenaError, MAX_ARENA_SIZE, PAGE_SIZE, Page};
+use crate::{ArenaError, PAGE_SIZE, Page};
+
+/// Implements `defmt::Format` for a region.
+macro_rules! format_region {
+    ($($region:ty)*) => {$(
+        #[cfg(feature = "defmt")]
+        impl defmt::Format for $region {
+            fn format(&self, f: defmt::Formatter<'_>) {
+                let pages = $crate::Region::pages(self);
+                defmt::write!(
+                    f,
+                    "{=str} {{ {=usize} pages at {=usize:#x} }}",
+                    stringify!($region),
+                    pages.len(),
+                    pages.cast::<u8>().addr().get()
+                );
+            }
+        }
+    )*};
+}
 
 #[cfg(feature = "std")]
 mod boxed;
@@ -19,16 +38,43 @@ pub use mapping::{Mapping, MappingOptions};
 #[cfg(feature = "static-buffer")]
 pub use static_buffer::{DEFAULT_BUFFER, StaticBuffer, StaticPages, StaticRegion};
 
-/// The region of [`Arena::new`](crate::Arena::new): a [`Mapping`] where the feature `mmap` is on, otherwise a
-/// [`StaticRegion`] of the built-in buffer where `static-buffer` is.
+/// The region of [`Arena::new`](crate::Arena::new), and of `Arena` where none is named: a [`Mapping`] where the feature
+/// `mmap` is on, otherwise a `StaticRegion` where `static-buffer` is.
+///
+/// So it is another type when somebody else in the program turns `mmap` on: a library names the region that it means.
+///
+/// ```
+/// use hpalloc::{Arena, ArenaError, DefaultRegion};
+///
+/// let arena: Result<Arena<DefaultRegion>, ArenaError> = Arena::new(4096);
+/// # assert!(arena.is_ok());
+/// ```
 #[cfg(feature = "mmap")]
 pub type DefaultRegion = Mapping;
-/// The region of [`Arena::new`](crate::Arena::new): a part of the built-in [`DEFAULT_BUFFER`].
+/// The region of [`Arena::new`](crate::Arena::new), and of `Arena` where none is named: a part of the built-in
+/// [`DEFAULT_BUFFER`] where the feature `static-buffer` is on, but `mmap` isn't.
+///
+/// So it is another type when somebody else in the program turns `mmap` on: a library names the region that it means.
+///
+/// ```
+/// use hpalloc::{Arena, ArenaError, DefaultRegion, StaticRegion};
+///
+/// let arena: Result<Arena<DefaultRegion>, ArenaError> = Arena::new(4096);
+/// let the_same: Result<Arena<StaticRegion>, ArenaError> = arena;
+/// # assert!(the_same.is_ok());
+/// ```
 #[cfg(all(feature = "static-buffer", not(feature = "mmap")))]
 pub type DefaultRegion = StaticRegion;
-// With neither feature there is no default to offer, but `Arena<R = DefaultRegion>` has to name a type.
+// With neither feature there is no default to offer, but `Arena<R = DefaultRegion>` has to name a type: one that is no
+// region.
 #[cfg(not(any(feature = "mmap", feature = "static-buffer")))]
-pub(crate) type DefaultRegion = RawRegion;
+#[allow(
+    missing_debug_implementations,
+    missing_docs,
+    unreachable_pub,
+    reason = "there is no value, and no way to name it"
+)]
+pub enum DefaultRegion {}
 
 /// Memory that an [`Arena`](crate::Arena) hands out page by page: the owner of that memory.
 ///
@@ -84,12 +130,14 @@ pub(crate) type DefaultRegion = RawRegion;
 /// # Ok::<(), hpalloc::ArenaError>(())
 /// ```
 pub unsafe trait Region {
-    /// All of the region's pages, from the lowest address to the highest.
+    /// All of the region's pages, from the lowest address to the highest. Constant time; an arena calls it often.
+    ///
+    /// See [`Region`] for an example.
     fn pages(&self) -> NonNull<[Page]>;
 
     /// Whether every byte is known to be zero when the region is given to an arena; `false` where it isn't known.
     ///
-    /// It spares [`alloc_zeroed_page`](crate::Arena::alloc_zeroed_page) the writing of zeros.
+    /// It spares [`alloc_zeroed_page`](crate::Arena::alloc_zeroed_page) the writing of zeros. It is asked once.
     fn is_zeroed(&self) -> bool {
         false
     }
@@ -137,9 +185,6 @@ impl<'r> Borrowed<'r> {
 
     pub(crate) fn from_uninit_trimmed(memory: &'r mut [MaybeUninit<u8>]) -> Result<Self, ArenaError> {
         let (address, len) = (memory.as_ptr().addr(), memory.len());
-        if len > MAX_ARENA_SIZE {
-            return Err(ArenaError::TooLarge { size: len, max: MAX_ARENA_SIZE });
-        }
         let before = address.wrapping_neg() % PAGE_SIZE;
         let size = len.saturating_sub(before) / PAGE_SIZE * PAGE_SIZE;
         match memory.get_mut(before..before + size) {
@@ -192,3 +237,5 @@ pub(crate) fn whole_pages(first: NonNull<u8>, size: usize) -> Result<NonNull<[Pa
     }
     Ok(NonNull::slice_from_raw_parts(first, count))
 }
+
+format_region!(Borrowed<'_> RawRegion);

@@ -17,16 +17,6 @@ use core::ptr::NonNull;
 use common::{OwnRegion, bytes, with_pages};
 use hpalloc::{Arena, ArenaError, BlockSize, BlockSizeError, FixedBlock, MAX_ARENA_SIZE, PAGE_SIZE};
 
-#[cfg(feature = "std")]
-#[test]
-fn boxed_sizes() {
-    for (size, error) in common::bad_sizes() {
-        assert_eq!(hpalloc::Boxed::new(size).unwrap_err(), error);
-    }
-    let none: Box<[hpalloc::Page]> = Box::new([]);
-    assert_eq!(Arena::from_region(hpalloc::Boxed::from(none)).unwrap_err(), ArenaError::InvalidSize { size: 0 });
-}
-
 #[test]
 fn no_pages() {
     assert_eq!(Arena::from_pages(&mut []).unwrap_err(), ArenaError::InvalidSize { size: 0 });
@@ -108,6 +98,12 @@ fn a_users_region() {
     assert_eq!(Arena::from_region(region(pages)).unwrap_err(), error);
     let error = ArenaError::TooLarge { size: usize::MAX, max: MAX_ARENA_SIZE };
     assert_eq!(Arena::from_region(region(usize::MAX)).unwrap_err(), error);
+    for address in [1, PAGE_SIZE - 1, PAGE_SIZE + 8] {
+        let first = NonNull::new(core::ptr::without_provenance_mut(address)).unwrap();
+        // SAFETY: as above: a region off the page boundary is refused.
+        let region = unsafe { OwnRegion::new(first, 1) };
+        assert_eq!(Arena::from_region(region).unwrap_err(), ArenaError::Misaligned { address, align: PAGE_SIZE });
+    }
 }
 
 /// On a host, where there is as much memory.
@@ -123,6 +119,9 @@ fn slices_that_are_too_large() {
     let error = ArenaError::TooLarge { size, max: MAX_ARENA_SIZE };
     assert_eq!(Arena::from_uninit(slice).unwrap_err(), error);
     assert_eq!(Arena::from_uninit_trimmed(slice).unwrap_err(), error);
+    // One byte less on each side, and the whole pages inside are just enough.
+    let arena = Arena::from_uninit_trimmed(&mut slice[1..size]).unwrap();
+    assert_eq!(arena.total_pages(), MAX_ARENA_SIZE / PAGE_SIZE);
     let first = NonNull::from(slice).cast::<hpalloc::Page>();
     // SAFETY: the same memory as pages, which it is aligned for, and which may be uninitialised.
     let pages = unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), size / PAGE_SIZE) };
@@ -159,7 +158,7 @@ fn block_sizes_of_64_bit_machines() {
     assert_eq!(BlockSize::new(12), Err(BlockSizeError::Misaligned { bytes: 12, align: 8 }));
 }
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", target_pointer_width = "64"))]
 #[test]
 fn errors_say_what_was_passed_which_bound_it_broke_and_what_to_do() {
     let texts = [
@@ -173,8 +172,8 @@ fn errors_say_what_was_passed_which_bound_it_broke_and_what_to_do() {
         ),
         (
             ArenaError::Misaligned { address: 0x2000_0010, align: 4096 }.to_string(),
-            "memory at address 0x20000010 does not start on a page boundary: align it to 4096 bytes, or use \
-             `from_uninit_trimmed`",
+            "memory at address 0x20000010 does not start on a page boundary: align it to 4096 bytes (of a slice, \
+             `from_uninit_trimmed` uses the whole pages inside)",
         ),
         (
             ArenaError::NoWholePage { address: 0x2000_0010, len: 5000 }.to_string(),
@@ -208,6 +207,10 @@ fn errors_say_what_was_passed_which_bound_it_broke_and_what_to_do() {
             "a block of 12 bytes would leave the next one misaligned: use a multiple of 8, such as 16",
         ),
         (
+            BlockSizeError::Misaligned { bytes: usize::MAX, align: 0 }.to_string(),
+            "a block of 18446744073709551615 bytes would leave the next one misaligned: use a multiple of 0",
+        ),
+        (
             BlockSizeError::TooLarge { bytes: 268_435_472, max: MAX_ARENA_SIZE }.to_string(),
             "a block of 268435472 bytes is too large: an arena has at most 268435456",
         ),
@@ -223,7 +226,16 @@ fn errors_become_io_errors_of_their_kind() {
     use std::io;
 
     let kind = |error: ArenaError| io::Error::from(error).kind();
-    assert_eq!(kind(ArenaError::InvalidSize { size: 1 }), io::ErrorKind::InvalidInput);
+    for error in [
+        ArenaError::InvalidSize { size: 1 },
+        ArenaError::TooLarge { size: 1 << 30, max: MAX_ARENA_SIZE },
+        ArenaError::Misaligned { address: 1, align: PAGE_SIZE },
+        ArenaError::NoWholePage { address: 1, len: 1 },
+        ArenaError::BufferTooSmall { size: 8192, available: 4096 },
+    ] {
+        assert_eq!(kind(error), io::ErrorKind::InvalidInput);
+    }
+    assert_eq!(io::Error::from(BlockSize::new(0).unwrap_err()).kind(), io::ErrorKind::InvalidInput);
     assert_eq!(kind(ArenaError::AlreadyClaimed { available: 4096 }), io::ErrorKind::ResourceBusy);
     assert_eq!(kind(ArenaError::OutOfMemory { size: 4096 }), io::ErrorKind::OutOfMemory);
     // ENOMEM, on every unix.

@@ -92,6 +92,19 @@ mod defmt {
     assert_impl_all!(Arena<RawRegion>: Format);
     assert_impl_all!(FixedBlock<Arena<RawRegion>>: Format);
     assert_impl_all!(Lazy<RawRegion>: Format);
+    assert_impl_all!(RawRegion: Format);
+    assert_impl_all!(hpalloc::Borrowed<'static>: Format);
+    assert_impl_all!(hpalloc::Page: Format);
+    #[cfg(feature = "mmap")]
+    assert_impl_all!(hpalloc::Mapping: Format);
+    #[cfg(feature = "mmap")]
+    assert_impl_all!(hpalloc::MappingOptions: Format);
+    #[cfg(feature = "static-buffer")]
+    assert_impl_all!(hpalloc::StaticRegion: Format);
+    #[cfg(feature = "static-buffer")]
+    assert_impl_all!(hpalloc::StaticBuffer<1>: Format);
+    #[cfg(feature = "std")]
+    assert_impl_all!(hpalloc::Boxed: Format);
 }
 
 /// The same signatures, so that a change of one doesn't compile.

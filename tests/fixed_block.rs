@@ -150,6 +150,52 @@ fn a_block_keeps_what_is_written_to_it_beside_busy_neighbours() {
     });
 }
 
+/// Blocks of one and of two words, so that a write beyond a link would be one into a neighbour.
+#[test]
+fn freeing_and_allocating_touch_one_word_of_a_block() {
+    for words in [1, 2] {
+        with_pages(1, |pages| {
+            let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), words * WORD).unwrap();
+            let blocks = [(); 9].map(|()| pool.allocate().unwrap().cast::<usize>());
+            // SAFETY: a block has `words` words.
+            let word = |block: usize, word| unsafe { blocks[block].add(word) };
+            // SAFETY: the blocks are live, and each has `words` words. Of those that are freed, the words behind the
+            // first are read all the same: nobody else may have written there.
+            unsafe {
+                for (block, word_of_it) in (0..9).flat_map(|block| (0..words).map(move |word| (block, word))) {
+                    word(block, word_of_it).write(block * 10 + word_of_it);
+                }
+                for block in [1, 3, 5, 7, 3, 1] {
+                    pool.deallocate(blocks[block].cast());
+                    assert_eq!(pool.allocate(), Some(blocks[block].cast()));
+                }
+                for (block, word_of_it) in (0..9).flat_map(|block| (0..words).map(move |word| (block, word))) {
+                    if block % 2 == 0 || word_of_it > 0 {
+                        assert_eq!(word(block, word_of_it).read(), block * 10 + word_of_it);
+                    }
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn memory_that_was_not_allocated_is_not_touched() {
+    with_pages(2, |pages| {
+        let pool = FixedBlock::new(Arena::from_pages(&mut *pages).unwrap(), 64).unwrap();
+        for _ in 0..65 {
+            // SAFETY: the block is live and has 64 bytes.
+            unsafe { pool.allocate().unwrap().write_bytes(0, 64) };
+        }
+        assert_eq!(pool.page_source().pages_allocated(), 2);
+        let touched = |byte: &core::mem::MaybeUninit<u8>| {
+            // SAFETY: all bytes of the pages were filled before the test.
+            unsafe { byte.assume_init() != common::RUBBISH }
+        };
+        assert_eq!(common::bytes(pages).iter().filter(|byte| touched(byte)).count(), 65 * 64);
+    });
+}
+
 #[test]
 fn a_pool_that_owns_its_arena_can_be_moved() {
     with_pages(1, |pages| {
@@ -166,16 +212,6 @@ fn a_pool_that_owns_its_arena_can_be_moved() {
         assert_eq!(moved.allocate(), Some(first));
         assert_eq!(moved.page_source().pages_remaining(), 0);
     });
-}
-
-#[cfg(feature = "std")]
-#[test]
-fn a_pool_that_owns_its_arena_can_move_to_another_thread() {
-    let pool = FixedBlock::new(Arena::from_region(hpalloc::Boxed::new(PAGE_SIZE).unwrap()).unwrap(), 64).unwrap();
-    let here = pool.allocate().unwrap().addr();
-    let (there, pool) = std::thread::spawn(move || (pool.allocate().unwrap().addr(), pool)).join().unwrap();
-    assert_eq!(there.get(), here.get() + 64);
-    assert_eq!(pool.peak_blocks(), 2);
 }
 
 #[test]
@@ -197,10 +233,14 @@ fn the_block_size_of_a_type_holds_it_aligned() {
     #[allow(dead_code, reason = "only its size and alignment matter")]
     struct Line([u8; 65]);
 
+    #[repr(align(64))]
+    struct Marker;
+
     assert_eq!(BlockSize::of::<()>().bytes(), WORD);
     assert_eq!(BlockSize::of::<u8>().bytes(), WORD);
     assert_eq!(BlockSize::of::<[usize; 3]>().bytes(), 3 * WORD);
     assert_eq!((BlockSize::of::<Line>().bytes(), BlockSize::of::<Line>().align()), (128, 128));
+    assert_eq!((BlockSize::of::<Marker>().bytes(), BlockSize::of::<Marker>().align()), (64, 64));
     assert_eq!((BlockSize::of::<Page>().bytes(), BlockSize::of::<Page>().align()), (PAGE_SIZE, PAGE_SIZE));
     assert_eq!(BlockSize::of::<[Page; 2]>().bytes(), 2 * PAGE_SIZE);
     assert_eq!(BlockSize::default().bytes(), DEFAULT_BLOCK_SIZE);
@@ -215,6 +255,16 @@ fn disjoint_regions_are_used_in_order() {
         let pool = FixedBlock::new([Arena::from_pages(high).unwrap(), Arena::from_pages(low).unwrap()], 4096).unwrap();
         assert!(drain(&pool).map(|block| (block - base) / PAGE_SIZE).eq([2, 0, 1]));
         assert_eq!(pool.peak_blocks(), 3);
+    });
+}
+
+#[test]
+fn a_pair_of_sources_is_used_in_order() {
+    with_pages(3, |pages| {
+        let base = address(&mut pages[0]);
+        let (low, high) = pages.split_at_mut(2);
+        let pool = FixedBlock::new((Arena::from_pages(high).unwrap(), Arena::from_pages(low).unwrap()), 4096).unwrap();
+        assert!(drain(&pool).map(|block| (block - base) / PAGE_SIZE).eq([2, 0, 1]));
     });
 }
 
@@ -303,4 +353,32 @@ fn a_lazy_arena_that_cannot_be_made_says_why_and_is_not_tried_again() {
     assert!(pool.allocate().is_none());
     assert_eq!(pool.page_source().arena().unwrap_err(), &ArenaError::InvalidSize { size: 5 });
     assert_eq!(MADE.load(Ordering::Relaxed), 1);
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn a_lazy_arena_whose_maker_uses_the_pool_is_made_once() {
+    use hpalloc::Boxed;
+
+    std::thread_local! {
+        static POOL: FixedBlock<Lazy<Boxed>> =
+            const { FixedBlock::with_block_size(Lazy::new(make), BlockSize::of::<[u64; 8]>()) };
+        static CALLS: Cell<usize> = const { Cell::new(0) };
+    }
+    fn make() -> Result<Arena<Boxed>, ArenaError> {
+        CALLS.set(CALLS.get() + 1);
+        if CALLS.get() == 1 {
+            POOL.with(|pool| assert!(pool.allocate().is_some()));
+        }
+        Boxed::new(2 * PAGE_SIZE).and_then(Arena::from_region)
+    }
+
+    POOL.with(|pool| {
+        let first = pool.allocate().unwrap();
+        let second = pool.allocate().unwrap();
+        assert_eq!(second.addr().get() - first.addr().get(), 64);
+        // Both runs are of the one arena that counts.
+        assert_eq!(pool.page_source().arena().unwrap().pages_allocated(), 2);
+        assert_eq!(CALLS.get(), 2);
+    });
 }

@@ -1,4 +1,4 @@
-//! Long random sequences of steps over every kind of region, compared with a model.
+//! Long random sequences of steps over every kind of region that the target has memory for, compared with a model.
 #![cfg_attr(
     target_os = "none",
     no_std,

@@ -76,6 +76,8 @@ unsafe impl Region for Boxed {
     }
 }
 
+format_region!(Boxed);
+
 impl Drop for Boxed {
     fn drop(&mut self) {
         // SAFETY: the memory was allocated for a `[Page]` of this length by the global allocator, and is given back

@@ -59,11 +59,22 @@ unsafe impl Region for Mapping {
     }
 }
 
+format_region!(Mapping);
+
 impl Drop for Mapping {
     fn drop(&mut self) {
+        let (first, size) = (self.pages.as_ptr().cast(), self.pages.len() * PAGE_SIZE);
         // SAFETY: exactly what was mapped, and nothing uses it any more (Region: Exclusive).
-        let unmapped = unsafe { munmap(self.pages.as_ptr().cast(), self.pages.len() * PAGE_SIZE) };
-        debug_assert_eq!(unmapped, Ok(()), "a mapping of this value's own can be unmapped");
+        let unmapped = unsafe { munmap(first, size) };
+        // Linux joins neighbouring mappings. To unmap one between two others makes one more of them, which it refuses
+        // where a process has as many as it may. The addresses are lost then, but not the memory.
+        #[cfg(target_os = "linux")]
+        if unmapped.is_err() {
+            // SAFETY: as above.
+            let _ = unsafe { rustix::mm::madvise(first, size, rustix::mm::Advice::LinuxDontNeed) };
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = unmapped;
     }
 }
 
@@ -96,7 +107,7 @@ impl MappingOptions {
         Self { prefault: false }
     }
 
-    /// Whether [`map`](Self::map) touches every page before it returns, so that none costs a page fault later.
+    /// Whether [`map`](Self::map) touches every page before it returns, so that none has to be backed with memory later.
     ///
     /// ```
     /// let options = hpalloc::MappingOptions::new().prefault(true);

@@ -1,9 +1,6 @@
 use core::cell::UnsafeCell;
-#[cfg(not(target_has_atomic = "8"))]
-use core::sync::atomic::AtomicUsize;
-use core::sync::atomic::{AtomicBool, Ordering};
-
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::arena_error::pages_in;
 use crate::{ArenaError, MAX_ARENA_SIZE, PAGE_SIZE, Page, Region};
@@ -12,6 +9,9 @@ use crate::{ArenaError, MAX_ARENA_SIZE, PAGE_SIZE, Page, Region};
 ///
 /// Declare one with [`static_buffer!`](crate::static_buffer). A claim is given back when its region, or the arena over
 /// it, is dropped; then the buffer can be claimed again.
+///
+/// On a chip without compare-and-swap, such as a Cortex-M0, claiming takes a critical section, which the program has to
+/// provide: see the crate `critical-section`. (For a Cortex-M with one core it is a feature of the crate `cortex-m`.)
 ///
 /// The pages are a static of their own, so that `PAGES` pages take `PAGES * 4096` bytes of `.bss` and not one byte
 /// more: beside them, the record of the claim would fill another page up to the next boundary.
@@ -58,9 +58,7 @@ impl<const PAGES: usize> StaticBuffer<PAGES> {
     ///
     /// # Errors
     ///
-    /// [`AlreadyClaimed`](ArenaError::AlreadyClaimed) while another region holds the buffer. On a chip without
-    /// compare-and-swap, such as a Cortex-M0, two claims that interrupt each other may both be refused, and the buffer
-    /// then stays claimed for good: claim each buffer from one place.
+    /// [`AlreadyClaimed`](ArenaError::AlreadyClaimed) while another region holds the buffer.
     ///
     /// ```
     /// hpalloc::static_buffer! {
@@ -106,6 +104,14 @@ impl<const PAGES: usize> StaticBuffer<PAGES> {
         // SAFETY: a pointer into a static isn't null.
         let first = unsafe { NonNull::new_unchecked(self.pages.0.get()) }.cast::<Page>();
         Ok(StaticRegion { pages: NonNull::slice_from_raw_parts(first, count), claim: &self.claim })
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<const PAGES: usize> defmt::Format for StaticBuffer<PAGES> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let taken = self.claim.taken.load(Ordering::Relaxed);
+        defmt::write!(f, "StaticBuffer {{ {=usize} pages, claimed: {=bool} }}", PAGES, taken);
     }
 }
 
@@ -170,6 +176,8 @@ unsafe impl Region for StaticRegion {
     }
 }
 
+format_region!(StaticRegion);
+
 impl Drop for StaticRegion {
     fn drop(&mut self) {
         self.claim.release();
@@ -177,25 +185,14 @@ impl Drop for StaticRegion {
 }
 
 /// Mutual exclusion without waiting: whoever takes it and is told `true` holds it, alone, until the release.
-///
-/// Where the chip has no compare-and-swap this is a *splitter*, the first half of Lamport's fast mutex (*A Fast Mutual
-/// Exclusion Algorithm*, 1987), which needs loads and stores alone: of several contenders at most one passes, and one
-/// without competition always does. Two that race may both fail and leave it taken.
 #[derive(Debug)]
 struct Claim {
     taken: AtomicBool,
-    /// Names the last contender: by the address of a local variable, which no two that run at once share.
-    #[cfg(not(target_has_atomic = "8"))]
-    contender: AtomicUsize,
 }
 
 impl Claim {
     const fn new() -> Self {
-        Self {
-            taken: AtomicBool::new(false),
-            #[cfg(not(target_has_atomic = "8"))]
-            contender: AtomicUsize::new(0),
-        }
+        Self { taken: AtomicBool::new(false) }
     }
 
     #[cfg(target_has_atomic = "8")]
@@ -203,16 +200,14 @@ impl Claim {
         !self.taken.swap(true, Ordering::Acquire)
     }
 
+    /// A chip without compare-and-swap, such as a Cortex-M0, can load and store but not swap: nothing may come between.
     #[cfg(not(target_has_atomic = "8"))]
     fn take(&self) -> bool {
-        let name = 0_u8;
-        let name = core::ptr::from_ref(&name).addr();
-        self.contender.store(name, Ordering::SeqCst);
-        if self.taken.load(Ordering::SeqCst) {
-            return false;
-        }
-        self.taken.store(true, Ordering::SeqCst);
-        self.contender.load(Ordering::SeqCst) == name
+        critical_section::with(|_| {
+            let free = !self.taken.load(Ordering::Acquire);
+            self.taken.store(true, Ordering::Relaxed);
+            free
+        })
     }
 
     fn release(&self) {
@@ -222,8 +217,9 @@ impl Claim {
 
 /// Declares a [`StaticBuffer`](crate::StaticBuffer) (feature `static-buffer`).
 ///
-/// Documentation goes to the buffer, and after it unsafe attributes go to the pages, so that
-/// `#[unsafe(link_section = "..")]` places the memory itself.
+/// One buffer a call, in this form: documentation, which goes to the buffer; unsafe attributes, which go to its pages, so
+/// that `#[unsafe(link_section = "..")]` places the memory itself; visibility, name and type. The number of pages is a
+/// literal, the name of a constant or an expression in braces.
 ///
 /// ```
 /// use hpalloc::{Arena, FixedBlock};

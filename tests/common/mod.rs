@@ -23,21 +23,27 @@ pub fn with_pages<T>(count: usize, test: impl FnOnce(&mut [Page]) -> T) -> T {
 /// Runs a test with `count` pages of memory that are full of rubbish. No other test runs at the same time.
 #[cfg(target_os = "none")]
 pub fn with_pages<T>(count: usize, test: impl FnOnce(&mut [Page]) -> T) -> T {
-    hpalloc::static_buffer! {
-        static MEMORY: StaticBuffer<MAX_PAGES>;
-    }
-    let region = MEMORY.claim_bytes(count * PAGE_SIZE).expect("one test has it at a time");
-    // SAFETY: the region is not used but for its claim, which lasts until the pages are no longer borrowed.
-    let pages = unsafe { &mut *region.pages().as_ptr() };
+    struct Memory(core::cell::UnsafeCell<[Page; MAX_PAGES]>);
+    // SAFETY: tests run one after the other, and one that panics is left for good.
+    unsafe impl Sync for Memory {}
+    // Where the linker script of the small chips expects pages.
+    #[unsafe(link_section = ".bss.__HPALLOC_PAGES")]
+    static MEMORY: Memory = Memory(core::cell::UnsafeCell::new([const { Page::new() }; MAX_PAGES]));
+
+    // SAFETY: no other test has it, and a test doesn't ask twice.
+    let pages = unsafe { &mut (&mut *MEMORY.0.get())[..count] };
     fill(pages);
     test(pages)
 }
+
+/// What the rubbish consists of.
+pub const RUBBISH: u8 = 0xA5;
 
 /// Fills pages with rubbish.
 pub fn fill(pages: &mut [Page]) {
     for page in pages {
         // SAFETY: the page is borrowed mutably.
-        unsafe { page.as_mut_ptr().write_bytes(0xA5, PAGE_SIZE) };
+        unsafe { page.as_mut_ptr().write_bytes(RUBBISH, PAGE_SIZE) };
     }
 }
 

@@ -1,9 +1,17 @@
 //! From reset to `main`. Each architecture's start code calls the `main` that `entry!` defines.
 
-#[cfg(target_arch = "arm")]
-use cortex_m_rt as _;
 #[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
 use riscv_rt as _;
+
+/// What an access to memory that isn't there leads to.
+#[cfg(target_arch = "arm")]
+#[cortex_m_rt::exception]
+unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
+    crate::println!("hard fault: {frame:?}");
+    crate::exit(101)
+}
+#[cfg(target_arch = "arm")]
+use {cortex_m as _, cortex_m_rt as _};
 
 #[cfg(target_arch = "aarch64")]
 core::arch::global_asm!(
@@ -11,6 +19,7 @@ core::arch::global_asm!(
     ".global _start",
     "_start:",
     "adrp x0, _stack_top",
+    "add x0, x0, :lo12:_stack_top",
     "mov sp, x0",
     // Floating point and SIMD, which the compiler uses to copy: CPACR_EL1.FPEN.
     "mov x0, #(3 << 20)",
