@@ -3,13 +3,14 @@
 //!
 //! The pool is a `static` over static memory: it claims the memory by itself when the first packet is made, so there is
 //! nothing to set up. It isn't `Sync`, so it stands behind a lock that fits one core with interrupts: a critical
-//! section. Allocating and freeing are a few instructions each, which is how long interrupts are held off.
+//! section, which holds interrupts off for the few instructions that allocating or freeing takes.
 
 #![no_std]
 #![no_main]
 
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::exception;
@@ -22,6 +23,9 @@ use hpalloc::{Arena, BlockSize, FixedBlock, Lazy, StaticRegion};
 const PACKETS: u32 = 1_000_000;
 /// The most that one interrupt produces.
 const BURST: u32 = 16;
+
+/// The clock's ticks from one interrupt to the next.
+const PERIOD: u32 = 50_000;
 
 /// A packet on its way. It owns its block.
 struct Packet(NonNull<Content>);
@@ -46,9 +50,10 @@ static POOL: Mutex<FixedBlock<Lazy<StaticRegion>>> = Mutex::new(FixedBlock::with
 
 /// Packets that were produced and not yet consumed, oldest first.
 static QUEUE: Mutex<RefCell<Deque<Packet, 128>>> = Mutex::new(RefCell::new(Deque::new()));
-/// How many packets were produced, and how often there was no block for one: it was produced later then.
-static PRODUCED: Mutex<Cell<u32>> = Mutex::new(Cell::new(0));
-static PUT_OFF: Mutex<Cell<u32>> = Mutex::new(Cell::new(0));
+/// How many packets were produced, and how often there was no block for one: it was produced later then. Written by the
+/// interrupt alone.
+static PRODUCED: AtomicU32 = AtomicU32::new(0);
+static PUT_OFF: AtomicU32 = AtomicU32::new(0);
 
 fn payload(number: u32) -> [u32; 15] {
     core::array::from_fn(|index| number.wrapping_mul(0x9E37_79B9).rotate_left(u32::try_from(index).unwrap_or(0)))
@@ -56,31 +61,28 @@ fn payload(number: u32) -> [u32; 15] {
 
 #[exception]
 fn SysTick() {
-    critical_section::with(|section| {
-        let produced = PRODUCED.borrow(section);
-        for _ in 0..=produced.get() % BURST {
-            if produced.get() == PACKETS {
-                return;
-            }
-            let Some(block) = POOL.borrow(section).allocate() else {
-                PUT_OFF.borrow(section).set(PUT_OFF.borrow(section).get() + 1);
-                return;
-            };
-            let (number, block) = (produced.get(), block.cast());
-            // SAFETY: the pool's blocks have the size and the alignment of a content, and this one is new.
-            unsafe { block.write(Content { number, payload: payload(number) }) };
-            if QUEUE.borrow_ref_mut(section).push_back(Packet(block)).is_err() {
-                defmt::panic!("the queue has a place for each block of the pool");
-            }
-            produced.set(number + 1);
+    let first = PRODUCED.load(Ordering::Relaxed);
+    let burst = payload(first)[3] % BURST + 1;
+    for number in (first..PACKETS).take(burst as usize) {
+        let Some(block) = critical_section::with(|section| POOL.borrow(section).allocate()) else {
+            PUT_OFF.store(PUT_OFF.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            return;
+        };
+        let block = block.cast();
+        // SAFETY: the pool's blocks have the size and the alignment of a content, and this one is new.
+        unsafe { block.write(Content { number, payload: payload(number) }) };
+        let queued = critical_section::with(|section| QUEUE.borrow_ref_mut(section).push_back(Packet(block)));
+        if queued.is_err() {
+            defmt::panic!("the queue has a place for each block of the pool");
         }
-    });
+        PRODUCED.store(number + 1, Ordering::Relaxed);
+    }
 }
 
 fn run() {
     let mut core = cortex_m::Peripherals::take().expect("taken once");
     core.SYST.set_clock_source(SystClkSource::Core);
-    core.SYST.set_reload(500);
+    core.SYST.set_reload(PERIOD);
     core.SYST.clear_current();
     core.SYST.enable_counter();
     core.SYST.enable_interrupt();
@@ -106,8 +108,7 @@ fn run() {
         if pool.free_blocks() != pool.peak_blocks() {
             defmt::panic!("{} of {} blocks are free", pool.free_blocks(), pool.peak_blocks());
         }
-        let put_off = PUT_OFF.borrow(section).get();
-        defmt::info!("{} packets consumed, none lost, {} put off", PACKETS, put_off);
+        defmt::info!("{} packets consumed, none lost, {} put off", PACKETS, PUT_OFF.load(Ordering::Relaxed));
         defmt::info!("peak_blocks: {}", pool.peak_blocks());
         defmt::info!("{} over {}", pool, pool.page_source());
         defmt::info!("{}", hpalloc::BlockSize::new(1).err());

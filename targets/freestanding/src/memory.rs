@@ -2,12 +2,13 @@
 
 use core::arch::asm;
 
+/// Copies bytes one after the other, upwards.
+///
 /// # Safety
 ///
-/// As C's `memcpy`.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
-    // SAFETY: the caller promises that the memory is there and doesn't overlap; the direction flag is clear by the ABI.
+/// The memory is there. Where it overlaps, `to` lies below `from`.
+unsafe fn copy_upwards(to: *mut u8, from: *const u8, count: usize) {
+    // SAFETY: the caller promises that the memory is there; the direction flag is clear by the ABI.
     unsafe {
         asm!(
             "rep movsb",
@@ -17,6 +18,15 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut 
             options(nostack, preserves_flags)
         );
     }
+}
+
+/// # Safety
+///
+/// As C's `memcpy`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
+    // SAFETY: the caller promises that the memory is there and doesn't overlap.
+    unsafe { copy_upwards(to, from, count) };
     to
 }
 
@@ -26,8 +36,9 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
     if to.addr().wrapping_sub(from.addr()) >= count {
-        // SAFETY: copying upwards reads each byte before it is written.
-        return unsafe { memcpy(to, from, count) };
+        // SAFETY: the caller promises that the memory is there; `to` is below `from`, or behind its end.
+        unsafe { copy_upwards(to, from, count) };
+        return to;
     }
     for index in (0..count).rev() {
         // SAFETY: the caller promises that the memory is there; downwards, each byte is read before it is written.

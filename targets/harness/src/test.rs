@@ -123,6 +123,7 @@ impl TheRun {
 pub fn test_main_static(tests: &'static [&'static TestDescAndFn]) {
     println!("\nrunning {} tests", tests.len());
     RUN.with(|run| run.tests = tests);
+    stack::guard();
     run_the_rest()
 }
 
@@ -159,6 +160,10 @@ fn run_the_rest() -> ! {
 
 /// Ends the test that runs.
 fn finish(passed: bool, why: &str) {
+    if stack::overflowed() {
+        println!("the stack overflowed: what the tests and their runner keep in memory can't be trusted");
+        exit(101);
+    }
     RUN.with(|run| {
         run.running = false;
         run.passed += usize::from(passed);
@@ -175,12 +180,15 @@ fn panicked(info: &PanicInfo<'_>) -> ! {
     };
     match test.desc.should_panic {
         ShouldPanic::No => {
+            // Another panic, while this one is printed, ends the machine.
+            RUN.with(|run| run.running = false);
             println!("{info}");
             finish(false, "");
         }
         ShouldPanic::Yes => finish(true, ""),
         ShouldPanic::YesWithMessage(expected) => {
-            let mut search = Search { text: expected.as_bytes(), window: [0; 128], len: 0, found: false };
+            let text = expected.as_bytes();
+            let mut search = Search { text, window: [0; 128], len: 0, found: text.is_empty() };
             let _ = fmt::write(&mut search, format_args!("{}", info.message()));
             finish(search.found, if search.found { "" } else { ": another panic than the expected one" });
         }
@@ -188,7 +196,7 @@ fn panicked(info: &PanicInfo<'_>) -> ! {
     run_the_rest()
 }
 
-/// Looks for a text in what is written, of which it keeps the last bytes, as many as the text has.
+/// Looks for a text, or the first 128 bytes of it, in what is written, of which it keeps the last bytes.
 struct Search<'a> {
     text: &'a [u8],
     window: [u8; 128],
@@ -199,7 +207,8 @@ struct Search<'a> {
 impl fmt::Write for Search<'_> {
     fn write_str(&mut self, written: &str) -> fmt::Result {
         let wanted = self.text.len().min(self.window.len());
-        for &byte in written.as_bytes() {
+        let bytes = if self.found { &[] } else { written.as_bytes() };
+        for &byte in bytes {
             if self.len == wanted {
                 self.window.copy_within(1..wanted, 0);
                 self.len -= 1;
@@ -209,5 +218,39 @@ impl fmt::Write for Search<'_> {
             self.found |= self.window[..self.len] == self.text[..wanted];
         }
         Ok(())
+    }
+}
+
+/// Words between the stack and what lies below it, to see whether the stack grew into them. On the chips with little
+/// memory; elsewhere there is more than enough.
+#[cfg(target_arch = "arm")]
+mod stack {
+    const GUARD: [u32; 8] = [0x5AFE_57AC; 8];
+
+    fn end() -> *mut [u32; 8] {
+        unsafe extern "C" {
+            /// Where the program's variables end. Only its address means something.
+            static mut __sheap: u32;
+        }
+        (&raw mut __sheap).cast()
+    }
+
+    pub(super) fn guard() {
+        // SAFETY: memory between the variables and the stack, which is far from it here.
+        unsafe { end().write_volatile(GUARD) };
+    }
+
+    pub(super) fn overflowed() -> bool {
+        // SAFETY: the guard, which was written before.
+        unsafe { end().read_volatile() != GUARD }
+    }
+}
+
+#[cfg(not(target_arch = "arm"))]
+mod stack {
+    pub(super) fn guard() {}
+
+    pub(super) fn overflowed() -> bool {
+        false
     }
 }

@@ -42,21 +42,22 @@ unsafe extern "C" {
     static _image_end: u8;
 }
 
-/// The memory behind the kernel's image, in whole pages, as far as it is mapped and an arena may be large.
+/// The memory behind the kernel's image, in whole pages, as far as it is mapped and an arena may be large. None if the
+/// loader put modules somewhere, which this kernel doesn't look for.
 pub(crate) fn free_memory() -> Option<NonNull<[u8]>> {
     let info = with_exposed_provenance::<StartInfo>(hpalloc_target_harness::pvh_start_info());
     // SAFETY: the loader put the structure there, in memory that is mapped and that nothing writes to.
-    let info = unsafe { info.as_ref() }.filter(|info| info.magic == MAGIC && info.version >= 1)?;
+    let info = unsafe { info.as_ref() }.filter(|info| info.magic == MAGIC && info.version >= 1 && info.modules == 0)?;
     let map = with_exposed_provenance::<MemoryMapEntry>(info.memory_map as usize);
     // SAFETY: the loader put that many entries there.
     let map = unsafe { slice::from_raw_parts(map, info.memory_map_entries as usize) };
 
     let start = addr_of!(_image_end).expose_provenance().next_multiple_of(PAGE_SIZE);
     let entry = map.iter().find(|entry| {
-        let range = entry.address as usize..(entry.address + entry.size) as usize;
+        let range = entry.address as usize..entry.address.saturating_add(entry.size) as usize;
         entry.kind == RAM && range.contains(&start)
     })?;
-    let end = ((entry.address + entry.size) as usize).min(MAPPED).min(start + MAX_ARENA_SIZE);
+    let end = (entry.address.saturating_add(entry.size) as usize).min(MAPPED).min(start + MAX_ARENA_SIZE);
     let size = (end - start) & !(PAGE_SIZE - 1);
     let first = NonNull::new(with_exposed_provenance_mut(start))?;
     Some(NonNull::slice_from_raw_parts(first, size))

@@ -8,7 +8,7 @@ mod counter;
 
 use core::ptr::NonNull;
 
-use hpalloc::{Arena, BlockSize, FixedBlock, StaticRegion};
+use hpalloc::{Arena, BlockSize, FixedBlock, PAGE_SIZE, StaticRegion};
 use hpalloc_target_harness::println;
 
 const OPERATIONS: u32 = 100_000;
@@ -100,6 +100,7 @@ impl Costs {
         self.max = self.max.max(cost);
         for (at, cost_there) in &mut self.at {
             if *at == live {
+                assert!(*cost_there == 0 || *cost_there == cost, "{}: {} and {cost}", self.name, *cost_there);
                 *cost_there = cost;
             }
         }
@@ -132,6 +133,7 @@ fn run() {
         Costs::new("deallocate", [1, 100, FULL]),
     ];
     let mut state = 1;
+    let mut metadata = 0;
     let mut operations = 0;
     while operations < OPERATIONS || costs.iter().any(Costs::is_incomplete) {
         // From empty to full, mostly, and back.
@@ -174,7 +176,9 @@ fn run() {
             }
         }
         assert_eq!((pool.peak_blocks(), pool.free_blocks()), (FULL, FULL));
+        metadata = (PAGES * PAGE_SIZE - pool.peak_blocks() * BLOCK_SIZE.bytes()).div_ceil(FULL);
     }
+    println!("bytes of metadata per block: {metadata}");
     for Costs { name, min, max, at: [(_, few), (_, more), (_, full)] } in costs {
         println!("{name}: {min} {max} {few} {more} {full}");
     }

@@ -38,7 +38,12 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let done = match Options::parse().task {
+    let options = Options::parse();
+    if let Err(error) = std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")) {
+        eprintln!("error: the repository: {error}");
+        return ExitCode::FAILURE;
+    }
+    let done = match options.task {
         Task::Test { targets } => tests::run(&targets),
         Task::Programs => programs::run(),
         Task::Report { check } => report::run(check),

@@ -10,9 +10,8 @@ pub(crate) struct Target {
     /// What the runner in `.cargo/config.toml` runs the tests on.
     pub(crate) machine: &'static str,
     qemu: &'static str,
-    /// The machine that instructions are counted on, and the options for an exact count.
-    machine_options: &'static [&'static str],
-    exact: &'static [&'static str],
+    /// The machine that instructions are counted on.
+    counting: &'static [&'static str],
 }
 
 pub(crate) const TARGETS: [Target; 7] = [
@@ -20,50 +19,43 @@ pub(crate) const TARGETS: [Target; 7] = [
         triple: "thumbv6m-none-eabi",
         machine: "Cortex-M0, micro:bit, 16 KiB of RAM",
         qemu: "qemu-system-arm",
-        machine_options: &["-M", "mps2-an385"],
-        exact: &["-icount", "shift=8"],
+        counting: &["-M", "mps2-an385", "-icount", "shift=8,sleep=off"],
     },
     Target {
         triple: "thumbv7m-none-eabi",
         machine: "Cortex-M3, mps2-an385",
         qemu: "qemu-system-arm",
-        machine_options: &["-M", "mps2-an385"],
-        exact: &["-icount", "shift=8"],
+        counting: &["-M", "mps2-an385", "-icount", "shift=8,sleep=off"],
     },
     Target {
         triple: "thumbv7em-none-eabihf",
         machine: "Cortex-M4F, mps2-an386",
         qemu: "qemu-system-arm",
-        machine_options: &["-M", "mps2-an386"],
-        exact: &["-icount", "shift=8"],
+        counting: &["-M", "mps2-an386", "-icount", "shift=8,sleep=off"],
     },
     Target {
         triple: "riscv32imac-unknown-none-elf",
         machine: "RV32, virt",
         qemu: "qemu-system-riscv32",
-        machine_options: &["-M", "virt", "-bios", "none"],
-        exact: &["-icount", "shift=0"],
+        counting: &["-M", "virt", "-bios", "none", "-icount", "shift=0,sleep=off"],
     },
     Target {
         triple: "riscv64gc-unknown-none-elf",
         machine: "RV64, virt",
         qemu: "qemu-system-riscv64",
-        machine_options: &["-M", "virt", "-bios", "none"],
-        exact: &["-icount", "shift=0"],
+        counting: &["-M", "virt", "-bios", "none", "-icount", "shift=0,sleep=off"],
     },
     Target {
         triple: "aarch64-unknown-none",
         machine: "Cortex-A53, virt",
         qemu: "qemu-system-aarch64",
-        machine_options: &["-M", "virt", "-cpu", "cortex-a53"],
-        exact: &["-icount", "shift=0"],
+        counting: &["-M", "virt", "-cpu", "cortex-a53", "-icount", "shift=0,sleep=off"],
     },
     Target {
         triple: "x86_64-hpalloc-kernel",
         machine: "x86_64, PVH boot",
         qemu: "qemu-system-x86_64",
-        machine_options: &[],
-        exact: &["-icount", "shift=0"],
+        counting: &["-icount", "shift=0,sleep=off"],
     },
 ];
 
@@ -86,16 +78,13 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// Where there is no such toolchain, or no QEMU, with what to install.
+    /// Where there is no such toolchain, with what to install.
     pub(crate) fn cargo(&self, subcommand: &str) -> Result<Command> {
-        if !Command::new(self.qemu).arg("--version").output().is_ok_and(|output| output.status.success()) {
-            return Err(format!("{} is missing. On Debian: {QEMU}", self.qemu).into());
-        }
         let mut command = Toolchain::find(self)?.cargo();
         if self.is_x86() {
             command.arg("-Zjson-target-spec");
         }
-        command.arg(subcommand).args(["--target", &self.spec()]);
+        command.arg(subcommand).args(["--target-dir", "target", "--target", &self.spec()]);
         command.env("HPALLOC_STATIC_PAGES", "1");
         Ok(command)
     }
@@ -120,17 +109,29 @@ impl Target {
         ["target", self.triple, profile, name].iter().collect()
     }
 
-    /// What a program prints on the machine that counts instructions; as fast as this one can, or with the exact count.
-    pub(crate) fn run(&self, program: &Path, exact: bool) -> Result<Vec<u8>> {
-        let options = self.machine_options.iter().chain(if exact { self.exact } else { &[] });
+    /// That its QEMU is there.
+    ///
+    /// # Errors
+    ///
+    /// With what to install.
+    pub(crate) fn needs_qemu(&self) -> Result<()> {
+        if Command::new(self.qemu).arg("--version").output().is_ok_and(|output| output.status.success()) {
+            return Ok(());
+        }
+        Err(format!("{} is missing. On Debian: {QEMU}", self.qemu).into())
+    }
+
+    /// Runs a program on the machine that counts instructions, which counts exactly: every run is the same.
+    pub(crate) fn run(&self, program: &Path) -> Result<Output> {
+        self.needs_qemu()?;
         let mut command = timeout(if self.is_x86() { "targets/qemu-x86_64" } else { self.qemu });
         if self.is_x86() {
-            command.env("QEMU_OPTIONS", options.copied().collect::<Vec<_>>().join(" ")).arg(program);
+            command.env("QEMU_OPTIONS", self.counting.join(" ")).arg(program);
         } else {
-            command.args(options).args(["-nographic", "-monitor", "none"]);
+            command.args(self.counting).args(["-nographic", "-monitor", "none"]);
             command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(program);
         }
-        Ok(succeed(&mut command)?.stdout)
+        Ok(command.output()?)
     }
 }
 
@@ -158,7 +159,9 @@ impl Toolchain {
             Ok(Self::Installed)
         } else if has("rustc", &["sysroot"], source) {
             Ok(Self::FromSource)
-        } else if has("/usr/bin/rustc", &["sysroot"], source) && Path::new("/usr/bin/cargo").exists() {
+        } else if has("/usr/bin/rustc", &["sysroot"], source)
+            && ["/usr/bin/cargo", "/usr/bin/rust-lld"].iter().all(|path| Path::new(path).exists())
+        {
             Ok(Self::Debian)
         } else {
             Err(format!(
@@ -180,6 +183,8 @@ impl Toolchain {
         let mut command = timeout(if matches!(self, Self::Debian) { "/usr/bin/cargo" } else { "cargo" });
         // For `custom_test_frameworks` and `build-std`.
         command.env("RUSTC_BOOTSTRAP", "1");
+        // It would take the place of the link arguments in `.cargo/config.toml`.
+        command.env_remove("RUSTFLAGS");
         if matches!(self, Self::Debian) {
             let path = std::env::var("PATH").unwrap_or_default();
             command.env("PATH", format!("/usr/bin:{path}")).env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
@@ -208,6 +213,9 @@ pub(crate) fn succeed(command: &mut Command) -> Result<Output> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
         return Ok(output);
+    }
+    if output.status.code() == Some(124) {
+        return Err(format!("{command:?} took more than ten minutes, and was ended").into());
     }
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     Err(format!("{command:?} failed with {}:\n{out}{err}", output.status).into())
