@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use hdrhistogram::Histogram;
-use hpalloc::{Arena, BlockSize, FixedBlock, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE};
+use hpalloc::{Arena, BlockSize, FixedBlock, HugePages, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Blocks between two updates of the progress bar.
@@ -60,6 +60,8 @@ enum Allocator {
     Hpalloc,
     /// hpalloc over a mapping whose pages were all touched before
     HpallocPrefaulted,
+    /// hpalloc over the best huge pages to be had
+    HpallocHugePages,
     /// The system's malloc
     Malloc,
 }
@@ -191,6 +193,9 @@ fn measure_allocator(
     match allocator {
         Allocator::Hpalloc => measure(|| pool(MappingOptions::new()), blocks, progress),
         Allocator::HpallocPrefaulted => measure(|| pool(MappingOptions::new().prefault(true)), blocks, progress),
+        Allocator::HpallocHugePages => {
+            measure(|| pool(MappingOptions::new().huge_pages(HugePages::Best)), blocks, progress)
+        }
         Allocator::Malloc => {
             // What malloc promises without being asked: asking for more would take another path in it.
             let layout = Layout::from_size_align(size.bytes(), size.align().min(16))?;
@@ -310,9 +315,12 @@ fn allocate_and_write<A: Blocks>(allocator: &A, value: usize) -> Option<NonNull<
     Some(block)
 }
 
-/// The process's resident memory, where the system tells it.
+/// The process's resident memory, explicit huge pages included, where the system tells it.
 fn resident_bytes() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix(" kB")?.parse::<usize>().ok().map(|kib| kib * 1024)
+    let bytes = |field| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        line.trim().strip_suffix(" kB")?.parse::<usize>().ok().map(|kib| kib * 1024)
+    };
+    Some(bytes("VmRSS:")? + bytes("HugetlbPages:").unwrap_or(0))
 }

@@ -72,6 +72,20 @@ pub enum ArenaError {
         /// The operating system's error number.
         errno: i32,
     },
+    /// The machine's pool of huge pages is too small, or there is none.
+    NoHugePages {
+        /// The size that was passed, in bytes.
+        size: usize,
+        /// The operating system's error number; 0 where it has no such pages.
+        errno: i32,
+    },
+    /// The operating system refused to lock the memory.
+    LockFailed {
+        /// The size that was passed, in bytes.
+        size: usize,
+        /// The operating system's error number.
+        errno: i32,
+    },
     /// The global allocator has no memory for boxed pages.
     OutOfMemory {
         /// The size that was passed, in bytes.
@@ -115,6 +129,17 @@ impl fmt::Display for ArenaError {
                 "the operating system refused to map {size} bytes (errno {errno}): ask for less, or raise the \
                  process's memory limits"
             ),
+            Self::NoHugePages { size, errno } => write!(
+                f,
+                "there are no {} huge pages for {size} bytes (errno {errno}): reserve them with `sysctl \
+                 vm.nr_hugepages=..`, or ask for `HugePages::Best`, which takes what there is",
+                size.div_ceil(2 * 1024 * 1024)
+            ),
+            Self::LockFailed { size, errno } => write!(
+                f,
+                "the operating system refused to lock {size} bytes in memory (errno {errno}): raise the limit \
+                 (`ulimit -l`, RLIMIT_MEMLOCK), or ask for less"
+            ),
             Self::OutOfMemory { size } => write!(
                 f,
                 "the global allocator has no {size} bytes for boxed pages: ask for less, or free memory first"
@@ -147,7 +172,9 @@ impl From<ArenaError> for std::io::Error {
             | ArenaError::NoWholePage { .. }
             | ArenaError::BufferTooSmall { .. } => ErrorKind::InvalidInput,
             ArenaError::AlreadyClaimed { .. } => ErrorKind::ResourceBusy,
-            ArenaError::MapFailed { errno, .. } => Self::from_raw_os_error(errno).kind(),
+            ArenaError::MapFailed { errno, .. }
+            | ArenaError::NoHugePages { errno, .. }
+            | ArenaError::LockFailed { errno, .. } => Self::from_raw_os_error(errno).kind(),
             ArenaError::OutOfMemory { .. } => ErrorKind::OutOfMemory,
         };
         Self::new(kind, error)

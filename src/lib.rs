@@ -85,11 +85,11 @@ pub use page_source::PageSource;
 pub use region::Boxed;
 #[cfg(any(feature = "mmap", feature = "static-buffer"))]
 pub use region::DefaultRegion;
+#[cfg(feature = "mmap")]
+pub use region::{Backing, HugePages, Mapping, MappingOptions};
 pub use region::{Borrowed, RawRegion, Region};
 #[cfg(feature = "static-buffer")]
 pub use region::{DEFAULT_BUFFER, StaticBuffer, StaticPages, StaticRegion};
-#[cfg(feature = "mmap")]
-pub use region::{Mapping, MappingOptions};
 
 /// The README's code, as doctests.
 #[cfg(all(doctest, feature = "mmap", feature = "static-buffer"))]

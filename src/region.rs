@@ -34,7 +34,7 @@ mod static_buffer;
 #[cfg(feature = "std")]
 pub use boxed::Boxed;
 #[cfg(feature = "mmap")]
-pub use mapping::{Mapping, MappingOptions};
+pub use mapping::{Backing, HugePages, Mapping, MappingOptions};
 #[cfg(feature = "static-buffer")]
 pub use static_buffer::{DEFAULT_BUFFER, StaticBuffer, StaticPages, StaticRegion};
 

@@ -195,6 +195,16 @@ fn errors_say_what_was_passed_which_bound_it_broke_and_what_to_do() {
              limits",
         ),
         (
+            ArenaError::NoHugePages { size: 5 << 20, errno: 12 }.to_string(),
+            "there are no 3 huge pages for 5242880 bytes (errno 12): reserve them with `sysctl vm.nr_hugepages=..`, or \
+             ask for `HugePages::Best`, which takes what there is",
+        ),
+        (
+            ArenaError::LockFailed { size: 4096, errno: 12 }.to_string(),
+            "the operating system refused to lock 4096 bytes in memory (errno 12): raise the limit (`ulimit -l`, \
+             RLIMIT_MEMLOCK), or ask for less",
+        ),
+        (
             ArenaError::OutOfMemory { size: 4096 }.to_string(),
             "the global allocator has no 4096 bytes for boxed pages: ask for less, or free memory first",
         ),

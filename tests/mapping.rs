@@ -3,15 +3,23 @@
 
 mod common;
 
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
 
-use hpalloc::{Arena, ArenaError, FixedBlock, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE};
+use hpalloc::{
+    Arena, ArenaError, Backing, FixedBlock, HugePages, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE, Region,
+};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Runs one of the ignored tests below in a process of its own, so that it has the memory to itself.
-fn passes_alone(name: &str) {
+/// Runs one of the ignored tests below in a process of its own.
+fn alone(name: &str) -> Output {
     let this = std::env::current_exe().unwrap();
-    let output = Command::new(this).args(["--exact", "--ignored", name]).output().unwrap();
+    Command::new(this).args(["--exact", "--ignored", name]).output().unwrap()
+}
+
+/// One of the ignored tests below passes in a process of its own, where it has the memory to itself.
+fn passes_alone(name: &str) {
+    let output = alone(name);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
@@ -141,4 +149,124 @@ fn alone_with_as_many_mappings_as_there_may_be() {
     drop(dropped);
     assert!(status("VmRSS") < resident - size + size / 64, "the memory of all went back");
     drop(kept);
+}
+
+/// Options in all their combinations.
+fn all_options() -> impl Iterator<Item = MappingOptions> {
+    let huge_pages = [HugePages::Off, HugePages::Transparent, HugePages::Best];
+    huge_pages.into_iter().flat_map(|huge_pages| {
+        (0..8).map(move |bits| {
+            let options = MappingOptions::new().huge_pages(huge_pages);
+            options.guards(bits & 1 != 0).prefault(bits & 2 != 0).lock(bits & 4 != 0)
+        })
+    })
+}
+
+#[test]
+fn with_all_options_the_pages_are_there_and_zero() {
+    for options in all_options() {
+        for size in [PAGE_SIZE, 2 << 20, (2 << 20) + PAGE_SIZE] {
+            let arena = match options.map(size) {
+                Ok(mapping) => Arena::from_region(mapping).unwrap(),
+                // Where the limit on locked memory is lower than that.
+                Err(ArenaError::LockFailed { size: refused, .. }) if options == options.clone().lock(true) => {
+                    assert_eq!(refused, size);
+                    continue;
+                }
+                Err(error) => panic!("{options:?}: {error}"),
+            };
+            assert_eq!(arena.total_pages(), size / PAGE_SIZE);
+            for _ in 0..arena.total_pages() {
+                let page = arena.alloc_zeroed_page().unwrap();
+                assert!(page.iter().all(|&byte| byte == 0));
+                page.fill(0xFF);
+            }
+            assert!(arena.alloc_page().is_none());
+        }
+    }
+}
+
+#[test]
+fn huge_pages_are_what_the_system_has_or_an_error_that_says_how_to_get_them() {
+    const SIZE: usize = 4 << 20;
+    let options = |huge_pages| MappingOptions::new().huge_pages(huge_pages).map(SIZE);
+    assert_eq!(options(HugePages::Off).unwrap().backing(), Backing::Ordinary);
+    match options(HugePages::Explicit) {
+        Ok(mapping) => {
+            assert_eq!(mapping.backing(), Backing::Explicit);
+            drop(mapping);
+            assert_eq!(options(HugePages::Best).unwrap().backing(), Backing::Explicit);
+        }
+        Err(error) => {
+            assert!(matches!(error, ArenaError::NoHugePages { size: SIZE, errno: 1.. }), "{error}");
+            assert_ne!(options(HugePages::Best).unwrap().backing(), Backing::Explicit);
+        }
+    }
+    let transparent = options(HugePages::Transparent).unwrap();
+    assert_ne!(transparent.backing(), Backing::Explicit);
+    if transparent.backing() == Backing::Transparent {
+        assert_eq!(transparent.pages().addr().get() % (2 << 20), 0);
+    }
+}
+
+#[test]
+fn guards_stop_whoever_runs_over_an_end() {
+    const SIGSEGV: i32 = 11;
+    for end in ["alone_before_the_first_page", "alone_behind_the_last_page"] {
+        assert_eq!(alone(end).status.signal(), Some(SIGSEGV), "{end}");
+    }
+}
+
+/// Writes to a byte that far from the first page of three between guards.
+fn write_at(offset: isize) {
+    let mapping = MappingOptions::new().guards(true).map(3 * PAGE_SIZE).unwrap();
+    let first = mapping.pages().cast::<u8>().as_ptr();
+    // SAFETY: both ends of the pages can be written to. The address beyond them is the mapping's guard, where the write
+    // ends the process.
+    unsafe {
+        first.write_volatile(1);
+        first.add(3 * PAGE_SIZE - 1).write_volatile(1);
+        first.wrapping_offset(offset).write_volatile(1);
+    }
+}
+
+#[test]
+#[ignore = "dies; another test runs it in a process of its own"]
+fn alone_before_the_first_page() {
+    write_at(-1);
+}
+
+#[test]
+#[ignore = "dies; another test runs it in a process of its own"]
+fn alone_behind_the_last_page() {
+    write_at(isize::try_from(3 * PAGE_SIZE).unwrap());
+}
+
+#[test]
+fn locked_memory_is_locked_and_a_limit_is_an_error() {
+    passes_alone("alone_with_locked_memory");
+}
+
+#[test]
+#[ignore = "measures and limits the locked memory of its process; another test runs it in one of its own"]
+fn alone_with_locked_memory() {
+    const SIZE: usize = 64 * PAGE_SIZE;
+    let before = status("VmLck");
+    let options = MappingOptions::new().lock(true);
+    match options.map(SIZE) {
+        Ok(mapping) => {
+            assert_eq!(status("VmLck"), before + SIZE);
+            drop(mapping);
+            assert_eq!(status("VmLck"), before);
+        }
+        Err(error) => assert!(matches!(error, ArenaError::LockFailed { size: SIZE, errno: 1.. }), "{error}"),
+    }
+    setrlimit(Resource::Memlock, Rlimit { current: Some(0), maximum: Some(0) }).unwrap();
+    let (size, mapped) = (status("VmSize"), options.map(SIZE));
+    if let Err(error) = mapped {
+        assert!(matches!(error, ArenaError::LockFailed { size: SIZE, errno: 1.. }), "{error}");
+        assert_eq!(status("VmSize"), size, "nothing stays mapped");
+    } else {
+        println!("the limit is not shown: this process may lock what it wants");
+    }
 }
