@@ -7,41 +7,51 @@ use crate::Result;
 /// What is measured of a program.
 pub(crate) struct Program {
     /// Bytes of code and constants.
-    pub(crate) code: u64,
-    /// Its functions and their sizes in bytes.
-    pub(crate) functions: Vec<(String, u64)>,
+    pub(crate) size: u64,
+    pub(crate) functions: Vec<Function>,
     /// Symbols that another library would have to define.
     pub(crate) undefined: Vec<String>,
     pub(crate) is_dynamic: bool,
 }
 
+pub(crate) struct Function {
+    pub(crate) name: String,
+    pub(crate) address: u64,
+    pub(crate) code: Vec<u8>,
+}
+
 pub(crate) fn read(path: &Path) -> Result<Program> {
     let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let file = object::File::parse(&*bytes)?;
-    let code = file
+    let size = file
         .sections()
         .filter(|section| matches!(section.kind(), SectionKind::Text | SectionKind::ReadOnlyData))
         .map(|section| section.size())
         .sum();
-    let name = |symbol: &object::Symbol<'_, '_>| symbol.name().unwrap_or_default().to_owned();
     let symbols = || file.symbols().filter(|symbol| symbol.name().is_ok_and(|name| !name.is_empty()));
+    let name = |symbol: &object::Symbol<'_, '_>| symbol.name().unwrap_or_default().to_owned();
+    let is_arm = file.architecture() == object::Architecture::Arm;
+    let function = |symbol: object::Symbol<'_, '_>| {
+        // The lowest bit of an address says that the code is Thumb.
+        let address = if is_arm { symbol.address() & !1 } else { symbol.address() };
+        let section = file.section_by_index(symbol.section_index()?).ok()?;
+        let code = section.data_range(address, symbol.size()).ok()??;
+        Some(Function { name: name(&symbol), address, code: code.to_owned() })
+    };
     Ok(Program {
-        code,
-        functions: symbols()
-            .filter(|symbol| symbol.kind() == object::SymbolKind::Text)
-            .map(|symbol| (name(&symbol), symbol.size()))
-            .collect(),
+        size,
+        functions: symbols().filter(|symbol| symbol.kind() == object::SymbolKind::Text).filter_map(function).collect(),
         undefined: symbols().filter(ObjectSymbol::is_undefined).map(|symbol| name(&symbol)).collect(),
         is_dynamic: file.section_by_name(".dynamic").is_some() || file.section_by_name(".interp").is_some(),
     })
 }
 
 impl Program {
-    /// The size of the one function whose name contains this.
-    pub(crate) fn function(&self, part: &str) -> Result<u64> {
-        let mut found = self.functions.iter().filter(|(name, _)| name.contains(part));
+    /// The one function whose name contains this.
+    pub(crate) fn function(&self, part: &str) -> Result<&Function> {
+        let mut found = self.functions.iter().filter(|function| function.name.contains(part));
         match (found.next(), found.next()) {
-            (Some((_, size)), None) => Ok(*size),
+            (Some(function), None) => Ok(function),
             (first, _) => {
                 Err(format!("{} functions are called {part}", if first.is_some() { "two" } else { "no" }).into())
             }

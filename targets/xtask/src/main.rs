@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod codegen;
 mod elf;
 mod programs;
 mod report;
@@ -29,6 +30,8 @@ enum Task {
     },
     /// Run the firmware, the kernel and the freestanding Linux program, and check what they print
     Programs,
+    /// Read the machine code of the hot path, which has no loop, call, atomic or division, and so many instructions
+    Codegen,
     /// Measure code bytes and instructions, and write the tables of targets/README.md
     Report {
         /// Fail where a figure of hpalloc's is above the one in the tables, instead of writing them
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let done = match options.task {
         Task::Test { targets } => tests::run(&targets),
         Task::Programs => programs::run(),
+        Task::Codegen => codegen::run(),
         Task::Report { check } => report::run(check),
     };
     if let Err(error) = done {

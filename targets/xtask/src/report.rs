@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use crate::target::{self, TARGETS, succeed};
+use crate::target::{self, TARGETS, Target, succeed};
 use crate::{Result, elf};
 
 const README: &str = "targets/README.md";
@@ -111,16 +111,20 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
     let mut limited = 0;
     let mut peers = vec![Vec::new(); PEERS.len() + 1];
     for triple in FOOTPRINT_TARGETS {
+        let target = target::find(triple)?;
+        let build = |features| build_footprint(target, features, "footprint");
         // A Cortex-M0 has no instruction that divides: a function would be linked.
-        let silent = build_footprint(triple, "hpalloc,silent")?;
-        if let Some((name, _)) =
-            silent.functions.iter().find(|(name, _)| name.contains("div") || name.contains("panic"))
-        {
-            return Err(format!("hpalloc brings {name} on {triple}").into());
+        let silent = build("hpalloc,silent")?;
+        let unwanted = |name: &str| name.contains("div") || name.contains("panic");
+        if let Some(function) = silent.functions.iter().find(|function| unwanted(&function.name)) {
+            return Err(format!("hpalloc brings {} on {triple}", function.name).into());
         }
-        let nothing = build_footprint(triple, "")?;
-        let program = build_footprint(triple, "hpalloc")?;
-        let sizes: Vec<u64> = functions.iter().map(|(_, symbol)| program.function(symbol)).collect::<Result<_>>()?;
+        let nothing = build("")?;
+        let program = build("hpalloc")?;
+        let sizes: Vec<u64> = functions
+            .iter()
+            .map(|(_, symbol)| Ok(program.function(symbol)?.code.len() as u64))
+            .collect::<Result<_>>()?;
         for ((_, cells), size) in rows.iter_mut().zip(&sizes) {
             cells.push(size.to_string());
         }
@@ -133,15 +137,11 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
             return Err(format!("FixedBlock takes {sum} bytes on {triple}: the limit is {LIMIT}").into());
         }
         sums.push(sum.to_string());
-        peers[0].push((program.code - nothing.code).to_string());
+        peers[0].push((program.size - nothing.size).to_string());
         for (peer, cells) in PEERS.iter().zip(&mut peers[1..]) {
             // A pool of heapless's needs LL/SC, or a double-word compare-and-swap.
             let has_it = *peer != "heapless" || triple == LIMITED_TARGET;
-            cells.push(if has_it {
-                (build_footprint(triple, peer)?.code - nothing.code).to_string()
-            } else {
-                "not there".to_owned()
-            });
+            cells.push(if has_it { (build(peer)?.size - nothing.size).to_string() } else { "not there".to_owned() });
         }
     }
     rows.insert(4, ("**`FixedBlock` together**".to_owned(), sums));
@@ -159,18 +159,16 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
     Ok((table, limited))
 }
 
-/// The program with that allocator, or with none.
-fn build_footprint(triple: &str, features: &str) -> Result<elf::Program> {
-    let target = target::find(triple)?;
+/// The program with that allocator, or with none, built in that profile.
+pub(crate) fn build_footprint(target: &Target, features: &str, profile: &str) -> Result<elf::Program> {
     let mut cargo = target.cargo("build")?;
-    cargo.args(["--profile", "footprint", "--package", "hpalloc-measure", "--bin", "footprint"]);
-    cargo.args(["--features", features]);
+    cargo.args(["--profile", profile, "--package", "hpalloc-measure", "--bin", "footprint", "--features", features]);
     if features == "heapless" {
         // Its build script looks for the instruction with a probe that needs a prebuilt `core`.
-        cargo.args(["--config", &format!("target.{triple}.rustflags=['--cfg=arm_llsc']")]);
+        cargo.args(["--config", &format!("target.{}.rustflags=['--cfg=arm_llsc']", target.triple)]);
     }
     succeed(&mut cargo)?;
-    elf::read(&target.binary("footprint", "footprint"))
+    elf::read(&target.binary(profile, "footprint"))
 }
 
 fn position(triple: &str) -> usize {

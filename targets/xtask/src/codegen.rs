@@ -1,0 +1,138 @@
+use capstone::arch::{BuildsCapstone, arm, x86};
+use capstone::{Capstone, Insn};
+
+use crate::report::build_footprint;
+use crate::{Result, target};
+
+/// A path through a function, and the most instructions that it may have, its return included.
+struct Limits {
+    function: &'static str,
+    /// Of the paths that return, from the shortest on.
+    paths: &'static [usize],
+}
+
+/// From the free list, and a fresh block. A refill is another function, which is jumped to.
+const X86_64: [Limits; 2] = [
+    Limits { function: "footprint_allocate", paths: &[6, 10] },
+    Limits { function: "footprint_deallocate", paths: &[4] },
+];
+
+const THUMBV7M: [Limits; 2] = [
+    Limits { function: "footprint_allocate", paths: &[9, 16] },
+    Limits { function: "footprint_deallocate", paths: &[6] },
+];
+
+/// Reads the machine code of `allocate` and `deallocate`, which hold no backward branch, no call but the jump to the
+/// refill, no atomic operation and no division, and no more instructions than these.
+pub(crate) fn run() -> Result<()> {
+    let x86 = Capstone::new().x86().mode(x86::ArchMode::Mode64).build()?;
+    let thumb = Capstone::new().arm().mode(arm::ArchMode::Thumb).build()?;
+    check("x86_64-hpalloc-kernel", &x86, &X86_64)?;
+    check("thumbv7m-none-eabi", &thumb, &THUMBV7M)
+}
+
+fn check(triple: &str, disassembler: &Capstone, limits: &[Limits]) -> Result<()> {
+    let target = target::find(triple)?;
+    let program = build_footprint(target, "hpalloc,silent", "release")?;
+    for limit in limits {
+        let function = program.function(limit.function)?;
+        let refill = program.function("refill")?.address;
+        let code = disassembler.disasm_all(&function.code, function.address)?;
+        let wrong = |what: &str| format!("{triple}: {} {what}:\n{code}", limit.function);
+
+        for instruction in code.iter() {
+            let mnemonic = instruction.mnemonic().unwrap_or_default();
+            if is_atomic(mnemonic, instruction) || mnemonic.contains("div") {
+                return Err(wrong(&format!("has a {mnemonic}")).into());
+            }
+        }
+        let mut lengths = Vec::new();
+        follow(&code, refill, 0, 0, &mut lengths).map_err(|what| wrong(&what))?;
+        lengths.sort_unstable();
+        if lengths.len() != limit.paths.len() || lengths.iter().zip(limit.paths).any(|(length, most)| length > most) {
+            return Err(wrong(&format!("takes {lengths:?} instructions, and may take {:?}", limit.paths)).into());
+        }
+        println!("ok  {triple}: {} takes {lengths:?} instructions", limit.function);
+    }
+    Ok(())
+}
+
+fn is_atomic(mnemonic: &str, instruction: &Insn<'_>) -> bool {
+    let memory = instruction.op_str().is_some_and(|operands| operands.contains('['));
+    ["lock", "cmpxchg", "ldrex", "strex", "dmb", "mfence"].iter().any(|atomic| mnemonic.starts_with(atomic))
+        || (mnemonic == "xchg" && memory)
+}
+
+/// Follows all paths from an instruction on, `taken` of them behind it, and adds the lengths of those that return.
+fn follow(
+    code: &[Insn<'_>],
+    refill: u64,
+    mut index: usize,
+    mut taken: usize,
+    lengths: &mut Vec<usize>,
+) -> std::result::Result<(), String> {
+    loop {
+        let Some(instruction) = code.get(index) else { return Err("runs past its end".to_owned()) };
+        let (mnemonic, operands) =
+            (instruction.mnemonic().unwrap_or_default(), instruction.op_str().unwrap_or_default());
+        taken += 1;
+        index += 1;
+        match flow(mnemonic, operands) {
+            Flow::On => {}
+            Flow::Return { always } => {
+                lengths.push(taken);
+                if always {
+                    return Ok(());
+                }
+            }
+            Flow::Call => return Err(format!("calls: {mnemonic} {operands}")),
+            Flow::Jump { to, always } => {
+                if to == refill {
+                    if always {
+                        return Ok(());
+                    }
+                } else if to <= instruction.address() {
+                    return Err(format!("has a backward branch: {mnemonic} {operands}"));
+                } else {
+                    let Some(there) = code.iter().position(|instruction| instruction.address() == to) else {
+                        return Err(format!("jumps out of itself: {mnemonic} {operands}"));
+                    };
+                    if always {
+                        index = there;
+                    } else {
+                        follow(code, refill, there, taken, lengths)?;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where control goes after an instruction.
+enum Flow {
+    On,
+    Return { always: bool },
+    Call,
+    Jump { to: u64, always: bool },
+}
+
+fn flow(mnemonic: &str, operands: &str) -> Flow {
+    // The last operand of a branch is its target.
+    let to =
+        operands.rsplit([' ', '#']).next().and_then(|to| u64::from_str_radix(to.trim_start_matches("0x"), 16).ok());
+    let (base, _) = mnemonic.split_once('.').unwrap_or((mnemonic, ""));
+    match (base, to) {
+        ("ret", _) => Flow::Return { always: true },
+        ("call" | "bl" | "blx" | "svc" | "syscall", _) => Flow::Call,
+        ("jmp" | "b", Some(to)) => Flow::Jump { to, always: true },
+        ("cbz" | "cbnz", Some(to)) => Flow::Jump { to, always: false },
+        (jump, Some(to)) if jump.starts_with('j') || (jump.len() == 3 && jump.starts_with('b') && jump != "bic") => {
+            Flow::Jump { to, always: false }
+        }
+        (jump, _) if jump.starts_with('j') => Flow::Call,
+        (pop, _) if pop.starts_with("pop") && operands.contains("pc") => Flow::Return { always: pop == "pop" },
+        ("bx", _) if operands == "lr" => Flow::Return { always: true },
+        (branch, _) if branch.starts_with("bx") && operands == "lr" => Flow::Return { always: false },
+        _ => Flow::On,
+    }
+}
