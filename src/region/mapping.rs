@@ -64,9 +64,8 @@ impl Mapping {
 // SAFETY: the region owns its memory (Region: Exclusive), which has no tie to a thread.
 unsafe impl Send for Mapping {}
 
-// SAFETY: Exclusive and Fixed: the mapping was made for this value alone and lasts until it is dropped. Aligned: a
-// mapping starts on a page of the machine, and none is smaller than 4 KiB. Zeroed: anonymous memory is, and prefaulting
-// writes zeros.
+// SAFETY: Exclusive and Fixed: the mapping was made for this value alone and lasts until it is dropped. Aligned: see
+// `reserve`. Zeroed: anonymous memory is, and prefaulting writes zeros.
 unsafe impl Region for Mapping {
     fn pages(&self) -> NonNull<[Page]> {
         self.pages
@@ -200,7 +199,8 @@ impl MappingOptions {
 
     /// Whether 64 KiB before the memory and behind it can't be accessed, so that running over either end is a fault at
     /// once. With huge pages, the memory ends where the last of them does. Guards take addresses, but no memory; with
-    /// explicit huge pages they are one each, of the pool.
+    /// explicit huge pages they are one each, of the pool. On a machine whose ordinary pages are larger than 4 KiB, the
+    /// size has to be whole ones, or the operating system refuses.
     ///
     /// ```
     /// assert!(hpalloc::MappingOptions::new().guards(true).map(8192).is_ok());
