@@ -49,17 +49,6 @@ impl fmt::Write for Console {
     }
 }
 
-impl Console {
-    /// Writes bytes that are no text.
-    ///
-    /// # Errors
-    ///
-    /// When the host does not take them.
-    pub fn write_bytes(&mut self, bytes: &[u8]) -> fmt::Result {
-        host::write(bytes)
-    }
-}
-
 /// Ends the machine: 0 says success, anything else failure.
 pub fn exit(code: u8) -> ! {
     host::exit(code)

@@ -4,7 +4,7 @@ use capstone::{Capstone, Insn};
 use crate::report::build_footprint;
 use crate::{Result, target};
 
-/// A path through a function, and the most instructions that it may have, its return included.
+/// A function, and the most instructions that the paths through it may have, the return included.
 struct Limits {
     function: &'static str,
     /// Of the paths that return, from the shortest on.
