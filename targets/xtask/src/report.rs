@@ -1,5 +1,6 @@
-use std::fmt::Write as _;
 use std::fs;
+
+use tables::{Document, Table};
 
 use crate::target::{self, TARGETS, Target, succeed};
 use crate::{Result, elf};
@@ -13,9 +14,9 @@ const PEERS: [&str; 4] = ["linked_list_allocator", "rlsf", "buddy_system_allocat
 
 /// Measures, and writes the tables of the README, or checks that no figure has grown beyond them.
 pub(crate) fn run(check: bool) -> Result<()> {
-    let readme = fs::read_to_string(README)?;
+    let mut readme = Document::read(README)?;
     for name in ["footprint", "instructions"] {
-        section(&readme, name)?;
+        readme.section(name)?;
     }
     let instructions = Instructions::measure()?;
     let (footprint, bytes) = footprint(&instructions)?;
@@ -24,76 +25,26 @@ pub(crate) fn run(check: bool) -> Result<()> {
     if !front.split_whitespace().collect::<Vec<_>>().join(" ").contains(&summary) {
         return Err(format!("README.md does not say: {summary}").into());
     }
-    let measured = [("footprint", footprint), ("instructions", instructions.table())];
-    let mut written = readme.clone();
-    for (name, table) in &measured {
+    let committed = readme.text().to_owned();
+    for (name, table) in [("footprint", footprint), ("instructions", instructions.table())] {
         println!("{table}");
-        let (before, old, after) = section(&written, name)?;
         if check {
-            no_growth(old, table)?;
+            readme.no_growth(name, &without_peers(&table))?;
         }
-        written = format!("{before}\n\n{table}\n{after}");
+        readme.replace(name, &table)?;
     }
     if !check {
-        fs::write(README, written)?;
-    } else if written != readme {
+        readme.write()?;
+    } else if readme.text() != committed {
         println!("some figures are lower than those in {README}: `cargo xtask report` writes them down");
     }
     Ok(())
 }
 
-/// The text before, in and after the section between two markers.
-fn section<'a>(readme: &'a str, name: &str) -> Result<(&'a str, &'a str, &'a str)> {
-    let (begin, end) = (format!("<!-- begin {name} -->"), format!("<!-- end {name} -->"));
-    let missing = || format!("{README} has no section {name}");
-    let start = readme.find(&begin).ok_or_else(missing)? + begin.len();
-    let stop = readme.find(&end).ok_or_else(missing)?;
-    Ok((&readme[..start], &readme[start..stop], &readme[stop..]))
-}
-
-/// The rows of a table: the first cell, and the numbers in the others.
-fn rows(table: &str) -> impl Iterator<Item = (&str, Vec<Option<u64>>)> {
-    table.lines().filter_map(|line| {
-        let mut cells = line.trim().strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim);
-        let first = cells.next()?;
-        Some((first, cells.map(|cell| cell.parse().ok()).collect()))
-    })
-}
-
-/// Each figure of hpalloc's in `new` has one in `old` in the same place, which is no lower.
-fn no_growth(old: &str, new: &str) -> Result<()> {
-    let old: Vec<_> = rows(old).collect();
-    for (name, figures) in rows(new).filter(|(name, _)| !PEERS.iter().any(|peer| name.contains(peer))) {
-        let Some((_, before)) = old.iter().find(|(old_name, _)| *old_name == name) else {
-            return Err(format!("{README} has no row {name:?}: run `cargo xtask report`").into());
-        };
-        for (column, figure) in figures.iter().enumerate() {
-            let Some(figure) = figure else { continue };
-            match before.get(column).copied().flatten() {
-                Some(before) if before >= *figure => {}
-                Some(before) => {
-                    return Err(
-                        format!("{name}, column {}: {figure} is above the {before} in {README}", column + 1).into()
-                    );
-                }
-                None => return Err(format!("{name}, column {}: {README} has no figure there", column + 1).into()),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// A row of a table.
-fn row(table: &mut String, name: &str, cells: impl IntoIterator<Item = String>) {
-    let _ = write!(table, "| {name} |");
-    for cell in cells {
-        let _ = write!(table, " {cell} |");
-    }
-    table.push('\n');
-}
-
-fn header(first: &str, columns: &[&str]) -> String {
-    format!("| {first} | {} |\n|---|{}\n", columns.join(" | "), "---:|".repeat(columns.len()))
+/// The rows that are hpalloc's.
+fn without_peers(table: &str) -> String {
+    let ours = |line: &&str| !PEERS.iter().any(|peer| line.contains(peer));
+    table.lines().filter(ours).collect::<Vec<_>>().join("\n")
 }
 
 /// The table of code bytes and of RAM, and the bytes of `FixedBlock` on the limited target.
@@ -152,11 +103,11 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
     rows.push(("program with hpalloc".to_owned(), peers.remove(0)));
     rows.extend(PEERS.iter().map(|peer| format!("program with `{peer}`")).zip(peers));
 
-    let mut table = header("bytes", &FOOTPRINT_TARGETS);
+    let mut table = Table::new("bytes", &FOOTPRINT_TARGETS);
     for (name, cells) in rows {
-        row(&mut table, &name, cells);
+        table.row(&name, cells);
     }
-    Ok((table, limited))
+    Ok((table.into_text(), limited))
 }
 
 /// The program with that allocator, or with none, built in that profile.
@@ -243,11 +194,11 @@ impl Instructions {
 
     /// The table of instructions: for each operation the least and the most that it took.
     fn table(&self) -> String {
-        let mut table = header("instructions", &TARGETS.map(|target| target.triple));
+        let mut table = Table::new("instructions", &TARGETS.map(|target| target.triple));
         for (name, costs) in &self.operations {
-            row(&mut table, &format!("{name}: minimum"), costs.iter().map(|costs| costs[0].to_string()));
-            row(&mut table, &format!("{name}: **maximum**"), costs.iter().map(|costs| costs[1].to_string()));
+            table.row(&format!("{name}: minimum"), costs.iter().map(|costs| costs[0].to_string()));
+            table.row(&format!("{name}: **maximum**"), costs.iter().map(|costs| costs[1].to_string()));
         }
-        table
+        table.into_text()
     }
 }

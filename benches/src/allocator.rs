@@ -1,0 +1,386 @@
+//! What a workload asks of an allocator, and hpalloc's and its peers' answers.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+
+use bumpalo::Bump;
+use heapless::box_pool;
+use heapless::pool::boxed::{Box as PoolBox, BoxBlock};
+use hpalloc::{Arena, BlockSize, FixedBlock, HugePages, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE};
+use rlsf::Tlsf;
+use slab::Slab;
+use talc::DefaultBinning;
+use talc::base::Talc;
+use talc::source::Manual;
+
+/// The sizes that workloads allocate. A pool knows them before it is made, as its user does.
+#[derive(Clone, Copy)]
+pub(crate) enum Size {
+    B24,
+    B32,
+    B64,
+    B128,
+    B256,
+}
+
+impl Size {
+    pub(crate) const ALL: [Self; 5] = [Self::B24, Self::B32, Self::B64, Self::B128, Self::B256];
+
+    pub(crate) const fn bytes(self) -> usize {
+        [24, 32, 64, 128, 256][self as usize]
+    }
+
+    const fn layout(self) -> Layout {
+        match Layout::from_size_align(self.bytes(), align_of::<usize>()) {
+            Ok(layout) => layout,
+            Err(_) => panic!("a size from the table"),
+        }
+    }
+
+    const fn block_size(self) -> BlockSize {
+        match BlockSize::new(self.bytes()) {
+            Ok(size) => size,
+            Err(_) => panic!("a size from the table"),
+        }
+    }
+}
+
+/// An allocator of any of the sizes.
+///
+/// Each measurement is a process of its own, so what an allocator holds is not given back: it is there until the end.
+pub(crate) trait Heap {
+    /// With room for so many bytes at once.
+    fn new(bytes: usize) -> Self;
+
+    fn allocate(&mut self, size: Size) -> Option<NonNull<u8>>;
+
+    /// # Safety
+    ///
+    /// The block is live, was allocated here with this size, and is not used any more.
+    unsafe fn deallocate(&mut self, block: NonNull<u8>, size: Size);
+
+    /// All that was allocated is given back.
+    fn all_freed(&mut self) {}
+}
+
+/// An allocator of blocks of one size: that of `[u64; WORDS]`.
+pub(crate) trait Blocks<const WORDS: usize> {
+    /// What a block is known by.
+    type Block;
+
+    /// With room for so many blocks at once.
+    fn new(count: usize) -> Self;
+
+    fn allocate(&mut self) -> Option<Self::Block>;
+
+    /// The memory of the block, which may be uninitialised.
+    fn memory(&mut self, block: &mut Self::Block) -> NonNull<[u64; WORDS]>;
+
+    /// # Safety
+    ///
+    /// The block is live, was allocated here, and is not used any more.
+    unsafe fn deallocate(&mut self, block: Self::Block);
+
+    /// All that was allocated is given back.
+    fn all_freed(&mut self) {}
+
+    /// Lets the compiler think that others know the allocator, as they do in a program: its fields are then in memory
+    /// and not in registers.
+    fn share(&mut self) {
+        std::hint::black_box(self);
+    }
+}
+
+/// The size of `[u64; WORDS]`.
+const fn size_of_words(words: usize) -> Size {
+    match words {
+        3 => Size::B24,
+        8 => Size::B64,
+        _ => panic!("not in the table"),
+    }
+}
+
+impl<H: Heap, const WORDS: usize> Blocks<WORDS> for H {
+    type Block = NonNull<u8>;
+
+    fn new(count: usize) -> Self {
+        Heap::new(count * size_of::<[u64; WORDS]>())
+    }
+
+    #[inline]
+    fn allocate(&mut self) -> Option<Self::Block> {
+        Heap::allocate(self, const { size_of_words(WORDS) })
+    }
+
+    #[inline]
+    fn memory(&mut self, block: &mut Self::Block) -> NonNull<[u64; WORDS]> {
+        block.cast()
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: Self::Block) {
+        // SAFETY: as the caller promises.
+        unsafe { Heap::deallocate(self, block, const { size_of_words(WORDS) }) }
+    }
+
+    fn all_freed(&mut self) {
+        Heap::all_freed(self);
+    }
+}
+
+/// A pool for each size, over one arena.
+pub(crate) struct Hpalloc<M> {
+    pools: [FixedBlock<&'static Arena<Mapping>>; Size::ALL.len()],
+    memory: PhantomData<M>,
+}
+
+/// What an arena's memory is like.
+pub(crate) trait Memory {
+    const OPTIONS: MappingOptions;
+}
+
+pub(crate) struct Plain;
+pub(crate) struct Huge;
+pub(crate) struct Prefaulted;
+
+impl Memory for Plain {
+    const OPTIONS: MappingOptions = MappingOptions::new();
+}
+
+impl Memory for Huge {
+    const OPTIONS: MappingOptions = MappingOptions::new().huge_pages(HugePages::Best);
+}
+
+impl Memory for Prefaulted {
+    const OPTIONS: MappingOptions = MappingOptions::new().prefault(true);
+}
+
+/// An arena with room for so many bytes of blocks.
+pub(crate) fn arena<M: Memory>(bytes: usize) -> &'static Arena<Mapping> {
+    // A block of 24 bytes leaves 16 of a page, and each pool may be left with a page that it just began.
+    let pages = (bytes + bytes / 128).div_ceil(PAGE_SIZE) + Size::ALL.len();
+    let region = M::OPTIONS.map((pages * PAGE_SIZE).min(MAX_ARENA_SIZE)).expect("memory for an arena");
+    Box::leak(Box::new(Arena::from_region(region).expect("an arena of a checked size")))
+}
+
+impl<M: Memory> Heap for Hpalloc<M> {
+    fn new(bytes: usize) -> Self {
+        let arena = arena::<M>(bytes);
+        let pools = Size::ALL.map(|size| FixedBlock::with_block_size(arena, size.block_size()));
+        Self { pools, memory: PhantomData }
+    }
+
+    #[inline]
+    fn allocate(&mut self, size: Size) -> Option<NonNull<u8>> {
+        self.pools[size as usize].allocate()
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: NonNull<u8>, size: Size) {
+        // SAFETY: as the caller promises, it came from this pool.
+        unsafe { self.pools[size as usize].deallocate(block) }
+    }
+}
+
+/// A global allocator.
+macro_rules! global {
+    ($name:ident, $instance:expr) => {
+        pub(crate) struct $name;
+
+        impl Heap for $name {
+            fn new(_: usize) -> Self {
+                Self
+            }
+
+            #[inline]
+            fn allocate(&mut self, size: Size) -> Option<NonNull<u8>> {
+                // SAFETY: no size is zero.
+                NonNull::new(unsafe { $instance.alloc(size.layout()) })
+            }
+
+            #[inline]
+            unsafe fn deallocate(&mut self, block: NonNull<u8>, size: Size) {
+                // SAFETY: as the caller promises, it was allocated with this layout.
+                unsafe { $instance.dealloc(block.as_ptr(), size.layout()) }
+            }
+        }
+    };
+}
+
+global!(Glibc, std::alloc::System);
+global!(Mimalloc, mimalloc::MiMalloc);
+global!(Jemalloc, tikv_jemallocator::Jemalloc);
+global!(Snmalloc, snmalloc_rs::SnMalloc);
+
+/// Memory for a heap that keeps headers beside its blocks: as much again and a bit.
+fn memory_with_headers(bytes: usize) -> NonNull<[u8]> {
+    let bytes = (2 * bytes + (1 << 20)).next_power_of_two();
+    let memory = Vec::<MaybeUninit<u8>>::with_capacity(bytes).leak().as_mut_ptr();
+    NonNull::slice_from_raw_parts(NonNull::new(memory.cast()).expect("a vector's memory"), bytes)
+}
+
+impl Heap for Talc<Manual, DefaultBinning> {
+    fn new(bytes: usize) -> Self {
+        let mut heap = Talc::new(Manual);
+        let memory = memory_with_headers(bytes);
+        // SAFETY: the memory is the heap's alone.
+        unsafe { heap.claim(memory.cast().as_ptr(), memory.len()) }.expect("enough memory for the heap");
+        heap
+    }
+
+    #[inline]
+    fn allocate(&mut self, size: Size) -> Option<NonNull<u8>> {
+        // SAFETY: no size is zero.
+        unsafe { Talc::allocate(self, size.layout()) }
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: NonNull<u8>, size: Size) {
+        // SAFETY: as the caller promises.
+        unsafe { Talc::deallocate(self, block.as_ptr(), size.layout()) }
+    }
+}
+
+/// Blocks of up to 4 GiB in 32 second-level classes: as large as the workloads need, as fine as it gets.
+pub(crate) type Rlsf = Tlsf<'static, u32, u32, 27, 32>;
+
+impl Heap for Rlsf {
+    fn new(bytes: usize) -> Self {
+        let mut heap = Tlsf::new();
+        // SAFETY: the memory is the heap's alone.
+        unsafe { heap.insert_free_block_ptr(memory_with_headers(bytes)) }.expect("enough memory for the heap");
+        heap
+    }
+
+    #[inline]
+    fn allocate(&mut self, size: Size) -> Option<NonNull<u8>> {
+        Tlsf::allocate(self, size.layout())
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: NonNull<u8>, size: Size) {
+        // SAFETY: as the caller promises.
+        unsafe { Tlsf::deallocate(self, block, size.layout().align()) }
+    }
+}
+
+impl Heap for linked_list_allocator::Heap {
+    fn new(bytes: usize) -> Self {
+        let mut heap = Self::empty();
+        let memory = memory_with_headers(bytes);
+        // SAFETY: the memory is the heap's alone.
+        unsafe { heap.init(memory.cast().as_ptr(), memory.len()) };
+        heap
+    }
+
+    #[inline]
+    fn allocate(&mut self, size: Size) -> Option<NonNull<u8>> {
+        self.allocate_first_fit(size.layout()).ok()
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: NonNull<u8>, size: Size) {
+        // SAFETY: as the caller promises.
+        unsafe { Self::deallocate(self, block, size.layout()) }
+    }
+}
+
+/// Blocks of up to 2^31 bytes.
+pub(crate) type Buddy = buddy_system_allocator::Heap<32>;
+
+impl Heap for Buddy {
+    fn new(bytes: usize) -> Self {
+        let mut heap = Self::empty();
+        let memory = memory_with_headers(bytes);
+        // SAFETY: the memory is the heap's alone.
+        unsafe { heap.init(memory.cast::<u8>().as_ptr().expose_provenance(), memory.len()) };
+        heap
+    }
+
+    #[inline]
+    fn allocate(&mut self, size: Size) -> Option<NonNull<u8>> {
+        self.alloc(size.layout()).ok()
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: NonNull<u8>, size: Size) {
+        // SAFETY: as the caller promises.
+        unsafe { self.dealloc(block, size.layout()) }
+    }
+}
+
+impl Heap for Bump {
+    fn new(bytes: usize) -> Self {
+        Bump::with_capacity(bytes)
+    }
+
+    #[inline]
+    fn allocate(&mut self, size: Size) -> Option<NonNull<u8>> {
+        self.try_alloc_layout(size.layout()).ok()
+    }
+
+    /// It can't: memory comes back all at once.
+    unsafe fn deallocate(&mut self, _: NonNull<u8>, _: Size) {}
+
+    fn all_freed(&mut self) {
+        self.reset();
+    }
+}
+
+impl<const WORDS: usize> Blocks<WORDS> for Slab<MaybeUninit<[u64; WORDS]>> {
+    type Block = usize;
+
+    fn new(count: usize) -> Self {
+        Slab::with_capacity(count)
+    }
+
+    #[inline]
+    fn allocate(&mut self) -> Option<usize> {
+        Some(self.insert(MaybeUninit::uninit()))
+    }
+
+    #[inline]
+    fn memory(&mut self, key: &mut usize) -> NonNull<[u64; WORDS]> {
+        NonNull::from(&mut self[*key]).cast()
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, key: usize) {
+        let _ = self.remove(key);
+    }
+}
+
+box_pool!(HeaplessPool: MaybeUninit<[u64; 8]>);
+
+/// `box_pool!` makes one pool that is there as long as the program.
+pub(crate) struct Heapless;
+
+impl Blocks<8> for Heapless {
+    type Block = PoolBox<HeaplessPool>;
+
+    fn new(count: usize) -> Self {
+        let mut blocks = Vec::new();
+        blocks.resize_with(count, BoxBlock::new);
+        for block in blocks.leak() {
+            HeaplessPool.manage(block);
+        }
+        Self
+    }
+
+    #[inline]
+    fn allocate(&mut self) -> Option<Self::Block> {
+        HeaplessPool::alloc(&HeaplessPool, MaybeUninit::uninit()).ok()
+    }
+
+    #[inline]
+    fn memory(&mut self, block: &mut Self::Block) -> NonNull<[u64; 8]> {
+        NonNull::from(&mut **block).cast()
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: Self::Block) {
+        drop(block);
+    }
+}

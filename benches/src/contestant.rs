@@ -1,0 +1,204 @@
+//! Who takes part in what.
+
+use std::mem::MaybeUninit;
+
+use bumpalo::Bump;
+use clap::ValueEnum;
+use slab::Slab;
+use talc::DefaultBinning;
+use talc::base::Talc;
+use talc::source::Manual;
+
+use crate::allocator::{
+    Blocks, Buddy, Glibc, Heap, Heapless, Hpalloc, Huge, Jemalloc, Mimalloc, Plain, Prefaulted, Rlsf, Snmalloc,
+};
+use crate::floor::{PointerStack, RegisterList, Successive};
+use crate::seed::Seed;
+use crate::workload::{self, Effort, Order, WORDS};
+
+/// What is done with an allocator.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, ValueEnum)]
+pub(crate) enum Workload {
+    Pair,
+    SmallBatch,
+    BatchLifo,
+    BatchFifo,
+    BatchRandom,
+    Churn,
+    Mix,
+    List,
+    FirstTouch,
+    #[value(name = "live-1000")]
+    Live1Thousand,
+    #[value(name = "live-10000")]
+    Live10Thousand,
+    #[value(name = "live-100000")]
+    Live100Thousand,
+    #[value(name = "live-1000000")]
+    Live1Million,
+    #[value(name = "live-4000000")]
+    Live4Million,
+    Latency,
+}
+
+impl Workload {
+    /// Those of which one figure is reported: nanoseconds for allocating a block and freeing it, or for what else the
+    /// workload does with one.
+    pub(crate) const TIMED: [Self; 9] = [
+        Self::Pair,
+        Self::SmallBatch,
+        Self::BatchLifo,
+        Self::BatchFifo,
+        Self::BatchRandom,
+        Self::Churn,
+        Self::Mix,
+        Self::List,
+        Self::FirstTouch,
+    ];
+
+    /// The same with more and more blocks live.
+    pub(crate) const LIVE: [Self; 5] =
+        [Self::Live1Thousand, Self::Live10Thousand, Self::Live100Thousand, Self::Live1Million, Self::Live4Million];
+
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Pair => "hot pair",
+            Self::SmallBatch => "batch of 32",
+            Self::BatchLifo => "batch of 1000, LIFO",
+            Self::BatchFifo => "batch of 1000, FIFO",
+            Self::BatchRandom => "batch of 1000, random",
+            Self::Churn => "churn",
+            Self::Mix => "four sizes",
+            Self::List => "list",
+            Self::FirstTouch => "first touch",
+            Self::Live1Thousand => "1,000",
+            Self::Live10Thousand => "10,000",
+            Self::Live100Thousand => "100,000",
+            Self::Live1Million => "1,000,000",
+            Self::Live4Million => "4,000,000",
+            Self::Latency => "latency",
+        }
+    }
+}
+
+/// An allocator, or a program in the place of one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, ValueEnum)]
+pub(crate) enum Contestant {
+    Hpalloc,
+    HpallocHuge,
+    HpallocPrefaulted,
+    Seed,
+    Glibc,
+    Mimalloc,
+    Jemalloc,
+    Snmalloc,
+    Bumpalo,
+    Heapless,
+    Slab,
+    Talc,
+    Rlsf,
+    LinkedList,
+    Buddy,
+    FloorPointers,
+    FloorRegister,
+    FloorWrite,
+    FloorWritePrefaulted,
+}
+
+impl Contestant {
+    /// The allocators that a program on a host would use instead.
+    pub(crate) const MALLOCS: [Self; 4] = [Self::Glibc, Self::Mimalloc, Self::Jemalloc, Self::Snmalloc];
+
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Hpalloc => "hpalloc",
+            Self::HpallocHuge => "hpalloc, huge pages",
+            Self::HpallocPrefaulted => "hpalloc, prefaulted",
+            Self::Seed => "baseline: eager carving",
+            Self::Glibc => "glibc malloc",
+            Self::Mimalloc => "mimalloc",
+            Self::Jemalloc => "jemalloc",
+            Self::Snmalloc => "snmalloc",
+            Self::Bumpalo => "bumpalo",
+            Self::Heapless => "heapless box_pool",
+            Self::Slab => "slab",
+            Self::Talc => "talc",
+            Self::Rlsf => "rlsf",
+            Self::LinkedList => "linked_list_allocator",
+            Self::Buddy => "buddy_system_allocator",
+            Self::FloorPointers => "floor: array of pointers",
+            Self::FloorRegister => "floor: list head in a register",
+            Self::FloorWrite => "floor: the write alone",
+            Self::FloorWritePrefaulted => "floor: the write alone, prefaulted",
+        }
+    }
+
+    /// The measurement, unless this one doesn't take part in that.
+    pub(crate) fn program(self, workload: Workload) -> Option<Program> {
+        use Workload::{BatchFifo, BatchLifo, BatchRandom, FirstTouch, Latency, List, Pair, SmallBatch};
+
+        let batch = matches!(workload, SmallBatch | BatchLifo | BatchFifo | BatchRandom);
+        let first_touch = matches!(workload, FirstTouch | Latency);
+        match self {
+            Self::Hpalloc => of_heap::<Hpalloc<Plain>>(workload),
+            // In memory that is in use already, they are the one above.
+            Self::HpallocHuge if first_touch => of_heap::<Hpalloc<Huge>>(workload),
+            Self::HpallocPrefaulted if first_touch => of_heap::<Hpalloc<Prefaulted>>(workload),
+            Self::Seed => of_heap::<Seed>(workload),
+            Self::Glibc => of_heap::<Glibc>(workload),
+            Self::Mimalloc => of_heap::<Mimalloc>(workload),
+            Self::Jemalloc => of_heap::<Jemalloc>(workload),
+            Self::Snmalloc => of_heap::<Snmalloc>(workload),
+            // It frees all blocks at once, so it can't do what frees some.
+            Self::Bumpalo if batch || first_touch || workload == List => of_heap::<Bump>(workload),
+            Self::Talc => of_heap::<Talc<Manual, DefaultBinning>>(workload),
+            Self::Rlsf => of_heap::<Rlsf>(workload),
+            Self::LinkedList => of_heap::<linked_list_allocator::Heap>(workload),
+            Self::Buddy => of_heap::<Buddy>(workload),
+            Self::Slab if workload == List => Some(one(workload::list::<Slab<MaybeUninit<[u64; 3]>>>)),
+            Self::Slab => of_blocks::<Slab<MaybeUninit<[u64; WORDS]>>>(workload),
+            Self::Heapless => of_blocks::<Heapless>(workload),
+            Self::FloorPointers => of_blocks::<PointerStack>(workload),
+            Self::FloorRegister if batch || workload == Pair => of_blocks::<RegisterList>(workload),
+            Self::FloorWrite if first_touch => of_blocks::<Successive<false>>(workload),
+            Self::FloorWritePrefaulted if first_touch => of_blocks::<Successive<true>>(workload),
+            _ => None,
+        }
+    }
+}
+
+/// Measures, and returns the figures.
+pub(crate) type Program = Box<dyn Fn(Effort) -> Vec<f64>>;
+
+fn one(program: impl Fn(Effort) -> f64 + 'static) -> Program {
+    Box::new(move |effort| vec![program(effort)])
+}
+
+fn of_heap<H: Heap + 'static>(workload: Workload) -> Option<Program> {
+    match workload {
+        Workload::Mix => Some(one(workload::mix::<H>)),
+        Workload::List => Some(one(workload::list::<H>)),
+        _ => of_blocks::<H>(workload),
+    }
+}
+
+fn of_blocks<B: Blocks<WORDS> + 'static>(workload: Workload) -> Option<Program> {
+    let batch = |count, order| Some(one(move |effort| workload::batch::<B>(effort, count, order)));
+    let among = |live| Some(one(move |effort| workload::among::<B>(effort, live)));
+    match workload {
+        Workload::Pair => Some(one(workload::pair::<B>)),
+        Workload::SmallBatch => batch(32, Order::LastInFirstOut),
+        Workload::BatchLifo => batch(1000, Order::LastInFirstOut),
+        Workload::BatchFifo => batch(1000, Order::FirstInFirstOut),
+        Workload::BatchRandom => batch(1000, Order::Random),
+        Workload::Churn => Some(one(workload::churn::<B>)),
+        Workload::FirstTouch => Some(one(workload::first_touch::<B>)),
+        Workload::Live1Thousand => among(1_000),
+        Workload::Live10Thousand => among(10_000),
+        Workload::Live100Thousand => among(100_000),
+        Workload::Live1Million => among(1_000_000),
+        Workload::Live4Million => among(4_000_000),
+        Workload::Latency => Some(Box::new(workload::latency::<B>)),
+        Workload::Mix | Workload::List => None,
+    }
+}

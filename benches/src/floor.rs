@@ -1,0 +1,125 @@
+//! Programs that do less than an allocator has to: what the machine lets pass at best.
+
+use std::ptr::NonNull;
+use std::slice::IterMut;
+
+use crate::allocator::Blocks;
+
+const WORDS: usize = 8;
+type Object = [u64; WORDS];
+
+/// Memory for so many objects, which is there until the process ends.
+fn objects(count: usize) -> &'static mut [Object] {
+    vec![[0; WORDS]; count].leak()
+}
+
+/// The free blocks as an array of pointers: nothing is loaded from a block, and a pop needs only the height of the stack.
+pub(crate) struct PointerStack {
+    free: Box<[NonNull<Object>]>,
+    height: usize,
+}
+
+impl Blocks<WORDS> for PointerStack {
+    type Block = NonNull<Object>;
+
+    fn new(count: usize) -> Self {
+        let free: Box<[_]> = objects(count).iter_mut().rev().map(NonNull::from).collect();
+        Self { height: free.len(), free }
+    }
+
+    #[inline]
+    fn allocate(&mut self) -> Option<Self::Block> {
+        let top = self.height.checked_sub(1)?;
+        let block = *self.free.get(top)?;
+        self.height = top;
+        Some(block)
+    }
+
+    #[inline]
+    fn memory(&mut self, block: &mut Self::Block) -> NonNull<Object> {
+        *block
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: Self::Block) {
+        // SAFETY: no more blocks come back than were handed out.
+        unsafe { *self.free.get_unchecked_mut(self.height) = block };
+        self.height += 1;
+    }
+}
+
+/// A free list of which the compiler may keep the head in a register for as long as it likes: what operations on many
+/// blocks at once could come to.
+pub(crate) struct RegisterList {
+    head: Option<NonNull<Link>>,
+}
+
+struct Link {
+    next: Option<NonNull<Link>>,
+}
+
+impl Blocks<WORDS> for RegisterList {
+    type Block = NonNull<Object>;
+
+    fn new(count: usize) -> Self {
+        let mut list = Self { head: None };
+        for object in objects(count).iter_mut().rev() {
+            // SAFETY: the object is there until the end, and nobody else's.
+            unsafe { list.deallocate(NonNull::from(object)) };
+        }
+        list
+    }
+
+    #[inline]
+    fn allocate(&mut self) -> Option<Self::Block> {
+        let block = self.head?;
+        // SAFETY: a block in the list is free and holds a link.
+        self.head = unsafe { block.read() }.next;
+        Some(block.cast())
+    }
+
+    #[inline]
+    fn memory(&mut self, block: &mut Self::Block) -> NonNull<Object> {
+        *block
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: Self::Block) {
+        let block = block.cast::<Link>();
+        // SAFETY: by the caller's promise, nothing else is there.
+        unsafe { block.write(Link { next: self.head }) };
+        self.head = Some(block);
+    }
+
+    fn share(&mut self) {}
+}
+
+/// An array, the places of which are taken one after the other, and nothing is ever given back: the cost of the first
+/// write alone.
+pub(crate) struct Successive<const PREFAULTED: bool> {
+    next: IterMut<'static, Object>,
+}
+
+impl<const PREFAULTED: bool> Blocks<WORDS> for Successive<PREFAULTED> {
+    type Block = NonNull<Object>;
+
+    fn new(count: usize) -> Self {
+        let objects = objects(count);
+        if PREFAULTED {
+            objects.fill([1; WORDS]);
+        }
+        Self { next: objects.iter_mut() }
+    }
+
+    #[inline]
+    fn allocate(&mut self) -> Option<Self::Block> {
+        self.next.next().map(NonNull::from)
+    }
+
+    #[inline]
+    fn memory(&mut self, block: &mut Self::Block) -> NonNull<Object> {
+        *block
+    }
+
+    unsafe fn deallocate(&mut self, _: Self::Block) {}
+}

@@ -1,0 +1,87 @@
+//! What hpalloc and its peers cost on a host: `cargo speed --help`, and RESULTS.md for what came out.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::contestant::{Contestant, Workload};
+use crate::instructions::Operation;
+use crate::workload::Effort;
+
+// The order of these lines is that of the layers: a module uses only those above it.
+mod allocator;
+mod floor;
+mod seed;
+mod workload;
+mod contestant;
+mod rounds;
+mod charts;
+mod report;
+mod instructions;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const RESULTS: &str = "benches/RESULTS.md";
+
+/// Measures hpalloc beside its peers on this machine.
+#[derive(Parser)]
+struct Options {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Measure everything in rounds, print the tables, and write benches/RESULTS.md, the table of the README, and the
+    /// charts
+    Report {
+        #[arg(long, default_value = "9", value_parser = clap::value_parser!(u8).range(1..))]
+        rounds: u8,
+    },
+    /// Run everything once, in short, and write nothing: to see that it runs
+    Look,
+    /// Count instructions, and write the table of benches/RESULTS.md
+    Instructions {
+        /// Fail where a figure is above the one in the table, instead of writing it
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measure one contestant in one workload, in this process, and print the figures
+    Measure {
+        workload: Workload,
+        contestant: Contestant,
+        /// Take a short look only
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Do an operation 1000 times, for Valgrind to count its instructions
+    Perform { operation: Operation },
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    if let Err(error) = std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")) {
+        eprintln!("error: the repository: {error}");
+        return ExitCode::FAILURE;
+    }
+    let done = match options.task {
+        Task::Report { rounds } => report::run(rounds.into()),
+        Task::Look => report::look(),
+        Task::Instructions { check } => instructions::run(check),
+        Task::Measure { workload, contestant, quick } => measure(workload, contestant, quick),
+        Task::Perform { operation } => instructions::perform(operation),
+    };
+    if let Err(error) = done {
+        eprintln!("error: {error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn measure(workload: Workload, contestant: Contestant, quick: bool) -> Result<()> {
+    let program = contestant.program(workload).ok_or("this contestant does not take part in that workload")?;
+    let figures = program(if quick { Effort::QUICK } else { Effort::FULL });
+    println!("{}", figures.iter().map(f64::to_string).collect::<Vec<_>>().join(" "));
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Runs all measurements, in rounds: each takes its turn in every round, so that what the machine does meanwhile meets all
+//! of them.
+
+use std::collections::HashMap;
+use std::process::Command;
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::Result;
+use crate::contestant::{Contestant, Workload};
+
+/// What was measured.
+#[derive(Default)]
+pub(crate) struct Measurements {
+    /// For each round, the figures.
+    figures: HashMap<(Workload, Contestant), Vec<Vec<f64>>>,
+}
+
+/// Measures everything so many times.
+pub(crate) fn run(rounds: usize, quick: bool) -> Result<Measurements> {
+    let mut measurements = Measurements::default();
+    let mut turns: Vec<(Workload, Contestant)> = Vec::new();
+    for &workload in Workload::value_variants() {
+        for &contestant in Contestant::value_variants() {
+            if contestant.program(workload).is_some() {
+                turns.push((workload, contestant));
+            }
+        }
+    }
+    let style = ProgressStyle::with_template("{wide_msg} {bar:40} {percent:>3}%  {eta} left")?;
+    let progress = ProgressBar::new((rounds * turns.len()) as u64).with_style(style);
+    let mut random = fastrand::Rng::new();
+    for _ in 0..rounds {
+        random.shuffle(&mut turns);
+        for &(workload, contestant) in &turns {
+            progress.set_message(format!("{}: {}", workload.title(), contestant.title()));
+            let figures = measure(workload, contestant, quick)?;
+            measurements.figures.entry((workload, contestant)).or_default().push(figures);
+            progress.inc(1);
+        }
+    }
+    progress.finish_and_clear();
+    Ok(measurements)
+}
+
+/// One measurement, in a process of its own: it begins with fresh memory, and leaves none behind.
+fn measure(workload: Workload, contestant: Contestant, quick: bool) -> Result<Vec<f64>> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("measure").args([argument(&workload), argument(&contestant)]);
+    if quick {
+        command.arg("--quick");
+    }
+    let output = command.output()?;
+    if !output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{contestant:?} in {workload:?}: {}\n{error}", output.status).into());
+    }
+    let text = String::from_utf8(output.stdout)?;
+    Ok(text.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?)
+}
+
+fn argument(value: &impl ValueEnum) -> String {
+    value.to_possible_value().expect("none is hidden").get_name().to_owned()
+}
+
+impl Measurements {
+    fn all(&self, workload: Workload, contestant: Contestant, figure: usize) -> Option<Vec<f64>> {
+        let rounds = self.figures.get(&(workload, contestant))?;
+        Some(rounds.iter().map(|figures| figures[figure]).collect())
+    }
+
+    /// Whether the contestant takes part.
+    pub(crate) fn has(&self, workload: Workload, contestant: Contestant) -> bool {
+        self.figures.contains_key(&(workload, contestant))
+    }
+
+    /// The median of a figure.
+    pub(crate) fn median(&self, workload: Workload, contestant: Contestant, figure: usize) -> Option<f64> {
+        self.all(workload, contestant, figure).map(median)
+    }
+
+    /// The lowest and the highest of a figure.
+    pub(crate) fn spread(&self, workload: Workload, contestant: Contestant, figure: usize) -> Option<(f64, f64)> {
+        let all = self.all(workload, contestant, figure)?;
+        Some((all.iter().copied().fold(f64::INFINITY, f64::min), all.iter().copied().fold(0.0, f64::max)))
+    }
+
+    /// How many times as large as another figure a figure is: the median of the rounds' ratios.
+    pub(crate) fn ratio(&self, of: Figure, to: Figure) -> Option<f64> {
+        let of = self.all(of.0, of.1, of.2)?;
+        let to = self.all(to.0, to.1, to.2)?;
+        Some(median(of.iter().zip(&to).map(|(of, to)| of / to).collect()))
+    }
+
+    /// The one of these with the lowest median.
+    pub(crate) fn fastest(&self, workload: Workload, of: &[Contestant]) -> Option<Contestant> {
+        let median = |contestant: &Contestant| self.median(workload, *contestant, 0).unwrap_or(f64::INFINITY);
+        of.iter().copied().min_by(|a, b| median(a).total_cmp(&median(b)))
+    }
+}
+
+/// A figure of a contestant in a workload.
+pub(crate) type Figure = (Workload, Contestant, usize);
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len().is_multiple_of(2) { f64::midpoint(values[middle - 1], values[middle]) } else { values[middle] }
+}
+
+/// A number with as many decimals as mean something.
+pub(crate) fn number(value: f64) -> String {
+    match value {
+        value if value < 10.0 => format!("{value:.2}"),
+        value if value < 100.0 => format!("{value:.1}"),
+        value => format!("{value:.0}"),
+    }
+}

@@ -1,0 +1,282 @@
+//! What is done with an allocator, and what that takes.
+
+use std::hint::black_box;
+use std::mem::MaybeUninit;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::allocator::{Blocks, Heap, Size};
+
+/// The blocks of most workloads: 64 bytes.
+pub(crate) const WORDS: usize = 8;
+/// How many operations a pass has that is repeated: the time is looked up after each pass.
+const OPERATIONS: usize = 10_000;
+/// How many blocks are live in the churn, on average.
+const CHURN: usize = 100_000;
+/// How many blocks of four sizes are live in the mix, on average.
+const MIX: usize = 10_000;
+/// How many nodes the list has.
+const LIST: usize = 1_000_000;
+/// What fills an arena of 256 MiB.
+const FIRST_TOUCH: usize = 4 * 1024 * 1024;
+/// How many blocks are allocated one by one for the latencies.
+const LATENCIES: usize = 4_000_000;
+/// How many of the live blocks are in use where the others only stay live.
+const HOT: usize = 1000;
+/// No latency is recorded as longer than a minute.
+const LONGEST_NS: u64 = 60_000_000_000;
+
+/// The quantiles of latencies that are reported.
+pub(crate) const QUANTILES: [f64; 7] = [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 1.0];
+/// What a quantile is called.
+pub(crate) fn quantile_title(quantile: f64) -> String {
+    if quantile < 1.0 { format!("p{}", (quantile * 100_000.0).round() / 1000.0) } else { "max".to_owned() }
+}
+
+/// A latency above this many nanoseconds is an outlier.
+const OUTLIER_NS: u64 = 1000;
+
+/// In which order the blocks of a batch are given back.
+#[derive(Clone, Copy)]
+pub(crate) enum Order {
+    LastInFirstOut,
+    FirstInFirstOut,
+    Random,
+}
+
+/// How long a measurement goes on.
+#[derive(Clone, Copy)]
+pub(crate) struct Effort {
+    time: Duration,
+    /// A workload of many blocks that is done once has this part of them.
+    part: usize,
+}
+
+impl Effort {
+    pub(crate) const FULL: Self = Self { time: Duration::from_millis(100), part: 1 };
+    /// For a look whether everything runs.
+    pub(crate) const QUICK: Self = Self { time: Duration::from_millis(2), part: 32 };
+
+    /// The nanoseconds of one of the operations, of which a pass does so many.
+    fn time(self, operations: usize, mut pass: impl FnMut()) -> f64 {
+        let warm = Instant::now();
+        while warm.elapsed() < self.time / 4 {
+            pass();
+        }
+        let mut passes = 0;
+        let start = Instant::now();
+        while start.elapsed() < self.time {
+            pass();
+            passes += 1;
+        }
+        nanoseconds(start.elapsed(), passes * operations)
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn nanoseconds(time: Duration, operations: usize) -> f64 {
+    time.as_secs_f64() * 1e9 / operations as f64
+}
+
+/// Allocates a block and frees it, again and again.
+pub(crate) fn pair<B: Blocks<WORDS>>(effort: Effort) -> f64 {
+    let mut blocks = B::new(1);
+    blocks.share();
+    effort.time(OPERATIONS, || {
+        for _ in 0..OPERATIONS {
+            let block = black_box(blocks.allocate().expect("a free block"));
+            // SAFETY: it was allocated just now.
+            unsafe { blocks.deallocate(block) };
+        }
+    })
+}
+
+/// Allocates a batch of blocks, and frees it.
+pub(crate) fn batch<B: Blocks<WORDS>>(effort: Effort, count: usize, order: Order) -> f64 {
+    let mut blocks = B::new(count);
+    blocks.share();
+    // Blocks are freed in the order of their places, so it is the places that are taken in another order.
+    let mut places: Vec<usize> = (0..count).collect();
+    match order {
+        Order::FirstInFirstOut => {}
+        Order::LastInFirstOut => places.reverse(),
+        Order::Random => fastrand::Rng::with_seed(1).shuffle(&mut places),
+    }
+    let mut live: Vec<MaybeUninit<B::Block>> = Vec::new();
+    live.resize_with(count, MaybeUninit::uninit);
+    let batches = OPERATIONS / count;
+    effort.time(batches * count, || {
+        for _ in 0..batches {
+            for &place in &places {
+                live[place].write(blocks.allocate().expect("a free block"));
+            }
+            black_box(&mut live);
+            for block in &live {
+                // SAFETY: each place was written to, and is read once before it is written to again.
+                unsafe { blocks.deallocate(block.assume_init_read()) };
+            }
+            blocks.all_freed();
+        }
+    })
+}
+
+/// Takes any of `2 * live` places, and frees the block that is there or allocates one, so that about `live` blocks are
+/// live and the free ones lie anywhere. An operation is one of each.
+pub(crate) fn churn<B: Blocks<WORDS>>(effort: Effort) -> f64 {
+    churn_beside::<B>(effort, 0, CHURN)
+}
+
+/// The same with few blocks, while others only stay live: so many blocks in all.
+pub(crate) fn among<B: Blocks<WORDS>>(effort: Effort, live: usize) -> f64 {
+    churn_beside::<B>(effort, live - HOT, HOT)
+}
+
+fn churn_beside<B: Blocks<WORDS>>(effort: Effort, cold: usize, hot: usize) -> f64 {
+    let mut blocks = B::new(cold + 2 * hot);
+    blocks.share();
+    for _ in 0..cold {
+        let mut block = blocks.allocate().expect("a free block");
+        write(blocks.memory(&mut block), 0);
+        // It stays live until the process ends.
+        std::mem::forget(block);
+    }
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut places: Vec<Option<B::Block>> = Vec::new();
+    places.resize_with(2 * hot, || None);
+    let mut turn = |place: usize| {
+        if let Some(block) = places[place].take() {
+            // SAFETY: the block was live in that place until now.
+            unsafe { blocks.deallocate(block) };
+        } else {
+            let mut block = blocks.allocate().expect("a free block");
+            write(blocks.memory(&mut block), 1);
+            places[place] = Some(block);
+        }
+    };
+    for place in random.choose_multiple(0..2 * hot, hot) {
+        turn(place);
+    }
+    2.0 * effort.time(OPERATIONS, || {
+        for _ in 0..OPERATIONS {
+            turn(random.usize(..2 * hot));
+        }
+    })
+}
+
+/// As the churn, with blocks of four sizes.
+pub(crate) fn mix<H: Heap>(effort: Effort) -> f64 {
+    const SIZES: [Size; 4] = [Size::B32, Size::B64, Size::B128, Size::B256];
+    let mut heap: H = Heap::new(2 * MIX * 256);
+    black_box(&mut heap);
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut places = vec![None; 2 * MIX];
+    let mut turn = |place: usize| {
+        let size = SIZES[place % SIZES.len()];
+        if let Some(block) = places[place].take() {
+            // SAFETY: the block of that size was live in that place until now.
+            unsafe { heap.deallocate(block, size) };
+        } else {
+            let block = heap.allocate(size).expect("a free block");
+            write(block.cast::<[u64; 4]>(), 1);
+            places[place] = Some(block);
+        }
+    };
+    for place in random.choose_multiple(0..2 * MIX, MIX) {
+        turn(place);
+    }
+    2.0 * effort.time(OPERATIONS, || {
+        for _ in 0..OPERATIONS {
+            turn(random.usize(..2 * MIX));
+        }
+    })
+}
+
+/// Allocates blocks in memory that was never touched, and writes to each.
+pub(crate) fn first_touch<B: Blocks<WORDS>>(effort: Effort) -> f64 {
+    let count = FIRST_TOUCH / effort.part;
+    let mut blocks = B::new(count);
+    blocks.share();
+    let start = Instant::now();
+    for value in 0..count {
+        let mut block = blocks.allocate().expect("a free block");
+        write(blocks.memory(&mut block), value as u64);
+        std::mem::forget(block);
+    }
+    nanoseconds(start.elapsed(), count)
+}
+
+/// A node of a list: 24 bytes.
+struct Node<Block> {
+    next: MaybeUninit<Block>,
+    value: [u64; 2],
+}
+
+/// Builds a linked list, walks through it and drops it.
+pub(crate) fn list<B: Blocks<3, Block: Copy>>(effort: Effort) -> f64 {
+    const { assert!(size_of::<Node<B::Block>>() == 24) };
+    let count = LIST / effort.part;
+    let mut blocks = B::new(count);
+    blocks.share();
+    effort.time(count, || {
+        let mut first = MaybeUninit::uninit();
+        for value in 0..count as u64 {
+            let mut block = blocks.allocate().expect("a free block");
+            let node = Node { next: first, value: [value, 0] };
+            // SAFETY: a block has the size of a node and the alignment of a word.
+            unsafe { blocks.memory(&mut block).cast().write(node) };
+            first = MaybeUninit::new(block);
+        }
+        let mut sum = 0;
+        let mut next = first;
+        for _ in 0..count {
+            // SAFETY: there are so many nodes in the list.
+            let node: &Node<B::Block> = unsafe { blocks.memory(next.assume_init_mut()).cast().as_ref() };
+            sum += node.value[0];
+            next = node.next;
+        }
+        black_box(sum);
+        for _ in 0..count {
+            // SAFETY: as above, and each is freed when what follows it is known.
+            unsafe {
+                let node: Node<B::Block> = blocks.memory(first.assume_init_mut()).cast().read();
+                blocks.deallocate(first.assume_init());
+                first = node.next;
+            }
+        }
+        blocks.all_freed();
+    })
+}
+
+/// Latencies of allocating a block and writing to it first: the quantiles, and how many were outliers.
+pub(crate) fn latency<B: Blocks<WORDS>>(effort: Effort) -> Vec<f64> {
+    let count = LATENCIES / effort.part;
+    let mut blocks = B::new(count);
+    blocks.share();
+    let mut latencies = Histogram::<u64>::new_with_bounds(1, LONGEST_NS, 3).expect("bounds of a histogram");
+    // What records a latency is in the caches and has all its memory.
+    for latency in 0..OUTLIER_NS {
+        latencies.saturating_record(latency);
+    }
+    latencies.saturating_record(LONGEST_NS);
+    latencies.clear();
+    for value in 0..count {
+        let start = Instant::now();
+        let mut block = blocks.allocate().expect("a free block");
+        write(blocks.memory(&mut block), value as u64);
+        let latency = start.elapsed().as_nanos();
+        latencies.saturating_record(u64::try_from(latency).unwrap_or(LONGEST_NS));
+        std::mem::forget(block);
+    }
+    let outliers = latencies.len() - latencies.count_between(0, OUTLIER_NS);
+    let quantiles = QUANTILES.map(|quantile| latencies.value_at_quantile(quantile));
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+    quantiles.into_iter().chain([outliers]).map(|value| value as f64).collect()
+}
+
+/// Writes the first word of a block.
+#[inline]
+fn write<const WORDS: usize>(memory: std::ptr::NonNull<[u64; WORDS]>, value: u64) {
+    // SAFETY: the callers pass the memory of a live block.
+    unsafe { memory.cast::<u64>().write_volatile(value) };
+}
