@@ -28,47 +28,65 @@ fn color(contestant: Contestant) -> RGBColor {
     }
 }
 
+/// The height of a bar, and that of a panel without its bars.
+const BAR: i32 = 15;
+const PANEL: i32 = 40;
+
 /// A panel of bars for each workload, the shortest on top.
 pub(crate) fn workloads(measured: &Measurements, path: &str) -> Result<()> {
-    const COLUMNS: usize = 2;
-    let rows = Workload::TIMED.len().div_ceil(COLUMNS);
-    let root = SVGBackend::new(path, (1000, 1180)).into_drawing_area();
+    let panels = Workload::TIMED.map(|workload| (workload, medians(measured, workload)));
+    let rows: Vec<_> = panels.chunks(2).collect();
+    let height = |row: &[(Workload, Vec<_>)]| {
+        let bars = row.iter().map(|(_, medians)| medians.len()).max().unwrap_or(0);
+        (0..bars).fold(PANEL, |height, _| height + BAR)
+    };
+    let whole: i32 = rows.iter().map(|row| height(row)).sum();
+    let root = SVGBackend::new(path, (1000, whole.cast_unsigned())).into_drawing_area();
     root.fill(&WHITE)?;
-    for (panel, workload) in root.split_evenly((rows, COLUMNS)).iter().zip(Workload::TIMED) {
-        bars(measured, workload, panel)?;
+    let mut rest = root.clone();
+    for row in rows {
+        let (area, below) = rest.split_vertically(height(row));
+        let (left, right) = area.split_horizontally(500);
+        for ((workload, medians), panel) in row.iter().zip([left, right]) {
+            bars(*workload, medians, &panel)?;
+        }
+        rest = below;
     }
     Ok(root.present()?)
 }
 
+/// Who takes part and the median, the lowest first.
+fn medians(measured: &Measurements, workload: Workload) -> Vec<(Contestant, f64)> {
+    let median = |&contestant: &Contestant| Some((contestant, measured.median(workload, contestant, 0)?));
+    let mut medians: Vec<_> = Contestant::value_variants().iter().filter_map(median).collect();
+    medians.sort_by(|a, b| a.1.total_cmp(&b.1));
+    medians
+}
+
 #[allow(clippy::cast_possible_truncation, reason = "places in a picture")]
-fn bars(measured: &Measurements, workload: Workload, panel: &Area<'_>) -> Result<()> {
+fn bars(workload: Workload, medians: &[(Contestant, f64)], panel: &Area<'_>) -> Result<()> {
     const LEFT: i32 = 210;
     const LENGTH: f64 = 220.0;
-    const HEIGHT: i32 = 15;
 
-    let mut medians: Vec<(Contestant, f64)> = Contestant::value_variants()
-        .iter()
-        .filter_map(|&contestant| Some((contestant, measured.median(workload, contestant, 0)?)))
-        .collect();
-    medians.sort_by(|a, b| a.1.total_cmp(&b.1));
     // A bar much longer than malloc's is cut, so that the others can be compared.
     let longest = medians.last().map_or(0.0, |last| last.1);
-    let end = longest.min(1.5 * measured.median(workload, Contestant::Glibc, 0).unwrap_or(longest));
+    let malloc = medians.iter().find(|(contestant, _)| *contestant == Contestant::Glibc);
+    let end = longest.min(1.5 * malloc.map_or(longest, |malloc| malloc.1));
 
     let text = |size: u32, horizontal| {
         (FONT, size).into_text_style(panel).color(&BLACK).pos(Pos::new(horizontal, VPos::Center))
     };
     panel.draw(&Text::new(format!("{}, ns", workload.title()), (LEFT, 14), text(15, HPos::Left)))?;
-    for (place, (contestant, median)) in (0..).zip(medians) {
-        let top = 26 + place * HEIGHT;
+    for (place, &(contestant, median)) in (0..).zip(medians) {
+        let top = 26 + place * BAR;
         let right = LEFT + (LENGTH * (median / end).min(1.0)) as i32;
-        let bar = Rectangle::new([(LEFT, top + 2), (right, top + HEIGHT - 2)], color(contestant).filled());
+        let bar = Rectangle::new([(LEFT, top + 2), (right, top + BAR - 2)], color(contestant).filled());
         panel.draw(&bar)?;
         if median > end {
-            let cut = [(right - 12, top + HEIGHT), (right - 6, top)];
+            let cut = [(right - 12, top + BAR), (right - 6, top)];
             panel.draw(&PathElement::new(cut, WHITE.stroke_width(3)))?;
         }
-        let middle = top + HEIGHT / 2;
+        let middle = top + BAR / 2;
         panel.draw(&Text::new(contestant.title(), (LEFT - 6, middle), text(12, HPos::Right)))?;
         panel.draw(&Text::new(number(median), (right + 5, middle), text(12, HPos::Left)))?;
     }
@@ -93,7 +111,7 @@ pub(crate) fn latency(measured: &Measurements, path: &str) -> Result<()> {
     let root = SVGBackend::new(path, (1000, 480)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
-        .caption("allocate and first write, one by one, ns", (FONT, 15))
+        .caption("allocate and first write, one by one", (FONT, 15))
         .margin(10)
         .x_label_area_size(28)
         .y_label_area_size(80)
@@ -102,7 +120,7 @@ pub(crate) fn latency(measured: &Measurements, path: &str) -> Result<()> {
         .configure_mesh()
         .x_labels(QUANTILES.len())
         .x_label_formatter(&|&place| quantile_title(QUANTILES[place]))
-        .y_label_formatter(&|value| format!("{value}"))
+        .y_label_formatter(&|&value| time(value))
         .label_style((FONT, 12))
         .light_line_style(TRANSPARENT)
         .draw()?;
@@ -122,4 +140,14 @@ pub(crate) fn latency(measured: &Measurements, path: &str) -> Result<()> {
         .label_font((FONT, 12))
         .draw()?;
     Ok(root.present()?)
+}
+
+/// A time in words.
+fn time(ns: f64) -> String {
+    let (value, unit) = match ns {
+        ns if ns < 1e3 => (ns, "ns"),
+        ns if ns < 1e6 => (ns / 1e3, "µs"),
+        ns => (ns / 1e6, "ms"),
+    };
+    format!("{value:.0} {unit}")
 }

@@ -158,7 +158,7 @@ impl Contestant {
             Self::Slab if workload == List => Some(one(workload::list::<Slab<MaybeUninit<[u64; 3]>>>)),
             Self::Slab => of_blocks::<Slab<MaybeUninit<[u64; WORDS]>>>(workload),
             Self::Heapless => of_blocks::<Heapless>(workload),
-            Self::FloorPointers => of_blocks::<PointerStack>(workload),
+            Self::FloorPointers if !first_touch => of_blocks::<PointerStack>(workload),
             Self::FloorRegister if batch || workload == Pair => of_blocks::<RegisterList>(workload),
             Self::FloorWrite if first_touch => of_blocks::<Successive<false>>(workload),
             Self::FloorWritePrefaulted if first_touch => of_blocks::<Successive<true>>(workload),

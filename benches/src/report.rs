@@ -59,7 +59,7 @@ fn describe_run(rounds: usize) -> Result<String> {
     row("system", output("uname", &["-srm"])?);
     row("huge pages", format!("transparent: {huge_pages}; explicit: a pool of {}", pool.trim()));
     row("compilers", format!("{}; {}", output("rustc", &["--version"])?, output("cc", &["--version"])?));
-    row("C library", output("ldd", &["--version"])?);
+    row("C library", output("ldd", &["--version"])?.trim_start_matches("ldd ").to_owned());
     row("rounds", rounds.to_string());
     Ok(table.into_text())
 }

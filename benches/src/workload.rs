@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use hpalloc::{HugePages, MAX_ARENA_SIZE, MappingOptions, PAGE_SIZE};
 
 use crate::allocator::{Blocks, Heap, Size};
 
@@ -79,6 +80,18 @@ fn nanoseconds(time: Duration, operations: usize) -> f64 {
     time.as_secs_f64() * 1e9 / operations as f64
 }
 
+/// Touches as much memory as the workload is going to, and gives it back.
+///
+/// The host of a virtual machine may have taken back memory that was free for a while (by a balloon, or because the
+/// machine reports free pages), and then gives it again page by page when it is touched. That takes it 25 times as long as
+/// the page fault that the workload is about.
+fn warm_machine(bytes: usize) {
+    let options = MappingOptions::new().huge_pages(HugePages::Best).prefault(true);
+    // Twice as much, for what an allocator has beside the blocks.
+    let mappings = [(); 2].map(|()| options.map(bytes.next_multiple_of(PAGE_SIZE).min(MAX_ARENA_SIZE)));
+    assert!(mappings.iter().all(Result::is_ok), "memory to begin with");
+}
+
 /// Allocates a block and frees it, again and again.
 pub(crate) fn pair<B: Blocks<WORDS>>(effort: Effort) -> f64 {
     let mut blocks = B::new(1);
@@ -96,25 +109,24 @@ pub(crate) fn pair<B: Blocks<WORDS>>(effort: Effort) -> f64 {
 pub(crate) fn batch<B: Blocks<WORDS>>(effort: Effort, count: usize, order: Order) -> f64 {
     let mut blocks = B::new(count);
     blocks.share();
-    // Blocks are freed in the order of their places, so it is the places that are taken in another order.
-    let mut places: Vec<usize> = (0..count).collect();
-    match order {
-        Order::FirstInFirstOut => {}
-        Order::LastInFirstOut => places.reverse(),
-        Order::Random => fastrand::Rng::with_seed(1).shuffle(&mut places),
-    }
     let mut live: Vec<MaybeUninit<B::Block>> = Vec::new();
     live.resize_with(count, MaybeUninit::uninit);
+    let mut places: Vec<usize> = (0..count).collect();
+    fastrand::Rng::with_seed(1).shuffle(&mut places);
+
     let batches = OPERATIONS / count;
     effort.time(batches * count, || {
         for _ in 0..batches {
-            for &place in &places {
-                live[place].write(blocks.allocate().expect("a free block"));
+            for place in &mut live {
+                place.write(blocks.allocate().expect("a free block"));
             }
             black_box(&mut live);
-            for block in &live {
-                // SAFETY: each place was written to, and is read once before it is written to again.
-                unsafe { blocks.deallocate(block.assume_init_read()) };
+            // SAFETY: each place was written to, and is read once before it is written to again.
+            let mut free = |place: &MaybeUninit<B::Block>| unsafe { blocks.deallocate(place.assume_init_read()) };
+            match order {
+                Order::FirstInFirstOut => live.iter().for_each(&mut free),
+                Order::LastInFirstOut => live.iter().rev().for_each(&mut free),
+                Order::Random => places.iter().for_each(|&place| free(&live[place])),
             }
             blocks.all_freed();
         }
@@ -133,6 +145,7 @@ pub(crate) fn among<B: Blocks<WORDS>>(effort: Effort, live: usize) -> f64 {
 }
 
 fn churn_beside<B: Blocks<WORDS>>(effort: Effort, cold: usize, hot: usize) -> f64 {
+    warm_machine((cold + 2 * hot) * 8 * WORDS);
     let mut blocks = B::new(cold + 2 * hot);
     blocks.share();
     for _ in 0..cold {
@@ -167,6 +180,7 @@ fn churn_beside<B: Blocks<WORDS>>(effort: Effort, cold: usize, hot: usize) -> f6
 /// As the churn, with blocks of four sizes.
 pub(crate) fn mix<H: Heap>(effort: Effort) -> f64 {
     const SIZES: [Size; 4] = [Size::B32, Size::B64, Size::B128, Size::B256];
+    warm_machine(2 * MIX * 256);
     let mut heap: H = Heap::new(2 * MIX * 256);
     black_box(&mut heap);
     let mut random = fastrand::Rng::with_seed(1);
@@ -195,6 +209,7 @@ pub(crate) fn mix<H: Heap>(effort: Effort) -> f64 {
 /// Allocates blocks in memory that was never touched, and writes to each.
 pub(crate) fn first_touch<B: Blocks<WORDS>>(effort: Effort) -> f64 {
     let count = FIRST_TOUCH / effort.part;
+    warm_machine(count * 8 * WORDS);
     let mut blocks = B::new(count);
     blocks.share();
     let start = Instant::now();
@@ -216,6 +231,7 @@ struct Node<Block> {
 pub(crate) fn list<B: Blocks<3, Block: Copy>>(effort: Effort) -> f64 {
     const { assert!(size_of::<Node<B::Block>>() == 24) };
     let count = LIST / effort.part;
+    warm_machine(count * 8 * 3);
     let mut blocks = B::new(count);
     blocks.share();
     effort.time(count, || {
@@ -251,6 +267,7 @@ pub(crate) fn list<B: Blocks<3, Block: Copy>>(effort: Effort) -> f64 {
 /// Latencies of allocating a block and writing to it first: the quantiles, and how many were outliers.
 pub(crate) fn latency<B: Blocks<WORDS>>(effort: Effort) -> Vec<f64> {
     let count = LATENCIES / effort.part;
+    warm_machine(count * 8 * WORDS);
     let mut blocks = B::new(count);
     blocks.share();
     let mut latencies = Histogram::<u64>::new_with_bounds(1, LONGEST_NS, 3).expect("bounds of a histogram");
