@@ -135,8 +135,10 @@ fn times(measured: &Measurements, workloads: &[Workload]) -> String {
         }
         let cell = |&workload: &Workload| {
             let Some(median) = measured.median(workload, contestant, 0) else { return "-".to_owned() };
-            let (low, high) = measured.spread(workload, contestant, 0).unwrap_or((median, median));
-            format!("{} ({}–{})", number(median), number(low), number(high))
+            match measured.spread(workload, contestant, 0) {
+                Some((low, high)) if low < high => format!("{} ({}–{})", number(median), number(low), number(high)),
+                _ => number(median),
+            }
         };
         table.row(contestant.title(), workloads.iter().map(cell));
     }
@@ -160,16 +162,20 @@ fn latencies(measured: &Measurements) -> String {
 
 /// The table of the README: hpalloc and what a program on a host would use instead.
 fn summary(measured: &Measurements) -> String {
-    let columns = [Contestant::Hpalloc].into_iter().chain(Contestant::MALLOCS);
-    let mut titles: Vec<_> = columns.clone().map(Contestant::title).collect();
+    let mut titles = vec![Contestant::Hpalloc.title()];
+    titles.extend(Contestant::MALLOCS.map(Contestant::title));
     titles.push("fastest of those four, over hpalloc");
     let mut table = Table::new("ns", &titles);
-    for workload in Workload::TIMED {
+    let mut row = |title: &str, workload, ours| {
         let median = |contestant| measured.median(workload, contestant, 0).map_or("-".to_owned(), number);
         let fastest = measured.fastest(workload, &Contestant::MALLOCS).unwrap_or(Contestant::Glibc);
-        let ratio = measured.ratio((workload, fastest, 0), (workload, Contestant::Hpalloc, 0));
+        let ratio = measured.ratio((workload, fastest, 0), (workload, ours, 0));
         let ratio = ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.1} times"));
-        table.row(workload.title(), columns.clone().map(median).chain([ratio]));
+        table.row(title, [ours].into_iter().chain(Contestant::MALLOCS).map(median).chain([ratio]));
+    };
+    for workload in Workload::TIMED {
+        row(workload.title(), workload, Contestant::Hpalloc);
     }
+    row("the same, hpalloc in huge pages", Workload::FirstTouch, Contestant::HpallocHuge);
     table.into_text()
 }

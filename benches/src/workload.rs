@@ -83,8 +83,8 @@ fn nanoseconds(time: Duration, operations: usize) -> f64 {
 /// Touches as much memory as the workload is going to, and gives it back.
 ///
 /// The host of a virtual machine may have taken back memory that was free for a while (by a balloon, or because the
-/// machine reports free pages), and then gives it again page by page when it is touched. That takes it 25 times as long as
-/// the page fault that the workload is about.
+/// machine reports free pages), and then gives it again page by page when it is touched. A huge page takes it twenty times
+/// as long as the page fault that the workload is about.
 fn warm_machine(bytes: usize) {
     let options = MappingOptions::new().huge_pages(HugePages::Best).prefault(true);
     // Twice as much, for what an allocator has beside the blocks.

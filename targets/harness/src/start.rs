@@ -7,7 +7,9 @@ use riscv_rt as _;
 #[cfg(target_arch = "arm")]
 #[cortex_m_rt::exception]
 unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
-    crate::println!("hard fault: {frame:?}");
+    if cfg!(not(feature = "silent")) {
+        crate::println!("hard fault: {frame:?}");
+    }
     crate::exit(101)
 }
 #[cfg(target_arch = "arm")]

@@ -2,7 +2,8 @@ use capstone::arch::{BuildsCapstone, arm, x86};
 use capstone::{Capstone, Insn};
 
 use crate::report::build_footprint;
-use crate::{Result, target};
+use crate::target::{self, TARGETS, Target, succeed};
+use crate::{Result, elf};
 
 /// A function, and the most instructions that the paths through it may have, the return included.
 struct Limits {
@@ -28,7 +29,36 @@ pub(crate) fn run() -> Result<()> {
     let x86 = Capstone::new().x86().mode(x86::ArchMode::Mode64).build()?;
     let thumb = Capstone::new().arm().mode(arm::ArchMode::Thumb).build()?;
     check("x86_64-hpalloc-kernel", &x86, &X86_64)?;
-    check("thumbv7m-none-eabi", &thumb, &THUMBV7M)
+    check("thumbv7m-none-eabi", &thumb, &THUMBV7M)?;
+    for target in &TARGETS {
+        no_panic(target)?;
+    }
+    Ok(())
+}
+
+/// A program that calls every function, as a release and as the smallest there is, has nothing of what a panic takes.
+fn no_panic(target: &Target) -> Result<()> {
+    const PROGRAM: &str = "every_function";
+    for profile in ["release", "footprint"] {
+        let mut cargo = target.cargo("build")?;
+        succeed(cargo.args([
+            "--profile",
+            profile,
+            "--package",
+            "hpalloc-measure",
+            "--bin",
+            PROGRAM,
+            "--features",
+            "silent",
+        ]))?;
+        let program = elf::read(&target.binary(profile, PROGRAM))?;
+        let panics = |name: &str| name.contains("panic") || name.contains("unwrap") || name.contains("expect");
+        if let Some(function) = program.functions.iter().find(|function| panics(&function.name)) {
+            return Err(format!("{}: {PROGRAM}, as {profile}, holds {}", target.triple, function.name).into());
+        }
+        println!("ok  {}: {PROGRAM}, as {profile}, holds nothing that panics", target.triple);
+    }
+    Ok(())
 }
 
 fn check(triple: &str, disassembler: &Capstone, limits: &[Limits]) -> Result<()> {

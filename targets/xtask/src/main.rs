@@ -30,7 +30,8 @@ enum Task {
     },
     /// Run the firmware, the kernel and the freestanding Linux program, and check what they print
     Programs,
-    /// Read the machine code of the hot path, which has no loop, call, atomic or division, and so many instructions
+    /// Read the machine code of the hot path, which has no loop, call, atomic or division, and so many instructions; and
+    /// see that nothing panics in a program that calls every function
     Codegen,
     /// Measure code bytes and instructions, and write the tables of targets/README.md
     Report {
