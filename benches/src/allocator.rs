@@ -9,6 +9,7 @@ use bumpalo::Bump;
 use heapless::box_pool;
 use heapless::pool::boxed::{Box as PoolBox, BoxBlock};
 use hpalloc::{Arena, BlockSize, FixedBlock, HugePages, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE};
+use libmimalloc_sys::{mi_free, mi_malloc};
 use rlsf::Tlsf;
 use slab::Slab;
 use talc::DefaultBinning;
@@ -83,14 +84,25 @@ pub(crate) trait Blocks<const WORDS: usize> {
     /// The block is live, was allocated here, and is not used any more.
     unsafe fn deallocate(&mut self, block: Self::Block);
 
+    /// Allocates a block for each place.
+    #[inline]
+    fn allocate_many(&mut self, places: &mut [MaybeUninit<Self::Block>]) {
+        for place in places {
+            place.write(self.allocate().expect("a free block"));
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`deallocate`](Self::deallocate), for each.
+    #[inline]
+    unsafe fn deallocate_many(&mut self, blocks: impl Iterator<Item = Self::Block>) {
+        // SAFETY: as the caller promises.
+        blocks.for_each(|block| unsafe { self.deallocate(block) });
+    }
+
     /// All that was allocated is given back.
     fn all_freed(&mut self) {}
-
-    /// Lets the compiler think that others know the allocator, as they do in a program: its fields are then in memory
-    /// and not in registers.
-    fn share(&mut self) {
-        std::hint::black_box(self);
-    }
 }
 
 /// The size of `[u64; WORDS]`.
@@ -210,9 +222,29 @@ macro_rules! global {
 }
 
 global!(Glibc, std::alloc::System);
-global!(Mimalloc, mimalloc::MiMalloc);
 global!(Jemalloc, tikv_jemallocator::Jemalloc);
 global!(Snmalloc, snmalloc_rs::SnMalloc);
+
+/// Called as from C: through the crate's `GlobalAlloc` it is a little slower, because it is asked for an alignment.
+pub(crate) struct Mimalloc;
+
+impl Heap for Mimalloc {
+    fn new(_: usize) -> Self {
+        Self
+    }
+
+    #[inline]
+    fn allocate(&mut self, size: Size) -> Option<NonNull<u8>> {
+        // SAFETY: there is nothing to promise.
+        NonNull::new(unsafe { mi_malloc(size.bytes()) }.cast())
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: NonNull<u8>, _: Size) {
+        // SAFETY: as the caller promises, it came from `mi_malloc`.
+        unsafe { mi_free(block.as_ptr().cast()) }
+    }
+}
 
 /// Memory for a heap that keeps headers beside its blocks: as much again and a bit.
 fn memory_with_headers(bytes: usize) -> NonNull<[u8]> {

@@ -1,5 +1,7 @@
 //! The pictures of the figures.
 
+use std::path::Path;
+
 use clap::ValueEnum;
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -20,7 +22,7 @@ fn color(contestant: Contestant) -> RGBColor {
         Contestant::Hpalloc | Contestant::HpallocHuge | Contestant::HpallocPrefaulted => RGBColor(217, 72, 15),
         Contestant::Seed => RGBColor(134, 142, 150),
         Contestant::FloorPointers
-        | Contestant::FloorRegister
+        | Contestant::FloorBulk
         | Contestant::FloorWrite
         | Contestant::FloorWritePrefaulted => RGBColor(206, 212, 218),
         _ if Contestant::MALLOCS.contains(&contestant) => RGBColor(51, 106, 171),
@@ -33,7 +35,7 @@ const BAR: i32 = 15;
 const PANEL: i32 = 40;
 
 /// A panel of bars for each workload, the shortest on top.
-pub(crate) fn workloads(measured: &Measurements, path: &str) -> Result<()> {
+pub(crate) fn workloads(measured: &Measurements, path: &Path) -> Result<()> {
     let panels = Workload::TIMED.map(|workload| (workload, medians(measured, workload)));
     let rows: Vec<_> = panels.chunks(2).collect();
     let height = |row: &[(Workload, Vec<_>)]| {
@@ -94,7 +96,7 @@ fn bars(workload: Workload, medians: &[(Contestant, f64)], panel: &Area<'_>) -> 
 }
 
 /// A line for each contestant: its latency over the quantiles.
-pub(crate) fn latency(measured: &Measurements, path: &str) -> Result<()> {
+pub(crate) fn latency(measured: &Measurements, path: &Path) -> Result<()> {
     use Contestant::{
         FloorWritePrefaulted, Glibc, Hpalloc, HpallocHuge, HpallocPrefaulted, Jemalloc, Mimalloc, Snmalloc,
     };

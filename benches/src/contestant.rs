@@ -12,7 +12,7 @@ use talc::source::Manual;
 use crate::allocator::{
     Blocks, Buddy, Glibc, Heap, Heapless, Hpalloc, Huge, Jemalloc, Mimalloc, Plain, Prefaulted, Rlsf, Snmalloc,
 };
-use crate::floor::{PointerStack, RegisterList, Successive};
+use crate::floor::{BulkList, PointerStack, Successive};
 use crate::seed::Seed;
 use crate::workload::{self, Effort, Order, WORDS};
 
@@ -100,7 +100,7 @@ pub(crate) enum Contestant {
     LinkedList,
     Buddy,
     FloorPointers,
-    FloorRegister,
+    FloorBulk,
     FloorWrite,
     FloorWritePrefaulted,
 }
@@ -127,7 +127,7 @@ impl Contestant {
             Self::LinkedList => "linked_list_allocator",
             Self::Buddy => "buddy_system_allocator",
             Self::FloorPointers => "floor: array of pointers",
-            Self::FloorRegister => "floor: list head in a register",
+            Self::FloorBulk => "floor: list, many at once",
             Self::FloorWrite => "floor: the write alone",
             Self::FloorWritePrefaulted => "floor: the write alone, prefaulted",
         }
@@ -158,8 +158,9 @@ impl Contestant {
             Self::Slab if workload == List => Some(one(workload::list::<Slab<MaybeUninit<[u64; 3]>>>)),
             Self::Slab => of_blocks::<Slab<MaybeUninit<[u64; WORDS]>>>(workload),
             Self::Heapless => of_blocks::<Heapless>(workload),
-            Self::FloorPointers if !first_touch => of_blocks::<PointerStack>(workload),
-            Self::FloorRegister if batch || workload == Pair => of_blocks::<RegisterList>(workload),
+            // Of a single block the compiler would leave nothing but the writes.
+            Self::FloorPointers if !first_touch && workload != Pair => of_blocks::<PointerStack>(workload),
+            Self::FloorBulk if batch => of_blocks::<BulkList>(workload),
             Self::FloorWrite if first_touch => of_blocks::<Successive<false>>(workload),
             Self::FloorWritePrefaulted if first_touch => of_blocks::<Successive<true>>(workload),
             _ => None,

@@ -1,5 +1,7 @@
 //! Programs that do less than an allocator has to: what the machine lets pass at best.
 
+use std::iter;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::slice::IterMut;
 
@@ -48,9 +50,9 @@ impl Blocks<WORDS> for PointerStack {
     }
 }
 
-/// A free list of which the compiler may keep the head in a register for as long as it likes: what operations on many
-/// blocks at once could come to.
-pub(crate) struct RegisterList {
+/// A free list that hands out and takes back many blocks at once, with its head in a register meanwhile: what operations
+/// on many blocks could come to.
+pub(crate) struct BulkList {
     head: Option<NonNull<Link>>,
 }
 
@@ -58,24 +60,21 @@ struct Link {
     next: Option<NonNull<Link>>,
 }
 
-impl Blocks<WORDS> for RegisterList {
+impl Blocks<WORDS> for BulkList {
     type Block = NonNull<Object>;
 
     fn new(count: usize) -> Self {
         let mut list = Self { head: None };
-        for object in objects(count).iter_mut().rev() {
-            // SAFETY: the object is there until the end, and nobody else's.
-            unsafe { list.deallocate(NonNull::from(object)) };
-        }
+        // SAFETY: the objects are there until the end, and nobody else's.
+        unsafe { list.deallocate_many(objects(count).iter_mut().rev().map(NonNull::from)) };
         list
     }
 
-    #[inline]
     fn allocate(&mut self) -> Option<Self::Block> {
-        let block = self.head?;
-        // SAFETY: a block in the list is free and holds a link.
-        self.head = unsafe { block.read() }.next;
-        Some(block.cast())
+        let mut block = [MaybeUninit::uninit()];
+        self.allocate_many(&mut block);
+        // SAFETY: it was written.
+        Some(unsafe { block[0].assume_init() })
     }
 
     #[inline]
@@ -83,15 +82,32 @@ impl Blocks<WORDS> for RegisterList {
         *block
     }
 
-    #[inline]
     unsafe fn deallocate(&mut self, block: Self::Block) {
-        let block = block.cast::<Link>();
-        // SAFETY: by the caller's promise, nothing else is there.
-        unsafe { block.write(Link { next: self.head }) };
-        self.head = Some(block);
+        // SAFETY: as the caller promises.
+        unsafe { self.deallocate_many(iter::once(block)) }
     }
 
-    fn share(&mut self) {}
+    #[inline]
+    fn allocate_many(&mut self, places: &mut [MaybeUninit<Self::Block>]) {
+        let mut head = self.head;
+        for place in places {
+            let block = head.expect("a free block");
+            // SAFETY: a block in the list is free and holds a link.
+            head = unsafe { block.read() }.next;
+            place.write(block.cast());
+        }
+        self.head = head;
+    }
+
+    #[inline]
+    unsafe fn deallocate_many(&mut self, blocks: impl Iterator<Item = Self::Block>) {
+        self.head = blocks.fold(self.head, |head, block| {
+            let block = block.cast::<Link>();
+            // SAFETY: by the caller's promise, nothing else is there.
+            unsafe { block.write(Link { next: head }) };
+            Some(block)
+        });
+    }
 }
 
 /// An array, the places of which are taken one after the other, and nothing is ever given back: the cost of the first

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use hpalloc::{Arena, BlockSize, FixedBlock, Mapping, PAGE_SIZE, Page};
 use tables::{Document, Table};
 
-use crate::{RESULTS, Result};
+use crate::{RESULTS, Result, report};
 
 /// How often an operation is counted.
 const CALLS: usize = 1000;
@@ -149,17 +149,24 @@ pub(crate) fn perform(operation: Operation) -> Result<()> {
 pub(crate) fn run(check: bool) -> Result<()> {
     let mut results = Document::read(RESULTS)?;
     results.section("instructions")?;
-    let mut table = Table::new("instructions, the return included", &["x86_64"]);
+    let compiler = format!("x86_64, {}", report::output("rustc", &["--version"])?);
+    let mut table = Table::new("instructions, the return included", &[&compiler]);
     for &operation in Operation::value_variants() {
         table.row(operation.title(), [count(operation)?.to_string()]);
     }
     let table = table.into_text();
     println!("{table}");
-    if check {
-        return results.no_growth("instructions", &table);
+    if !check {
+        results.replace("instructions", &table)?;
+        return results.write();
     }
-    results.replace("instructions", &table)?;
-    results.write()
+    results.no_growth("instructions", &table)?;
+    if results.section("instructions")?.trim() != table.trim() {
+        println!(
+            "some figures, or the compiler, are not those of {RESULTS}: `cargo speed instructions` writes them down"
+        );
+    }
+    Ok(())
 }
 
 /// The instructions of one call of the operation.

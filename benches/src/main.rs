@@ -39,7 +39,7 @@ enum Task {
         #[arg(long, default_value = "9", value_parser = clap::value_parser!(u8).range(1..))]
         rounds: u8,
     },
-    /// Run everything once, in short, and write nothing: to see that it runs
+    /// Do the same once, in short, and write nothing but charts to the temporary directory: to see that it works
     Look,
     /// Count instructions, and write the table of benches/RESULTS.md
     Instructions {
@@ -66,8 +66,8 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let done = match options.task {
-        Task::Report { rounds } => report::run(rounds.into()),
-        Task::Look => report::look(),
+        Task::Report { rounds } => report::run(rounds.into(), false),
+        Task::Look => report::run(1, true),
         Task::Instructions { check } => instructions::run(check),
         Task::Measure { workload, contestant, quick } => measure(workload, contestant, quick),
         Task::Perform { operation } => instructions::perform(operation),

@@ -10,12 +10,13 @@ use crate::rounds::{self, Figure, Measurements, number};
 use crate::workload::{QUANTILES, quantile_title};
 use crate::{RESULTS, Result, charts};
 
-/// Measures everything, prints the tables and writes them.
-pub(crate) fn run(rounds: usize) -> Result<()> {
+/// Measures everything, prints the tables and writes them. With `quick` in short, and writes the charts elsewhere and the
+/// tables nowhere.
+pub(crate) fn run(rounds: usize, quick: bool) -> Result<()> {
     let mut results = Document::read(RESULTS)?;
     let mut readme = Document::read("README.md")?;
     let run = describe_run(rounds)?;
-    let measured = rounds::run(rounds, false)?;
+    let measured = rounds::run(rounds, quick)?;
     let sections = [
         ("run", run),
         ("targets", targets(&measured)),
@@ -28,17 +29,15 @@ pub(crate) fn run(rounds: usize) -> Result<()> {
         results.replace(name, text)?;
     }
     readme.replace("speed", &summary(&measured))?;
-    charts::workloads(&measured, "benches/workloads.svg")?;
-    charts::latency(&measured, "benches/latency.svg")?;
+    let charts = if quick { std::env::temp_dir() } else { "benches".into() };
+    charts::workloads(&measured, &charts.join("workloads.svg"))?;
+    charts::latency(&measured, &charts.join("latency.svg"))?;
+    if quick {
+        println!("This was a short look. The charts are in {}.", charts.display());
+        return Ok(());
+    }
     results.write()?;
     readme.write()
-}
-
-/// Runs everything once, in short, and prints the tables of times that are not to be relied on.
-pub(crate) fn look() -> Result<()> {
-    let measured = rounds::run(1, true)?;
-    println!("{}\n{}\n{}", times(&measured, &Workload::TIMED), latencies(&measured), times(&measured, &Workload::LIVE));
-    Ok(())
 }
 
 /// The machine, the compilers and the commit.
@@ -65,37 +64,36 @@ fn describe_run(rounds: usize) -> Result<String> {
 }
 
 /// The first line that a command prints.
-fn output(program: &str, arguments: &[&str]) -> Result<String> {
+pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
     Ok(String::from_utf8(output.stdout)?.lines().next().unwrap_or("unknown").to_owned())
 }
 
 /// What the figures have to reach, and whether they do.
 fn targets(measured: &Measurements) -> String {
-    use Contestant::{
-        Bumpalo, FloorRegister, FloorWritePrefaulted, Glibc, Hpalloc, HpallocHuge, HpallocPrefaulted, Seed,
-    };
+    use Contestant::{Bumpalo, FloorBulk, FloorWritePrefaulted, Glibc, Hpalloc, HpallocHuge, HpallocPrefaulted, Seed};
     use Workload::{BatchFifo, BatchLifo, BatchRandom, FirstTouch, Latency, Pair, SmallBatch};
 
-    let mut table = Table::new("how many times as much the other takes", &["at least", "measured", "reached"]);
+    let mut table = Table::new("how many times as much the other takes", &["aim", "measured", "reached"]);
     let mut times = |what: &str, at_least: f64, other: Figure, ours: Figure| {
         let ratio = measured.ratio(other, ours).unwrap_or(f64::NAN);
         // What is written is what is compared.
         let written = format!("{ratio:.2}");
         let reached = written.parse().is_ok_and(|ratio: f64| ratio >= at_least);
-        table.row(what, [at_least.to_string(), written, if reached { "yes" } else { "**no**" }.to_owned()]);
+        table.row(what, [format!("at least {at_least}"), written, yes_or_no(reached)]);
     };
     let fastest = |workload| measured.fastest(workload, &Contestant::MALLOCS).unwrap_or(Glibc);
     let title = |workload: Workload, other: Contestant| format!("{}: {}", workload.title(), other.title());
     times(&title(Pair, fastest(Pair)), 2.5, (Pair, fastest(Pair), 0), (Pair, Hpalloc, 0));
     times(&title(Pair, Seed), 1.0, (Pair, Seed, 0), (Pair, Hpalloc, 0));
+    let bulk = FloorBulk.title();
     for batch in [BatchLifo, BatchFifo, BatchRandom] {
         let other = fastest(batch);
         times(&title(batch, other), 2.0, (batch, other, 0), (batch, Hpalloc, 0));
+        times(&format!("{}, over {bulk}", title(batch, other)), 4.0, (batch, other, 0), (batch, FloorBulk, 0));
     }
-    let register = FloorRegister.title();
-    let what = format!("{}: {}, over {register}", SmallBatch.title(), Hpalloc.title());
-    times(&what, 1.5, (SmallBatch, Hpalloc, 0), (SmallBatch, FloorRegister, 0));
+    let what = format!("{}, over {bulk}", title(SmallBatch, Hpalloc));
+    times(&what, 1.5, (SmallBatch, Hpalloc, 0), (SmallBatch, FloorBulk, 0));
     let huge = (FirstTouch, HpallocHuge, 0);
     for (other, at_least) in [(Seed, 4.0), (Bumpalo, 2.0)] {
         let what = format!("{}, over {}", title(FirstTouch, other), HpallocHuge.title());
@@ -106,24 +104,42 @@ fn targets(measured: &Measurements) -> String {
     let what = format!("{}: {}, over {prefaulted}", quantile(3), Glibc.title());
     times(&what, 20.0, (Latency, Glibc, 3), (Latency, HpallocPrefaulted, 3));
 
-    // These have to be the same within the noise.
-    let mut alike = |what: String, figures: &[Figure]| {
-        let spreads: Vec<_> = figures.iter().filter_map(|&(w, c, figure)| measured.spread(w, c, figure)).collect();
-        let highest_low = spreads.iter().map(|spread| spread.0).fold(0.0, f64::max);
-        let lowest_high = spreads.iter().map(|spread| spread.1).fold(f64::INFINITY, f64::min);
-        let medians = figures.iter().filter_map(|&(w, c, figure)| measured.median(w, c, figure));
-        let medians: Vec<_> = medians.map(number).collect();
-        let reached = if highest_low <= lowest_high { "yes" } else { "**no**" };
-        table.row(&what, ["alike".to_owned(), medians.join(", "), reached.to_owned()]);
-    };
+    let most = "at most 1.1";
+    let ratios = Workload::LIVE.map(|live| measured.ratio((live, Hpalloc, 0), (Workload::LIVE[0], Hpalloc, 0)));
+    let ratio = ratios.into_iter().flatten().fold(0.0, f64::max);
+    let what = format!("{}: with up to 4,000,000 blocks live, over 1,000 live", Hpalloc.title());
+    table.row(&what, [most.to_owned(), format!("{ratio:.2}"), yes_or_no(ratio <= 1.1)]);
+
     for figure in [QUANTILES.len() - 1, QUANTILES.len()] {
         let name = if figure < QUANTILES.len() { quantile(figure) } else { "latencies above 1000 ns".to_owned() };
-        let what = format!("{name}: {prefaulted}; {}", FloorWritePrefaulted.title());
-        alike(what, &[(Latency, HpallocPrefaulted, figure), (Latency, FloorWritePrefaulted, figure)]);
+        let floor = (Latency, FloorWritePrefaulted, figure);
+        let (above, rounds) = measured.above((Latency, HpallocPrefaulted, figure), floor).unwrap_or((1, 1));
+        let what = format!("{name}: rounds in which {prefaulted}, is above {}", FloorWritePrefaulted.title());
+        let most = most_by_chance(rounds);
+        table.row(&what, [format!("at most {most}"), format!("{above} of {rounds}"), yes_or_no(above <= most)]);
     }
-    let sizes = Workload::LIVE.map(|live| (live, Hpalloc, 0));
-    alike("hpalloc with 1,000 to 4,000,000 blocks live".to_owned(), &sizes);
     table.into_text()
+}
+
+fn yes_or_no(reached: bool) -> String {
+    if reached { "yes" } else { "**no**" }.to_owned()
+}
+
+/// The most rounds in which one of two can be above the other, if they are alike and chance has no less than 1 in 20 (the
+/// sign test).
+fn most_by_chance(rounds: usize) -> usize {
+    // The chance that it is so many or more, from all of them down.
+    let (mut chance, mut sum) = (0.5_f64.powi(i32::try_from(rounds).unwrap_or(i32::MAX)), 0.0);
+    for below in 0..rounds {
+        sum += chance;
+        if sum > 0.05 {
+            return rounds - below;
+        }
+        #[allow(clippy::cast_precision_loss, reason = "a few rounds")]
+        let next = (rounds - below) as f64 / (below + 1) as f64;
+        chance *= next;
+    }
+    rounds
 }
 
 /// The median of each workload, and the spread.
@@ -145,16 +161,23 @@ fn times(measured: &Measurements, workloads: &[Workload]) -> String {
     table.into_text()
 }
 
-/// The medians of the quantiles, and of how many latencies were outliers.
+/// The quantiles and how many latencies were outliers: medians, and the spreads of the last ones.
 fn latencies(measured: &Measurements) -> String {
     let mut columns: Vec<_> = QUANTILES.map(quantile_title).into();
     columns.push("above 1000 ns".to_owned());
     let mut table = Table::new("ns", &columns.iter().map(String::as_str).collect::<Vec<_>>());
     for &contestant in Contestant::value_variants() {
         if measured.has(Workload::Latency, contestant) {
-            let medians =
-                (0..columns.len()).filter_map(|figure| measured.median(Workload::Latency, contestant, figure));
-            table.row(contestant.title(), medians.map(|median| format!("{median:.0}")));
+            let cell = |figure| {
+                let median = measured.median(Workload::Latency, contestant, figure)?;
+                match measured.spread(Workload::Latency, contestant, figure) {
+                    Some((low, high)) if low < high && figure + 2 >= QUANTILES.len() => {
+                        Some(format!("{median:.0} ({low:.0}–{high:.0})"))
+                    }
+                    _ => Some(format!("{median:.0}")),
+                }
+            };
+            table.row(contestant.title(), (0..columns.len()).filter_map(cell));
         }
     }
     table.into_text()

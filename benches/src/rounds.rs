@@ -20,24 +20,27 @@ pub(crate) struct Measurements {
 /// Measures everything so many times.
 pub(crate) fn run(rounds: usize, quick: bool) -> Result<Measurements> {
     let mut measurements = Measurements::default();
-    let mut turns: Vec<(Workload, Contestant)> = Vec::new();
-    for &workload in Workload::value_variants() {
-        for &contestant in Contestant::value_variants() {
-            if contestant.program(workload).is_some() {
-                turns.push((workload, contestant));
-            }
-        }
-    }
+    let contestants = |workload| {
+        let all = Contestant::value_variants().iter().copied();
+        all.filter(move |contestant| contestant.program(workload).is_some()).collect::<Vec<_>>()
+    };
+    let mut workloads: Vec<_> =
+        Workload::value_variants().iter().map(|&workload| (workload, contestants(workload))).collect();
+    let turns: usize = workloads.iter().map(|(_, contestants)| contestants.len()).sum();
     let style = ProgressStyle::with_template("{wide_msg} {bar:40} {percent:>3}%  {eta} left")?;
-    let progress = ProgressBar::new((rounds * turns.len()) as u64).with_style(style);
+    let progress = ProgressBar::new((rounds * turns) as u64).with_style(style);
     let mut random = fastrand::Rng::new();
     for _ in 0..rounds {
-        random.shuffle(&mut turns);
-        for &(workload, contestant) in &turns {
-            progress.set_message(format!("{}: {}", workload.title(), contestant.title()));
-            let figures = measure(workload, contestant, quick)?;
-            measurements.figures.entry((workload, contestant)).or_default().push(figures);
-            progress.inc(1);
+        random.shuffle(&mut workloads);
+        for (workload, contestants) in &mut workloads {
+            // Those that are compared come one after the other.
+            random.shuffle(contestants);
+            for &mut contestant in contestants {
+                progress.set_message(format!("{}: {}", workload.title(), contestant.title()));
+                let figures = measure(*workload, contestant, quick)?;
+                measurements.figures.entry((*workload, contestant)).or_default().push(figures);
+                progress.inc(1);
+            }
         }
     }
     progress.finish_and_clear();
@@ -91,6 +94,13 @@ impl Measurements {
         let of = self.all(of.0, of.1, of.2)?;
         let to = self.all(to.0, to.1, to.2)?;
         Some(median(of.iter().zip(&to).map(|(of, to)| of / to).collect()))
+    }
+
+    /// In how many rounds a figure is above another, and of how many.
+    pub(crate) fn above(&self, of: Figure, other: Figure) -> Option<(usize, usize)> {
+        let of = self.all(of.0, of.1, of.2)?;
+        let other = self.all(other.0, other.1, other.2)?;
+        Some((of.iter().zip(&other).filter(|(of, other)| of > other).count(), of.len()))
     }
 
     /// The one of these with the lowest median.

@@ -86,7 +86,8 @@ fn nanoseconds(time: Duration, operations: usize) -> f64 {
 /// machine reports free pages), and then gives it again page by page when it is touched. A huge page takes it twenty times
 /// as long as the page fault that the workload is about.
 fn warm_machine(bytes: usize) {
-    let options = MappingOptions::new().huge_pages(HugePages::Best).prefault(true);
+    // Not in explicit ones, which would be those of another pool.
+    let options = MappingOptions::new().huge_pages(HugePages::Transparent).prefault(true);
     // Twice as much, for what an allocator has beside the blocks.
     let mappings = [(); 2].map(|()| options.map(bytes.next_multiple_of(PAGE_SIZE).min(MAX_ARENA_SIZE)));
     assert!(mappings.iter().all(Result::is_ok), "memory to begin with");
@@ -95,7 +96,7 @@ fn warm_machine(bytes: usize) {
 /// Allocates a block and frees it, again and again.
 pub(crate) fn pair<B: Blocks<WORDS>>(effort: Effort) -> f64 {
     let mut blocks = B::new(1);
-    blocks.share();
+    black_box(&mut blocks);
     effort.time(OPERATIONS, || {
         for _ in 0..OPERATIONS {
             let block = black_box(blocks.allocate().expect("a free block"));
@@ -108,7 +109,6 @@ pub(crate) fn pair<B: Blocks<WORDS>>(effort: Effort) -> f64 {
 /// Allocates a batch of blocks, and frees it.
 pub(crate) fn batch<B: Blocks<WORDS>>(effort: Effort, count: usize, order: Order) -> f64 {
     let mut blocks = B::new(count);
-    blocks.share();
     let mut live: Vec<MaybeUninit<B::Block>> = Vec::new();
     live.resize_with(count, MaybeUninit::uninit);
     let mut places: Vec<usize> = (0..count).collect();
@@ -117,16 +117,18 @@ pub(crate) fn batch<B: Blocks<WORDS>>(effort: Effort, count: usize, order: Order
     let batches = OPERATIONS / count;
     effort.time(batches * count, || {
         for _ in 0..batches {
-            for place in &mut live {
-                place.write(blocks.allocate().expect("a free block"));
-            }
-            black_box(&mut live);
+            black_box(&mut blocks);
+            blocks.allocate_many(&mut live);
+            black_box((&mut blocks, &mut live));
             // SAFETY: each place was written to, and is read once before it is written to again.
-            let mut free = |place: &MaybeUninit<B::Block>| unsafe { blocks.deallocate(place.assume_init_read()) };
-            match order {
-                Order::FirstInFirstOut => live.iter().for_each(&mut free),
-                Order::LastInFirstOut => live.iter().rev().for_each(&mut free),
-                Order::Random => places.iter().for_each(|&place| free(&live[place])),
+            let read = |place: &MaybeUninit<B::Block>| unsafe { place.assume_init_read() };
+            // SAFETY: the blocks were allocated above.
+            unsafe {
+                match order {
+                    Order::FirstInFirstOut => blocks.deallocate_many(live.iter().map(read)),
+                    Order::LastInFirstOut => blocks.deallocate_many(live.iter().rev().map(read)),
+                    Order::Random => blocks.deallocate_many(places.iter().map(|&place| read(&live[place]))),
+                }
             }
             blocks.all_freed();
         }
@@ -147,7 +149,7 @@ pub(crate) fn among<B: Blocks<WORDS>>(effort: Effort, live: usize) -> f64 {
 fn churn_beside<B: Blocks<WORDS>>(effort: Effort, cold: usize, hot: usize) -> f64 {
     warm_machine((cold + 2 * hot) * 8 * WORDS);
     let mut blocks = B::new(cold + 2 * hot);
-    blocks.share();
+    black_box(&mut blocks);
     for _ in 0..cold {
         let mut block = blocks.allocate().expect("a free block");
         write(blocks.memory(&mut block), 0);
@@ -211,7 +213,7 @@ pub(crate) fn first_touch<B: Blocks<WORDS>>(effort: Effort) -> f64 {
     let count = FIRST_TOUCH / effort.part;
     warm_machine(count * 8 * WORDS);
     let mut blocks = B::new(count);
-    blocks.share();
+    black_box(&mut blocks);
     let start = Instant::now();
     for value in 0..count {
         let mut block = blocks.allocate().expect("a free block");
@@ -233,7 +235,7 @@ pub(crate) fn list<B: Blocks<3, Block: Copy>>(effort: Effort) -> f64 {
     let count = LIST / effort.part;
     warm_machine(count * 8 * 3);
     let mut blocks = B::new(count);
-    blocks.share();
+    black_box(&mut blocks);
     effort.time(count, || {
         let mut first = MaybeUninit::uninit();
         for value in 0..count as u64 {
@@ -269,7 +271,7 @@ pub(crate) fn latency<B: Blocks<WORDS>>(effort: Effort) -> Vec<f64> {
     let count = LATENCIES / effort.part;
     warm_machine(count * 8 * WORDS);
     let mut blocks = B::new(count);
-    blocks.share();
+    black_box(&mut blocks);
     let mut latencies = Histogram::<u64>::new_with_bounds(1, LONGEST_NS, 3).expect("bounds of a histogram");
     // What records a latency is in the caches and has all its memory.
     for latency in 0..OUTLIER_NS {

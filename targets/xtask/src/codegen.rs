@@ -12,19 +12,21 @@ struct Limits {
     paths: &'static [usize],
 }
 
-/// From the free list, and a fresh block. A refill is another function, which is jumped to.
-const X86_64: [Limits; 2] = [
+/// From the free list, and a fresh block. A refill is another function, which is jumped to: without a page, and with one.
+const X86_64: [Limits; 3] = [
     Limits { function: "footprint_allocate", paths: &[6, 10] },
+    Limits { function: "refill", paths: &[12, 23] },
     Limits { function: "footprint_deallocate", paths: &[4] },
 ];
 
-const THUMBV7M: [Limits; 2] = [
+const THUMBV7M: [Limits; 3] = [
     Limits { function: "footprint_allocate", paths: &[9, 16] },
+    Limits { function: "refill", paths: &[16, 29] },
     Limits { function: "footprint_deallocate", paths: &[6] },
 ];
 
-/// Reads the machine code of `allocate` and `deallocate`, which hold no backward branch, no call but the jump to the
-/// refill, no atomic operation and no division, and no more instructions than these.
+/// Reads the machine code of `allocate`, its refill from an arena, and `deallocate`, which hold no backward branch, no call
+/// but the jump to the refill, no atomic operation and no division, and no more instructions than these.
 pub(crate) fn run() -> Result<()> {
     let x86 = Capstone::new().x86().mode(x86::ArchMode::Mode64).build()?;
     let thumb = Capstone::new().arm().mode(arm::ArchMode::Thumb).build()?;
@@ -138,6 +140,10 @@ fn follow(
     }
 }
 
+/// What an Arm branch can depend on.
+const CONDITIONS: [&str; 16] =
+    ["eq", "ne", "hs", "cs", "lo", "cc", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le"];
+
 /// Where control goes after an instruction.
 enum Flow {
     On,
@@ -156,11 +162,15 @@ fn flow(mnemonic: &str, operands: &str) -> Flow {
         ("call" | "bl" | "blx" | "svc" | "syscall", _) => Flow::Call,
         ("jmp" | "b", Some(to)) => Flow::Jump { to, always: true },
         ("cbz" | "cbnz", Some(to)) => Flow::Jump { to, always: false },
-        (jump, Some(to)) if jump.starts_with('j') || (jump.len() == 3 && jump.starts_with('b') && jump != "bic") => {
+        (jump, Some(to))
+            if jump.starts_with('j') || jump.strip_prefix('b').is_some_and(|on| CONDITIONS.contains(&on)) =>
+        {
             Flow::Jump { to, always: false }
         }
         (jump, _) if jump.starts_with('j') => Flow::Call,
         (pop, _) if pop.starts_with("pop") && operands.contains("pc") => Flow::Return { always: pop == "pop" },
+        ("tbb" | "tbh", _) => Flow::Call,
+        ("bx", _) if operands != "lr" => Flow::Call,
         ("bx", _) if operands == "lr" => Flow::Return { always: true },
         (branch, _) if branch.starts_with("bx") && operands == "lr" => Flow::Return { always: false },
         _ => Flow::On,
