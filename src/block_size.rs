@@ -161,14 +161,34 @@ impl BlockSize {
         if self.bytes() > PAGE_SIZE { 0 } else { self.blocks_per_run() }
     }
 
+    /// How many bytes `blocks` blocks take, without rounding to pages: what
+    /// [`FixedBlock::from_uninit`](crate::FixedBlock::from_uninit) needs for so many, at an address that is a multiple of
+    /// [`align`](Self::align). Elsewhere up to `align() - 1` bytes more. `None` where no memory has so many.
+    ///
+    /// ```
+    /// use hpalloc::BlockSize;
+    ///
+    /// const BYTES: usize = BlockSize::of::<[u64; 3]>().bytes_for(42).unwrap();
+    /// assert_eq!(BYTES, 1008);
+    /// assert_eq!(BlockSize::of::<u64>().bytes_for(usize::MAX), None);
+    /// ```
+    #[must_use]
+    pub const fn bytes_for(self, blocks: usize) -> Option<usize> {
+        self.bytes().checked_mul(blocks)
+    }
+
     /// How many blocks are cut from a run of pages. At least one.
     pub(crate) const fn blocks_per_run(self) -> usize {
         self.blocks_per_run as usize
     }
 
     /// How many pages a run has. At least one.
+    #[allow(
+        clippy::manual_div_ceil,
+        reason = "`div_ceil` provides for an overflow, which a block size is too small for"
+    )]
     pub(crate) const fn pages_per_run(self) -> usize {
-        self.bytes().div_ceil(PAGE_SIZE)
+        (self.bytes() + PAGE_SIZE - 1) / PAGE_SIZE
     }
 
     /// How many bytes of a run are cut into blocks. No more than its pages have.
@@ -217,7 +237,7 @@ impl defmt::Format for BlockSize {
     }
 }
 
-/// Why a number of bytes is no block size.
+/// Why a number of bytes is no block size, or why there can't be a pool of that size in that memory.
 ///
 /// Each variant carries the value that was passed and the bound that it broke; the text says what to do.
 ///
@@ -256,6 +276,22 @@ pub enum BlockSizeError {
         /// The largest size that a block may have, in bytes.
         max: usize,
     },
+    /// The memory that a pool was to be made in has no room for one block.
+    NoRoom {
+        /// The size of a block in bytes.
+        bytes: usize,
+        /// Where the memory starts.
+        address: usize,
+        /// How many bytes it has.
+        len: usize,
+    },
+    /// The memory that a pool was to be made in is above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
+    MemoryTooLarge {
+        /// How many bytes it has.
+        len: usize,
+        /// The most that it may have.
+        max: usize,
+    },
 }
 
 impl fmt::Display for BlockSizeError {
@@ -273,6 +309,13 @@ impl fmt::Display for BlockSizeError {
             }
             Self::TooLarge { bytes, max } => {
                 write!(f, "a block of {bytes} bytes is too large: an arena has at most {max}")
+            }
+            Self::NoRoom { bytes, address, len } => write!(
+                f,
+                "{len} bytes at {address:#x} have no room for an aligned block of {bytes} bytes: pass more memory, or align it"
+            ),
+            Self::MemoryTooLarge { len, max } => {
+                write!(f, "{len} bytes of memory are too many for a pool: pass at most {max}, or use arenas")
             }
         }
     }

@@ -1,11 +1,12 @@
 use core::cell::Cell;
 use core::fmt;
+use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
 
 use static_assertions::{assert_impl_all, assert_not_impl_any, const_assert};
 
 use crate::free_list::FreeList;
-use crate::{Arena, BlockSize, BlockSizeError, Borrowed, PageSource, RawRegion};
+use crate::{Arena, BlockSize, BlockSizeError, Borrowed, MAX_ARENA_SIZE, NoPages, PageSource, RawRegion};
 
 /// Blocks of one size, cut from the pages of a [`PageSource`], allocated and freed in constant time.
 ///
@@ -86,11 +87,11 @@ pub struct FixedBlock<P: PageSource> {
     /// The first block of the newest run that isn't carved yet; `end` if there is none.
     fresh: Cell<*mut u8>,
     /// Where the blocks of the newest run end. *Invariant (Fresh):* from `fresh` to `end` is a whole number of blocks
-    /// that this pool alone knows of; before the first run both are null.
+    /// that this pool alone knows of; before there is any memory both are null.
     end: Cell<*mut u8>,
     block_size: BlockSize,
-    /// How many runs were taken.
-    runs: Cell<usize>,
+    /// How many blocks there are in the runs, and in the memory that the pool began with.
+    blocks: Cell<usize>,
     /// Dropped with the pool and not lent out mutably: the pool's memory is there as long as the pool.
     pages: P,
 }
@@ -153,7 +154,7 @@ impl<P: PageSource> FixedBlock<P> {
             fresh: Cell::new(null_mut()),
             end: Cell::new(null_mut()),
             block_size,
-            runs: Cell::new(0),
+            blocks: Cell::new(0),
             pages,
         }
     }
@@ -206,7 +207,7 @@ impl<P: PageSource> FixedBlock<P> {
             self.fresh.set(run.add(self.block_size.bytes()));
             self.end.set(run.add(self.block_size.bytes_per_run()));
         }
-        self.runs.set(self.runs.get() + 1);
+        self.blocks.set(self.blocks.get() + self.block_size.blocks_per_run());
         Some(first)
     }
 
@@ -291,7 +292,7 @@ impl<P: PageSource> FixedBlock<P> {
     ///
     /// # Time complexity
     ///
-    /// Constant, and nothing is counted on the way: it follows from the runs taken and the fresh part that is left.
+    /// Constant, and nothing is counted on the way: it follows from the blocks there are and the fresh part that is left.
     ///
     /// ```
     /// use hpalloc::{Arena, FixedBlock, Page};
@@ -311,7 +312,7 @@ impl<P: PageSource> FixedBlock<P> {
     #[must_use]
     pub fn peak_blocks(&self) -> usize {
         let fresh_bytes = self.end.get().addr() - self.fresh.get().addr();
-        self.runs.get() * self.block_size.blocks_per_run() - self.block_size.blocks_in(fresh_bytes)
+        self.blocks.get() - self.block_size.blocks_in(fresh_bytes)
     }
 
     /// How many blocks are in the free list. Blocks that were never carved don't count.
@@ -352,6 +353,55 @@ impl<P: PageSource> FixedBlock<P> {
     #[inline]
     pub fn page_source(&self) -> &P {
         &self.pages
+    }
+}
+
+impl<'r> FixedBlock<NoPages<'r>> {
+    /// A pool in a slice of memory, of any size: for chips whose memory is counted in bytes and not in pages.
+    ///
+    /// There are as many blocks as fit from the first address on that is aligned for one (see [`BlockSize::align`]). For
+    /// `n` blocks that is [`BlockSize::bytes_for`]`(n)` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new), [`NoRoom`](BlockSizeError::NoRoom) for a slice that has no room for a block, and
+    /// [`MemoryTooLarge`](BlockSizeError::MemoryTooLarge) for one above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
+    ///
+    /// ```
+    /// use core::mem::MaybeUninit;
+    /// use hpalloc::{BlockSizeError, FixedBlock};
+    ///
+    /// #[repr(align(8))]
+    /// struct Memory([MaybeUninit<u8>; 1024]);
+    ///
+    /// let mut memory = Memory([MaybeUninit::uninit(); 1024]);
+    /// let pool = FixedBlock::from_uninit(&mut memory.0, 24)?;
+    /// assert_eq!(core::iter::from_fn(|| pool.allocate()).count(), 42);
+    /// # Ok::<(), BlockSizeError>(())
+    /// ```
+    pub fn from_uninit(memory: &'r mut [MaybeUninit<u8>], block_size: usize) -> Result<Self, BlockSizeError> {
+        Self::in_memory(memory, BlockSize::new(block_size)?)
+    }
+
+    /// As [`from_uninit`](Self::from_uninit), of a size that was checked before.
+    pub(crate) fn in_memory(memory: &'r mut [MaybeUninit<u8>], block_size: BlockSize) -> Result<Self, BlockSizeError> {
+        let (bytes, address, len) = (block_size.bytes(), memory.as_ptr().addr(), memory.len());
+        if len > MAX_ARENA_SIZE {
+            return Err(BlockSizeError::MemoryTooLarge { len, max: MAX_ARENA_SIZE });
+        }
+        let before = address.wrapping_neg() % block_size.align();
+        let blocks = len.saturating_sub(before) / bytes;
+        match memory.get_mut(before..before + blocks * bytes) {
+            Some(whole) if blocks > 0 => {
+                let whole = whole.as_mut_ptr_range();
+                let pool = Self::with_block_size(NoPages::new(), block_size);
+                pool.fresh.set(whole.start.cast());
+                pool.end.set(whole.end.cast());
+                pool.blocks.set(blocks);
+                Ok(pool)
+            }
+            _ => Err(BlockSizeError::NoRoom { bytes, address, len }),
+        }
     }
 }
 

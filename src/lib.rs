@@ -31,6 +31,9 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
+//! A [`Pool`] holds values of one type and is safe. [`Locked`] lets threads, cores and interrupts share a pool, or the
+//! arena below their pools. A [`MemoryPlan`] says in a constant how much memory is enough.
+//!
 //! # Features
 //!
 //! All are off by default. Each only adds, but for one thing: with `mmap`, [`Arena`] without a parameter is another type.
@@ -40,6 +43,9 @@
 //! | `mmap` | `Mapping`, and `Arena::new` over an anonymous memory mapping, through raw system calls |
 //! | `static-buffer` | `StaticBuffer`, and `Arena::new` over a built-in one where `mmap` is off |
 //! | `std` | `Boxed`, and the errors as `std::io::Error` |
+//! | `spin`, `critical-section`, `lock-api` | a spin lock, a critical section, any lock of the crate `lock_api` for [`Locked`] |
+//! | `allocator-api2` | `Allocator` for pools, so that collections can be in their blocks |
+//! | `stable-deref` | `StableDeref` for [`PoolBox`] |
 //! | `defmt` | `defmt::Format` on the public types and errors |
 
 #![no_std]
@@ -63,6 +69,12 @@ compile_error!(
      `static-buffer`, or `Arena::from_raw` with no feature at all"
 );
 
+#[cfg(all(feature = "static-buffer", not(target_has_atomic = "8"), not(feature = "critical-section")))]
+compile_error!(
+    "hpalloc: this chip has no compare-and-swap, so the feature `static-buffer` also needs the feature `critical-section`: \
+     claiming a static buffer takes one, which the program provides (see the crate `critical-section`)"
+);
+
 // The order of these lines is that of the layers: a module uses only those above it.
 mod page;
 mod arena_error;
@@ -73,14 +85,28 @@ mod lazy;
 mod block_size;
 mod free_list;
 mod fixed_block;
+mod pool;
+mod locked;
+#[cfg(feature = "allocator-api2")]
+mod allocator;
+mod memory_plan;
 
 pub use arena::Arena;
 pub use arena_error::{ArenaError, MAX_ARENA_SIZE};
 pub use block_size::{BlockSize, BlockSizeError, DEFAULT_BLOCK_SIZE};
 pub use fixed_block::FixedBlock;
 pub use lazy::Lazy;
+#[cfg(feature = "critical-section")]
+pub use locked::CriticalSection;
+#[cfg(feature = "lock-api")]
+pub use locked::LockedGuard;
+#[cfg(feature = "spin")]
+pub use locked::Spin;
+pub use locked::{Lock, Locked, LockedBox};
+pub use memory_plan::MemoryPlan;
 pub use page::{PAGE_SIZE, Page};
-pub use page_source::PageSource;
+pub use page_source::{NoPages, PageSource};
+pub use pool::{Home, Pool, PoolBox};
 #[cfg(feature = "std")]
 pub use region::Boxed;
 #[cfg(any(feature = "mmap", feature = "static-buffer"))]
@@ -92,6 +118,13 @@ pub use region::{Borrowed, RawRegion, Region};
 pub use region::{DEFAULT_BUFFER, StaticBuffer, StaticPages, StaticRegion};
 
 /// The README's code, as doctests.
-#[cfg(all(doctest, feature = "mmap", feature = "static-buffer"))]
+#[cfg(all(
+    doctest,
+    feature = "allocator-api2",
+    feature = "critical-section",
+    feature = "mmap",
+    feature = "spin",
+    feature = "static-buffer"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;

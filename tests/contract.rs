@@ -10,15 +10,18 @@
 #[cfg(target_os = "none")]
 test::entry!(test_main);
 
+use core::cell::Cell;
 use core::error::Error;
 use core::fmt::{Debug, Display};
 use core::hash::Hash;
 
 use hpalloc::{
-    Arena, ArenaError, BlockSize, BlockSizeError, Borrowed, FixedBlock, Lazy, PAGE_SIZE, Page, PageSource, RawRegion,
-    Region,
+    Arena, ArenaError, BlockSize, BlockSizeError, Borrowed, FixedBlock, Lazy, Lock, Locked, LockedBox, PAGE_SIZE, Page,
+    PageSource, Pool, PoolBox, RawRegion, Region,
 };
-use static_assertions::{assert_impl_all, assert_not_impl_any, assert_obj_safe, const_assert, const_assert_eq};
+use static_assertions::{
+    assert_eq_size, assert_impl_all, assert_not_impl_any, assert_obj_safe, const_assert, const_assert_eq,
+};
 
 assert_impl_all!(ArenaError: Error, Display, Debug, Clone, PartialEq, Eq, Send, Sync);
 assert_impl_all!(BlockSizeError: Error, Display, Debug, Clone, PartialEq, Eq, Send, Sync);
@@ -39,6 +42,73 @@ assert_not_impl_any!(FixedBlock<&'static Arena<RawRegion>>: Send, Sync);
 assert_impl_all!(Lazy<RawRegion>: PageSource, Debug, Send);
 assert_not_impl_any!(Lazy<RawRegion>: Sync);
 assert_obj_safe!(Region, PageSource);
+
+assert_impl_all!(Pool<Cell<u8>, Arena<RawRegion>>: Debug, Send);
+assert_not_impl_any!(Pool<u8, Arena<RawRegion>>: Sync, Clone, Copy);
+assert_not_impl_any!(Pool<u8, &'static Arena<RawRegion>>: Send, Sync);
+assert_impl_all!(PoolBox<'static, u8, Arena<RawRegion>>: Debug, Display, Hash, Ord, AsRef<u8>, AsMut<u8>, Sync, Unpin);
+assert_not_impl_any!(PoolBox<'static, u8, Arena<RawRegion>>: Send, Clone, Copy);
+assert_not_impl_any!(PoolBox<'static, Cell<u8>, Arena<RawRegion>>: Sync);
+assert_eq_size!(
+    PoolBox<'static, [u8; 100], Arena<RawRegion>>,
+    Option<PoolBox<'static, u8, Arena<RawRegion>>>,
+    [usize; 2]
+);
+
+/// A lock that can be shared, and one that can't.
+struct Shared;
+struct Unshared(Cell<()>);
+
+macro_rules! locks {
+    ($($lock:ident, $unlocked:expr;)*) => {$(
+        // SAFETY: these tests don't lock.
+        unsafe impl Lock for $lock {
+            const UNLOCKED: Self = $unlocked;
+
+            fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+                f()
+            }
+        }
+    )*};
+}
+
+locks! {
+    Shared, Shared;
+    Unshared, Unshared(Cell::new(()));
+}
+
+assert_impl_all!(Locked<FixedBlock<Arena<RawRegion>>, Shared>: Debug, Send, Sync);
+assert_impl_all!(Locked<Lazy<RawRegion>, Shared>: PageSource, Sync);
+assert_impl_all!(FixedBlock<&'static Locked<Arena<RawRegion>, Shared>>: Send);
+assert_not_impl_any!(FixedBlock<&'static Locked<Arena<RawRegion>, Shared>>: Sync);
+assert_not_impl_any!(Locked<FixedBlock<Arena<RawRegion>>, Unshared>: Sync);
+assert_not_impl_any!(Locked<*mut u8, Shared>: Send, Sync);
+assert_impl_all!(LockedBox<'static, u8, Arena<RawRegion>, Shared>: Send, Sync);
+assert_not_impl_any!(LockedBox<'static, *mut u8, Arena<RawRegion>, Shared>: Send, Sync);
+assert_impl_all!(LockedBox<'static, Cell<u8>, Arena<RawRegion>, Shared>: Send);
+assert_not_impl_any!(LockedBox<'static, Cell<u8>, Arena<RawRegion>, Shared>: Sync);
+assert_not_impl_any!(LockedBox<'static, u8, Arena<RawRegion>, Unshared>: Send);
+
+#[cfg(feature = "lock-api")]
+mod guards {
+    use hpalloc::LockedGuard;
+    use static_assertions::{assert_impl_all, assert_not_impl_any};
+
+    // A guard lends a shared reference: what can't be shared between threads has to stay.
+    #[cfg(feature = "spin")]
+    assert_impl_all!(LockedGuard<'static, u8, hpalloc::Spin>: Send, Sync);
+    #[cfg(feature = "spin")]
+    assert_not_impl_any!(LockedGuard<'static, core::cell::Cell<u8>, hpalloc::Spin>: Send, Sync);
+}
+
+#[cfg(feature = "stable-deref")]
+mod stable {
+    use hpalloc::{Arena, PoolBox, RawRegion};
+
+    static_assertions::assert_impl_all!(
+        PoolBox<'static, [u8; 64], Arena<RawRegion>>: stable_deref_trait::StableDeref
+    );
+}
 
 const_assert_eq!(size_of::<Page>(), PAGE_SIZE);
 const_assert_eq!(align_of::<Page>(), PAGE_SIZE);

@@ -1,7 +1,7 @@
 //! From reset to `main`. Each architecture's start code calls the `main` that `entry!` defines.
 
 #[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
-use riscv_rt as _;
+use {riscv as _, riscv_rt as _};
 
 /// What an access to memory that isn't there leads to.
 #[cfg(target_arch = "arm")]
@@ -14,6 +14,20 @@ unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
 }
 #[cfg(target_arch = "arm")]
 use {cortex_m as _, cortex_m_rt as _};
+
+/// On these machines there is one core, and no interrupt is ever on: whatever runs is a critical section.
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+mod without_interrupts {
+    struct Always;
+
+    critical_section::set_impl!(Always);
+
+    // SAFETY: nothing can come between.
+    unsafe impl critical_section::Impl for Always {
+        unsafe fn acquire() {}
+        unsafe fn release((): ()) {}
+    }
+}
 
 #[cfg(target_arch = "aarch64")]
 core::arch::global_asm!(

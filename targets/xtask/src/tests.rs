@@ -37,7 +37,7 @@ pub(crate) fn run(triples: &[String]) -> Result<()> {
 /// How many tests passed on the target. That none ran is an error, and that one was begun and its end not told.
 fn test(target: &Target) -> Result<usize> {
     let mut cargo = target.cargo("test")?;
-    cargo.args(["--release", "--tests", "--features", "static-buffer"]);
+    cargo.args(["--release", "--tests", "--features", "critical-section,static-buffer"]);
     let output = succeed(&mut cargo)?;
     let text = String::from_utf8(output.stdout)?;
     let numbers = |line: &str| -> Vec<usize> { line.split(' ').filter_map(|word| word.parse().ok()).collect() };

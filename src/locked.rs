@@ -1,0 +1,452 @@
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::ptr::NonNull;
+#[cfg(feature = "lock-api")]
+use core::{marker::PhantomData, ops::Deref};
+
+use crate::pool::home::Blocks;
+use crate::pool::{alloc, alloc_with};
+use crate::{Home, Page, PageSource, Pool, PoolBox};
+
+/// Something that one holder at a time can have: what a [`Locked`] is locked by.
+///
+/// Which one to use:
+///
+/// | where | lock | feature |
+/// |---|---|---|
+/// | threads, or the cores of a kernel | `Spin` | `spin` |
+/// | one core, and its interrupts | `CriticalSection` | `critical-section` |
+/// | any other | a `lock_api::RawMutex`, such as `parking_lot::RawMutex` | `lock-api` |
+///
+/// A spin lock that an interrupt takes while the code that it interrupted holds it **waits forever**: nobody is left to
+/// unlock it. An interrupt may only take a spin lock that is never taken with interrupts on. A critical section holds
+/// interrupts off, so there is nothing to wait for; on several cores it works where the program's implementation of it
+/// stops the other cores too (see the crate `critical-section`).
+///
+/// # Safety
+///
+/// Between the beginning of a call of [`with`](Self::with) and the return of `f` in it, no other call of `with` for the
+/// same lock runs `f`, but one that `f` itself makes, directly or not. What one `f` has written is seen by the next.
+pub unsafe trait Lock {
+    /// A lock that nobody has.
+    #[allow(clippy::declare_interior_mutable_const, reason = "each use is a new lock")]
+    const UNLOCKED: Self;
+
+    /// Calls `f` while nobody else has the lock, and unlocks it afterwards, also when `f` panics.
+    fn with<R>(&self, f: impl FnOnce() -> R) -> R;
+}
+
+/// Any lock with the interface of the crate `lock_api`, version 0.4.
+///
+/// A call of [`with`](Lock::with) inside of another for the same lock waits forever, unless the lock says otherwise.
+// SAFETY: a `RawMutex` is exclusive, by its contract.
+#[cfg(feature = "lock-api")]
+unsafe impl<M: lock_api::RawMutex> Lock for M {
+    const UNLOCKED: Self = M::INIT;
+
+    #[inline]
+    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Unlock<'a, M: lock_api::RawMutex>(&'a M);
+
+        impl<M: lock_api::RawMutex> Drop for Unlock<'_, M> {
+            #[inline]
+            fn drop(&mut self) {
+                // SAFETY: it was locked below, in this context.
+                unsafe { self.0.unlock() };
+            }
+        }
+
+        self.lock();
+        let _unlock = Unlock(self);
+        f()
+    }
+}
+
+/// A spin lock: for threads and for the cores of a kernel. **Not** for what an interrupt shares with the code that it
+/// interrupts, see [`Lock`].
+///
+/// ```
+/// # #[cfg(feature = "std")] {
+/// use hpalloc::{Arena, Boxed, Lazy, Locked, Pool, Spin};
+///
+/// static POOL: Locked<Pool<u64, Lazy<Boxed>>, Spin> =
+///     Locked::new(Pool::new(Lazy::new(|| Boxed::new(1 << 20).and_then(Arena::from_region))));
+///
+/// let boxes = [1, 2].map(|number| std::thread::spawn(move || POOL.alloc(number).unwrap()));
+/// assert_eq!(boxes.map(|thread| *thread.join().unwrap()), [1, 2]);
+/// # }
+/// ```
+#[cfg(feature = "spin")]
+pub type Spin = spin::Mutex<()>;
+
+/// A critical section, as the program provides it through the crate `critical-section`: for one core and its interrupts.
+///
+/// Calls of [`with`](Lock::with) can be nested. There is no guard to hold on to: critical sections have to end in the
+/// reverse order of their beginnings, which a guard that can be moved about couldn't promise.
+#[cfg(feature = "critical-section")]
+#[derive(Debug)]
+pub struct CriticalSection(());
+
+// SAFETY: nothing else runs during a critical section. It is entered again by `f` alone.
+#[cfg(feature = "critical-section")]
+unsafe impl Lock for CriticalSection {
+    const UNLOCKED: Self = Self(());
+
+    #[inline]
+    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+        critical_section::with(|_| f())
+    }
+}
+
+/// A pool or an arena behind a lock, so that threads, cores or interrupts can share it.
+///
+/// A pool in a `static` takes three lines, none of them unsafe, and has no `init` to forget:
+///
+/// ```
+/// # #[cfg(all(feature = "spin", feature = "static-buffer"))] {
+/// use hpalloc::{Arena, Lazy, Locked, Pool, Spin, StaticRegion};
+///
+/// hpalloc::static_buffer! { static MEMORY: StaticBuffer<4>; }
+/// static PACKETS: Locked<Pool<[u8; 64], Lazy<StaticRegion>>, Spin> =
+///     Locked::new(Pool::new(Lazy::new(|| MEMORY.claim().and_then(Arena::from_region))));
+///
+/// // A box locks the pool again for the moment in which it gives its block back, wherever that is.
+/// let packet = PACKETS.alloc([0; 64]).unwrap();
+/// std::thread::spawn(move || drop(packet)).join().unwrap();
+/// assert_eq!(PACKETS.with(|pool| pool.blocks().free_blocks()), 1);
+/// # }
+/// ```
+///
+/// And one arena serves a pool on each core. Blocks are allocated and freed there without a lock or an atomic; the lock is
+/// taken when a pool needs a page:
+///
+/// ```
+/// # #[cfg(all(feature = "spin", feature = "std"))] {
+/// use hpalloc::{Arena, Boxed, FixedBlock, Locked, Spin};
+///
+/// let arena: Locked<_, Spin> = Locked::new(Arena::from_region(Boxed::new(1 << 20)?)?);
+/// std::thread::scope(|scope| {
+///     for _ in 0..4 {
+///         scope.spawn(|| {
+///             let pool = FixedBlock::new(&arena, 64).unwrap();
+///             assert!((0..1000).all(|_| pool.allocate().is_some()));
+///         });
+///     }
+/// });
+/// assert_eq!(arena.with(|arena| arena.pages_allocated()), 4 * 16);
+/// # }
+/// # Ok::<(), hpalloc::ArenaError>(())
+/// ```
+///
+/// What is locked is lent by shared reference alone. A mutable one would let a holder reset the arena, or put another pool
+/// in the place of this one, while its blocks are in use:
+///
+/// ```compile_fail,E0596
+/// use hpalloc::{Arena, Locked, Lock, RawRegion};
+///
+/// fn reset<M: Lock>(arena: &Locked<Arena<RawRegion>, M>) {
+///     arena.with(|arena| arena.reset());
+/// }
+/// ```
+///
+/// Whoever has the lock to himself can have more: [`get_mut`](Self::get_mut), [`into_inner`](Self::into_inner).
+pub struct Locked<T, M> {
+    lock: M,
+    /// *Invariant (Held):* used by whoever has the lock, or has the whole to himself.
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: by Held, the value is used by one holder at a time, on whatever thread that is.
+unsafe impl<T: Send, M: Sync> Sync for Locked<T, M> {}
+
+// Under locks that are `Sync`, as locks are.
+const _: () = {
+    use crate::{Arena, FixedBlock, RawRegion};
+    use static_assertions::{assert_impl_all, assert_not_impl_any};
+
+    assert_impl_all!(Locked<FixedBlock<Arena<RawRegion>>, ()>: Send, Sync);
+    assert_not_impl_any!(Locked<*mut u8, ()>: Send, Sync);
+};
+
+impl<T, M: Lock> Locked<T, M> {
+    /// A value behind a lock of its own that nobody has.
+    ///
+    /// ```
+    /// # #[cfg(feature = "spin")] {
+    /// use hpalloc::{Locked, Spin};
+    ///
+    /// static SEVEN: Locked<u32, Spin> = Locked::new(7);
+    /// assert_eq!(SEVEN.with(|seven| *seven), 7);
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn new(value: T) -> Self {
+        Self { lock: M::UNLOCKED, value: UnsafeCell::new(value) }
+    }
+
+    /// Calls `f` with the value, while nobody else has the lock.
+    ///
+    /// # Time complexity
+    ///
+    /// That of `f`, and of waiting for those who have the lock.
+    ///
+    /// ```
+    /// # #[cfg(feature = "spin")] {
+    /// # use hpalloc::{Arena, FixedBlock, Locked, Page, Spin};
+    /// # let mut memory = [const { Page::new() }; 1];
+    /// # let pool = FixedBlock::new(Arena::from_pages(&mut memory).unwrap(), 64).unwrap();
+    /// let pool: Locked<_, Spin> = Locked::new(pool);
+    /// let block = pool.with(|pool| pool.allocate());
+    /// assert!(block.is_some());
+    /// # }
+    /// ```
+    #[inline]
+    pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+        self.lock.with(|| {
+            // SAFETY: by Held and Lock, there is no other reference to the value but shared ones in callers of this very
+            // call, which wait for it.
+            f(unsafe { &*self.value.get() })
+        })
+    }
+}
+
+#[cfg(feature = "lock-api")]
+impl<T, M: lock_api::RawMutex> Locked<T, M> {
+    /// Waits for the lock, and has it for as long as the guard is there.
+    ///
+    /// A `CriticalSection` has no guard, see there.
+    ///
+    /// ```
+    /// # #[cfg(feature = "spin")] {
+    /// # use hpalloc::{Arena, FixedBlock, Locked, Page, Spin};
+    /// # let mut memory = [const { Page::new() }; 1];
+    /// # let pool = FixedBlock::new(Arena::from_pages(&mut memory).unwrap(), 64).unwrap();
+    /// let pool: Locked<_, Spin> = Locked::new(pool);
+    /// let guard = pool.lock();
+    /// let block = guard.allocate().unwrap();
+    /// // SAFETY: the block came from this pool and isn't used any more.
+    /// unsafe { guard.deallocate(block) };
+    /// # }
+    /// ```
+    ///
+    /// The guard lends a shared reference alone:
+    ///
+    /// ```compile_fail
+    /// use hpalloc::{Arena, Locked, RawRegion, Spin};
+    ///
+    /// fn reset(arena: &Locked<Arena<RawRegion>, Spin>) {
+    ///     arena.lock().reset();
+    /// }
+    /// ```
+    #[inline]
+    pub fn lock(&self) -> LockedGuard<'_, T, M> {
+        self.lock.lock();
+        LockedGuard { locked: self, value: PhantomData, lock: PhantomData }
+    }
+
+    /// The guard, or `None` where somebody has the lock.
+    ///
+    /// ```
+    /// # #[cfg(feature = "spin")] {
+    /// let seven = hpalloc::Locked::<_, hpalloc::Spin>::new(7);
+    /// let guard = seven.lock();
+    /// assert!(seven.try_lock().is_none());
+    /// drop(guard);
+    /// assert_eq!(seven.try_lock().as_deref(), Some(&7));
+    /// # }
+    /// ```
+    #[inline]
+    pub fn try_lock(&self) -> Option<LockedGuard<'_, T, M>> {
+        self.lock.try_lock().then(|| LockedGuard { locked: self, value: PhantomData, lock: PhantomData })
+    }
+}
+
+/// The right to use what a [`Locked`] holds, by shared reference, until the guard is dropped.
+///
+/// Made by [`Locked::lock`]; an example is there.
+#[cfg(feature = "lock-api")]
+#[must_use = "the lock is given back when the guard is dropped"]
+pub struct LockedGuard<'l, T, M: lock_api::RawMutex> {
+    /// *Invariant (Locked):* its lock is the guard's.
+    locked: &'l Locked<T, M>,
+    /// A guard lends `&T`, so where that can't be sent, neither can the guard.
+    value: PhantomData<&'l T>,
+    lock: PhantomData<M::GuardMarker>,
+}
+
+#[cfg(feature = "lock-api")]
+impl<T, M: lock_api::RawMutex> Deref for LockedGuard<'_, T, M> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: by Locked and Held, nobody else uses the value while the guard is there.
+        unsafe { &*self.locked.value.get() }
+    }
+}
+
+#[cfg(feature = "lock-api")]
+impl<T, M: lock_api::RawMutex> Drop for LockedGuard<'_, T, M> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: by Locked, it is this guard that has the lock.
+        unsafe { self.locked.lock.unlock() };
+    }
+}
+
+#[cfg(feature = "lock-api")]
+impl<T: fmt::Debug, M: lock_api::RawMutex> fmt::Debug for LockedGuard<'_, T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        T::fmt(self, f)
+    }
+}
+
+impl<T, M> Locked<T, M> {
+    /// The value, where the compiler sees that nobody else can have it.
+    ///
+    /// ```
+    /// # #[cfg(feature = "spin")] {
+    /// use hpalloc::{Arena, Locked, Page, Spin};
+    ///
+    /// let mut memory = [const { Page::new() }; 1];
+    /// let mut arena: Locked<_, Spin> = Locked::new(Arena::from_pages(&mut memory)?);
+    /// arena.with(|arena| arena.alloc_page().is_some());
+    /// arena.get_mut().reset();
+    /// # }
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub const fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+
+    /// The value, without its lock.
+    ///
+    /// ```
+    /// # #[cfg(feature = "spin")] {
+    /// let locked = hpalloc::Locked::<_, hpalloc::Spin>::new(7);
+    /// assert_eq!(locked.into_inner(), 7);
+    /// # }
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+}
+
+impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
+    /// As [`Pool::alloc`], but for the box: it locks the pool to give its block back.
+    ///
+    /// So a box that is dropped while the same thread has the pool's lock waits forever, where the lock is one that
+    /// can't be taken twice.
+    ///
+    /// # Errors
+    ///
+    /// Where no block is free and the source has no more pages, the value comes back.
+    ///
+    /// ```
+    /// # #[cfg(feature = "spin")] {
+    /// use hpalloc::{Arena, Locked, Page, Pool, Spin};
+    ///
+    /// let mut memory = [const { Page::new() }; 1];
+    /// let pool: Locked<_, Spin> = Locked::new(Pool::new(Arena::from_pages(&mut memory)?));
+    /// let number = pool.alloc(7).unwrap();
+    /// std::thread::scope(|scope| scope.spawn(move || assert_eq!(*number, 7)).join().unwrap());
+    /// # }
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[inline]
+    pub fn alloc(&self, value: T) -> Result<LockedBox<'_, T, P, M>, T> {
+        alloc(self, value)
+    }
+
+    /// As [`Pool::alloc_with`]. `make` is called without the lock.
+    ///
+    /// ```
+    /// # #[cfg(feature = "spin")] {
+    /// use hpalloc::{Arena, Locked, Page, Pool, Spin};
+    ///
+    /// let mut memory = [const { Page::new() }; 1];
+    /// let pool: Locked<_, Spin> = Locked::new(Pool::new(Arena::from_pages(&mut memory)?));
+    /// let sum = pool.alloc_with(|| *pool.alloc(3).unwrap() + *pool.alloc(4).unwrap());
+    /// assert_eq!(sum.as_deref(), Some(&7));
+    /// # }
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[inline]
+    pub fn alloc_with(&self, make: impl FnOnce() -> T) -> Option<LockedBox<'_, T, P, M>> {
+        alloc_with(self, make)
+    }
+
+    /// As [`Pool::from_raw`].
+    ///
+    /// # Safety
+    ///
+    /// That of [`Pool::from_raw`].
+    ///
+    /// ```
+    /// # #[cfg(feature = "spin")] {
+    /// use hpalloc::{Arena, Locked, Page, Pool, PoolBox, Spin};
+    ///
+    /// let mut memory = [const { Page::new() }; 1];
+    /// let pool: Locked<_, Spin> = Locked::new(Pool::new(Arena::from_pages(&mut memory)?));
+    /// let raw = PoolBox::into_raw(pool.alloc(5).unwrap());
+    /// // SAFETY: it came from a box of this pool and isn't used any more.
+    /// assert_eq!(*unsafe { pool.from_raw(raw) }, 5);
+    /// # }
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[inline]
+    #[allow(clippy::wrong_self_convention, reason = "as `Box::from_raw`, which has a pool that is always there")]
+    pub const unsafe fn from_raw(&self, value: NonNull<T>) -> LockedBox<'_, T, P, M> {
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { PoolBox::from_home(self, value) }
+    }
+}
+
+/// A box of a pool behind a lock.
+pub type LockedBox<'p, T, P, M> = PoolBox<'p, T, P, Locked<Pool<T, P>, M>>;
+
+impl<T, P: PageSource, M: Lock> Blocks for Locked<Pool<T, P>, M> {
+    #[inline]
+    fn take(&self) -> Option<NonNull<u8>> {
+        self.with(Blocks::take)
+    }
+
+    #[inline]
+    unsafe fn give_back(&self, block: NonNull<u8>) {
+        // SAFETY: the caller's promise is the one that is asked for.
+        self.with(|pool| unsafe { pool.give_back(block) });
+    }
+}
+
+impl<T, P: PageSource, M: Lock> Home<T> for Locked<Pool<T, P>, M> {}
+
+/// Pools take their pages one at a time.
+///
+/// A pool may be on each core or thread. A block may be freed to another pool than it came from, if both have the same
+/// block size and the same source: see [`FixedBlock::deallocate`]. It is then that pool's to hand out, so the pool that
+/// carved it may come to need another page, though blocks are free elsewhere: `peak_blocks` counts what a pool carved, and
+/// `free_blocks` what is in its own list.
+// SAFETY: the pages come from a source that nobody can borrow mutably through the lock, one call at a time.
+unsafe impl<P: PageSource, M: Lock> PageSource for Locked<P, M> {
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+        self.with(|source| source.take_pages(count))
+    }
+}
+
+impl<T, M> fmt::Debug for Locked<T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // To show the value would mean to wait for the lock, which whoever shows it may have.
+        f.debug_struct("Locked").finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<T, M> defmt::Format for Locked<T, M> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Locked {{ .. }}");
+    }
+}

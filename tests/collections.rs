@@ -1,0 +1,172 @@
+//! Boxes and collections in the blocks of a pool, through `allocator-api2`.
+
+mod common;
+
+use std::cell::Cell;
+use std::ptr::NonNull;
+
+use allocator_api2::alloc::{Allocator, Layout};
+use allocator_api2::boxed::Box;
+use allocator_api2::vec::Vec;
+use common::with_pages;
+use hashbrown::HashMap;
+use hpalloc::{Arena, BlockSize, Borrowed, FixedBlock, PAGE_SIZE, Page};
+
+fn pool(pages: &mut [Page], block_size: usize) -> FixedBlock<Arena<Borrowed<'_>>> {
+    FixedBlock::new(Arena::from_pages(pages).unwrap(), block_size).unwrap()
+}
+
+#[test]
+fn boxes_take_blocks_until_none_is_left_and_give_them_back() {
+    #[repr(align(128))]
+    struct Aligned(#[allow(dead_code, reason = "it is never made")] u8);
+
+    with_pages(1, |pages| {
+        let pool = pool(pages, 64);
+        for _ in 0..2 {
+            let boxes: std::vec::Vec<_> = (0..).map_while(|number: u64| Box::try_new_in(number, &pool).ok()).collect();
+            assert_eq!(boxes.len(), 64);
+            assert!(boxes.iter().zip(0..).all(|(boxed, number)| **boxed == number));
+        }
+        assert_eq!((pool.free_blocks(), pool.peak_blocks()), (64, 64));
+        // Too large, and aligned beyond a block.
+        assert!(Box::try_new_in([0_u8; 65], &pool).is_err());
+        assert!(Box::try_new_in(Aligned(0), &pool).is_err());
+        assert_eq!(pool.free_blocks(), 64);
+    });
+}
+
+#[test]
+fn a_vector_grows_in_its_block_and_no_further() {
+    with_pages(1, |pages| {
+        let pool = pool(pages, 256);
+        let mut numbers: Vec<u32, _> = Vec::new_in(&pool);
+        assert_eq!(pool.peak_blocks(), 0);
+        numbers.push(0);
+        let place = numbers.as_ptr();
+        numbers.extend(1..64);
+        assert_eq!((numbers.as_ptr(), numbers.len(), pool.peak_blocks()), (place, 64, 1));
+        assert!(numbers.try_reserve(1).is_err());
+        assert!(numbers.iter().copied().eq(0..64));
+        numbers.truncate(3);
+        numbers.shrink_to_fit();
+        assert_eq!((numbers.as_ptr(), &numbers[..]), (place, &[0, 1, 2][..]));
+        numbers.clear();
+        numbers.shrink_to_fit();
+        assert_eq!(pool.free_blocks(), 1);
+    });
+}
+
+#[test]
+fn vectors_fill_the_arena_and_empty_it() {
+    with_pages(4, |pages| {
+        let pool = pool(pages, 512);
+        for _ in 0..3 {
+            let mut all: std::vec::Vec<Vec<u8, _>> = std::vec::Vec::new();
+            loop {
+                let mut bytes = Vec::new_in(&pool);
+                if bytes.try_reserve(300).is_err() {
+                    break;
+                }
+                bytes.resize(300, u8::try_from(all.len()).unwrap());
+                all.push(bytes);
+            }
+            assert_eq!(all.len(), 4 * PAGE_SIZE / 512);
+            assert!(all.iter().zip(0..).all(|(bytes, value)| bytes.iter().all(|&byte| byte == value)));
+        }
+        assert_eq!(pool.free_blocks(), pool.peak_blocks());
+    });
+}
+
+#[test]
+fn a_map_grows_from_block_to_block_until_it_cannot() {
+    with_pages(8, |pages| {
+        let pool = pool(pages, 2 * PAGE_SIZE);
+        let mut map: HashMap<u32, u64, _, _> = HashMap::with_hasher_in(hashbrown::DefaultHashBuilder::default(), &pool);
+        let mut len = 0;
+        while map.try_reserve(1).is_ok() {
+            map.insert(len, u64::from(len) * 3);
+            len += 1;
+        }
+        // 16 bytes an entry and one of control, filled to seven eighths: 256 buckets fit in two pages, 512 don't.
+        assert_eq!(len, 224);
+        assert!((0..len).all(|key| map[&key] == u64::from(key) * 3));
+        for key in 0..len / 2 {
+            assert_eq!(map.remove(&key), Some(u64::from(key) * 3));
+        }
+        assert_eq!(map.len(), 112);
+        map.shrink_to(0);
+        assert!((len / 2..len).all(|key| map[&key] == u64::from(key) * 3));
+        drop(map);
+        assert_eq!(pool.free_blocks(), pool.peak_blocks());
+    });
+}
+
+#[test]
+fn requests_of_no_bytes_take_no_block() {
+    with_pages(1, |pages| {
+        let pool = pool(pages, 64);
+        let pool = &pool;
+        let nothing = Layout::from_size_align(0, 4096).unwrap();
+        let block = pool.allocate_zeroed(nothing).unwrap();
+        assert_eq!((block.len(), block.cast::<u8>().addr().get() % 4096, pool.peak_blocks()), (0, 0, 0));
+        // From nothing to something, and back.
+        let some = Layout::from_size_align(10, 2).unwrap();
+        let empty = Layout::from_size_align(0, 2).unwrap();
+        // SAFETY: each block is passed on with the layout that it has, and not used otherwise.
+        unsafe {
+            let grown = pool.grow_zeroed(block.cast(), nothing, some).unwrap();
+            assert_eq!(grown.len(), 64);
+            assert_eq!(grown.as_ref(), [0; 64]);
+            let shrunk = pool.shrink(grown.cast(), some, empty).unwrap();
+            assert_eq!((shrunk.len(), pool.free_blocks()), (0, 1));
+            Allocator::deallocate(&pool, shrunk.cast(), empty);
+        }
+        assert_eq!((pool.free_blocks(), pool.peak_blocks()), (1, 1));
+    });
+}
+
+#[test]
+fn what_grows_keeps_its_bytes_and_what_is_new_is_zero() {
+    with_pages(1, |pages| {
+        let pool = pool(pages, 64);
+        let pool = &pool;
+        let layout = |size| Layout::from_size_align(size, 8).unwrap();
+        // SAFETY: each block is passed on with the layout that it has, and not used otherwise.
+        unsafe {
+            let block: NonNull<u8> = Allocator::allocate(&pool, layout(8)).unwrap().cast();
+            block.write_bytes(0xAB, 64);
+            let grown = pool.grow_zeroed(block, layout(8), layout(40)).unwrap();
+            assert_eq!(&grown.as_ref()[..8], [0xAB; 8]);
+            assert_eq!(&grown.as_ref()[8..40], [0; 32]);
+            assert!(pool.grow(block, layout(40), layout(65)).is_err());
+            let aligned = Layout::from_size_align(40, 128).unwrap();
+            assert!(pool.grow(block, layout(40), aligned).is_err());
+            // What failed left the block as it was.
+            assert_eq!(&grown.as_ref()[..8], [0xAB; 8]);
+            Allocator::deallocate(&pool, block, layout(40));
+        }
+    });
+}
+
+/// Values are dropped, and their blocks come back, when a collection is.
+#[test]
+fn collections_drop_what_they_hold() {
+    struct Counted<'c>(&'c Cell<usize>);
+    impl Drop for Counted<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    with_pages(2, |pages| {
+        let dropped = Cell::new(0);
+        let arena = Arena::from_pages(pages).unwrap();
+        let small = FixedBlock::with_block_size(&arena, BlockSize::of::<Counted<'_>>());
+        let large = FixedBlock::new(&arena, 512).unwrap();
+        let mut boxes = Vec::new_in(&large);
+        boxes.extend((0..32).map(|_| Box::new_in(Counted(&dropped), &small)));
+        drop(boxes);
+        assert_eq!((dropped.get(), small.free_blocks(), large.free_blocks()), (32, 32, 1));
+    });
+}

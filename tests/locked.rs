@@ -1,0 +1,259 @@
+//! Pools and arenas behind locks, shared by threads.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, Mutex, mpsc};
+use std::thread;
+
+use hpalloc::{
+    Arena, BlockSize, Boxed, CriticalSection, FixedBlock, Lazy, Lock, Locked, LockedBox, Pool, PoolBox, Spin,
+};
+
+/// Operations of all threads of a test together.
+const OPERATIONS: u32 = 2_000_000;
+
+/// A value that can be seen to be whole: half of it says what the other has to be.
+#[derive(Debug)]
+struct Value([u32; 8]);
+
+impl Value {
+    fn new(seed: u32) -> Self {
+        Self([seed, !seed, seed ^ 0x5A5A, !seed ^ 0x5A5A, seed, !seed, seed ^ 0x5A5A, !seed ^ 0x5A5A])
+    }
+
+    fn check(&self) {
+        assert_eq!(self.0, Self::new(self.0[0]).0);
+    }
+}
+
+type Memory = Lazy<Boxed>;
+
+const fn pool<M: Lock>() -> Locked<Pool<Value, Memory>, M> {
+    Locked::new(Pool::new(Lazy::new(|| Boxed::new(64 * 4096).and_then(Arena::from_region))))
+}
+
+/// Threads that allocate, check, keep, pass on and drop, with not enough memory for what they would like to have.
+fn hammer<M: Lock + Sync>(threads: u32, pool: &'static Locked<Pool<Value, Memory>, M>) {
+    let start = Barrier::new(threads as usize);
+    thread::scope(|scope| {
+        let (give, take): (Vec<_>, Vec<_>) =
+            (0..threads).map(|_| mpsc::channel::<LockedBox<'static, Value, Memory, M>>()).unzip();
+        for (index, take) in (0_u32..).zip(take) {
+            let (next, start) = (give[(index as usize + 1) % give.len()].clone(), &start);
+            scope.spawn(move || {
+                start.wait();
+                let mut kept: Vec<LockedBox<'static, Value, Memory, M>> = Vec::new();
+                let mut random = index.wrapping_mul(0x9E37_79B9) | 1;
+                let mut refused = 0;
+                for _ in 0..OPERATIONS / threads {
+                    random ^= random << 13;
+                    random ^= random >> 17;
+                    random ^= random << 5;
+                    match random % 4 {
+                        0 | 1 => match pool.alloc(Value::new(random)) {
+                            Ok(value) => kept.push(value),
+                            Err(value) => {
+                                value.check();
+                                refused += 1;
+                                kept.truncate(kept.len() / 2);
+                            }
+                        },
+                        2 => drop(kept.pop().inspect(|value| value.check())),
+                        _ => {
+                            if let Some(value) = kept.pop() {
+                                let _ = next.send(value);
+                            }
+                            // Those of another thread are checked here, and go back from here.
+                            for value in take.try_iter() {
+                                value.check();
+                            }
+                        }
+                    }
+                }
+                for value in &kept {
+                    value.check();
+                }
+                refused
+            });
+        }
+    });
+    // All went back: as many are free as were ever live at once, and all can be had again.
+    pool.with(|pool| {
+        let (free, peak) = (pool.blocks().free_blocks(), pool.blocks().peak_blocks());
+        assert_eq!(free, peak);
+        let capacity = 64 * pool.blocks().blocks_per_page();
+        assert!(peak <= capacity);
+        let all: Vec<_> = (0..).map_while(|seed| pool.alloc(Value::new(seed)).ok()).collect();
+        assert_eq!(all.len(), capacity);
+        for value in &all {
+            value.check();
+        }
+    });
+}
+
+#[test]
+fn threads_share_a_pool_behind_a_spin_lock() {
+    static POOLS: [Locked<Pool<Value, Memory>, Spin>; 3] = [const { pool() }; 3];
+    for (threads, pool) in [2, 4, 8].into_iter().zip(&POOLS) {
+        hammer(threads, pool);
+    }
+}
+
+#[test]
+fn threads_share_a_pool_behind_a_critical_section() {
+    static POOL: Locked<Pool<Value, Memory>, CriticalSection> = pool();
+    hammer(4, &POOL);
+}
+
+/// A lock of a user's own, with the interface of `lock_api`.
+struct Own(AtomicBool);
+
+// SAFETY: the flag is set by one at a time.
+unsafe impl lock_api::RawMutex for Own {
+    #[allow(clippy::declare_interior_mutable_const, reason = "the trait asks for it")]
+    const INIT: Self = Self(AtomicBool::new(false));
+    type GuardMarker = lock_api::GuardNoSend;
+
+    fn lock(&self) {
+        while !self.try_lock() {
+            thread::yield_now();
+        }
+    }
+
+    fn try_lock(&self) -> bool {
+        !self.0.swap(true, Ordering::Acquire)
+    }
+
+    unsafe fn unlock(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+#[test]
+fn threads_share_a_pool_behind_a_lock_of_their_own() {
+    static POOL: Locked<Pool<Value, Memory>, Own> = pool();
+    hammer(3, &POOL);
+}
+
+/// A lock of a user's own that can only be held by calling.
+struct Calling(Mutex<()>);
+
+// SAFETY: the mutex is held while `f` runs.
+unsafe impl Lock for Calling {
+    const UNLOCKED: Self = Self(Mutex::new(()));
+
+    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _guard = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        f()
+    }
+}
+
+#[test]
+fn threads_share_a_pool_behind_a_lock_that_calls() {
+    static POOL: Locked<Pool<Value, Memory>, Calling> = pool();
+    hammer(2, &POOL);
+}
+
+/// A pool on each thread over one arena; blocks go back to the pool of whoever has them last.
+#[test]
+fn pools_of_threads_share_an_arena_and_free_each_others_blocks() {
+    const THREADS: u32 = 4;
+    const PAGES: usize = 64;
+    static ARENA: Locked<Lazy<Boxed>, Spin> =
+        Locked::new(Lazy::new(|| Boxed::new(PAGES * 4096).and_then(Arena::from_region)));
+    const SIZE: BlockSize = BlockSize::of::<Value>();
+
+    /// The owner of a block.
+    struct Owner(core::ptr::NonNull<Value>);
+    // SAFETY: it is the only way to the block.
+    unsafe impl Send for Owner {}
+
+    let (on_the_way, start) = (Mutex::new(Vec::new()), Barrier::new(THREADS as usize));
+    let counts: Vec<(usize, usize)> = thread::scope(|scope| {
+        let (on_the_way, start) = (&on_the_way, &start);
+        let run = move |index: u32| {
+            let pool = FixedBlock::with_block_size(&ARENA, SIZE);
+            start.wait();
+            for seed in 0..OPERATIONS / THREADS {
+                if let Some(block) = pool.allocate() {
+                    let block = block.cast::<Value>();
+                    // SAFETY: the block has the size and the alignment of a value, and is new.
+                    unsafe { block.write(Value::new(seed.rotate_left(8) ^ index)) };
+                    on_the_way.lock().unwrap().push(Owner(block));
+                }
+                // Whoever's it is. Some are left to pile up.
+                let taken = if seed % 5 == 0 { None } else { on_the_way.lock().unwrap().pop() };
+                if let Some(Owner(block)) = taken {
+                    // SAFETY: the block holds a value, and comes from a pool of the same size over the same arena; it
+                    // isn't used after this.
+                    unsafe {
+                        block.read().check();
+                        pool.deallocate(block.cast());
+                    }
+                }
+            }
+            (pool.peak_blocks(), pool.free_blocks())
+        };
+        let threads: Vec<_> = (0..THREADS).map(|index| scope.spawn(move || run(index))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    // Together they have what they carved, in a free list or on the way.
+    let carved: usize = counts.iter().map(|counts| counts.0).sum();
+    let found: usize = counts.iter().map(|counts| counts.1).sum();
+    assert_eq!(carved, found + on_the_way.into_inner().unwrap().len(), "{counts:?}");
+    // More piled up than there is memory for, and no block is there twice.
+    assert!(carved <= PAGES * SIZE.blocks_per_page(), "{counts:?}");
+    assert_eq!(ARENA.with(|lazy| lazy.arena().unwrap().pages_remaining()), 0);
+}
+
+#[test]
+fn a_box_outlives_the_thread_that_made_it() {
+    static POOL: Locked<Pool<Value, Memory>, Spin> = pool();
+    let value = thread::spawn(|| POOL.alloc(Value::new(7)).unwrap()).join().unwrap();
+    value.check();
+    let pinned = PoolBox::into_pin(value);
+    assert_eq!(pinned.0[0], 7);
+    drop(pinned);
+    assert_eq!(POOL.with(|pool| pool.blocks().free_blocks()), 1);
+}
+
+#[test]
+fn a_panic_under_the_lock_gives_it_back() {
+    static POOL: Locked<Pool<Value, Memory>, Spin> = pool();
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    assert!(thread::spawn(|| POOL.with(|_| panic!("under the lock"))).join().is_err());
+    assert!(thread::spawn(|| POOL.alloc_with(|| panic!("in a constructor")).map(drop)).join().is_err());
+    std::panic::set_hook(hook);
+    assert_eq!(POOL.with(|pool| (pool.blocks().free_blocks(), pool.blocks().peak_blocks())), (1, 1));
+}
+
+#[test]
+fn a_guard_has_the_lock_until_it_is_dropped() {
+    let pool: Locked<_, Spin> = Locked::new(Pool::new(Arena::from_region(Boxed::new(4096).unwrap()).unwrap()));
+    let guard = pool.lock();
+    let one = guard.alloc(1).unwrap();
+    assert!(pool.try_lock().is_none());
+    drop(one);
+    drop(guard);
+    assert_eq!(pool.try_lock().unwrap().blocks().free_blocks(), 1);
+}
+
+#[test]
+fn critical_sections_can_be_nested() {
+    static POOL: Locked<Pool<Value, Memory>, CriticalSection> = pool();
+    let sum = POOL.with(|pool| {
+        let value = POOL.alloc(Value::new(1)).unwrap();
+        pool.alloc(Value::new(2)).unwrap().0[0] + value.0[0]
+    });
+    assert_eq!(sum, 3);
+    assert_eq!(POOL.with(|pool| pool.blocks().free_blocks()), 2);
+}
+
+#[test]
+fn whoever_has_it_alone_can_reset_the_arena() {
+    let mut arena: Locked<_, Spin> = Locked::new(Arena::from_region(Boxed::new(2 * 4096).unwrap()).unwrap());
+    let pool = FixedBlock::new(&arena, 4096).unwrap();
+    assert!(pool.allocate().is_some() && pool.allocate().is_some() && pool.allocate().is_none());
+    arena.get_mut().reset();
+    assert_eq!(arena.into_inner().pages_remaining(), 2);
+}
