@@ -389,8 +389,10 @@ impl<'r> FixedBlock<NoPages<'r>> {
         if len > MAX_ARENA_SIZE {
             return Err(BlockSizeError::MemoryTooLarge { len, max: MAX_ARENA_SIZE });
         }
-        let before = address.wrapping_neg() % block_size.align();
-        let blocks = len.saturating_sub(before) / bytes;
+        // To the next multiple of the alignment, a power of two.
+        let before = address.wrapping_neg() & (block_size.align() - 1);
+        // A block size is never zero, which the compiler may not see.
+        let blocks = len.saturating_sub(before).checked_div(bytes).unwrap_or(0);
         match memory.get_mut(before..before + blocks * bytes) {
             Some(whole) if blocks > 0 => {
                 let whole = whole.as_mut_ptr_range();

@@ -8,7 +8,9 @@ use std::ptr::NonNull;
 use bumpalo::Bump;
 use heapless::box_pool;
 use heapless::pool::boxed::{Box as PoolBox, BoxBlock};
-use hpalloc::{Arena, BlockSize, FixedBlock, HugePages, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE};
+use hpalloc::{
+    Arena, BlockSize, FixedBlock, HugePages, Locked, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE, Spin,
+};
 use libmimalloc_sys::{mi_free, mi_malloc};
 use rlsf::Tlsf;
 use slab::Slab;
@@ -105,6 +107,12 @@ pub(crate) trait Blocks<const WORDS: usize> {
     fn all_freed(&mut self) {}
 }
 
+/// Blocks that two threads use at the same time.
+pub(crate) trait Shared: Blocks<8> + Send + Sized {
+    /// What each of the threads has, with room for so many blocks on each.
+    fn pair(count: usize) -> [Self; 2];
+}
+
 /// The size of `[u64; WORDS]`.
 const fn size_of_words(words: usize) -> Size {
     match words {
@@ -196,10 +204,81 @@ impl<M: Memory> Heap for Hpalloc<M> {
     }
 }
 
+/// A pool that is one thread's own, over an arena that the threads share.
+pub(crate) struct HpallocShared(FixedBlock<&'static Locked<Arena<Mapping>, Spin>>);
+
+impl Shared for HpallocShared {
+    fn pair(count: usize) -> [Self; 2] {
+        let size = 2 * count * Size::B64.bytes();
+        let region = MappingOptions::new().map(size.next_multiple_of(PAGE_SIZE) + 2 * PAGE_SIZE);
+        let arena = Arena::from_region(region.expect("memory for an arena")).expect("an arena of a checked size");
+        let arena = &*Box::leak(Box::new(Locked::new(arena)));
+        [(); 2].map(|()| Self(FixedBlock::with_block_size(arena, Size::B64.block_size())))
+    }
+}
+
+impl Blocks<8> for HpallocShared {
+    type Block = NonNull<u8>;
+
+    fn new(count: usize) -> Self {
+        let [one, _] = Self::pair(count);
+        one
+    }
+
+    #[inline]
+    fn allocate(&mut self) -> Option<Self::Block> {
+        self.0.allocate()
+    }
+
+    #[inline]
+    fn memory(&mut self, block: &mut Self::Block) -> NonNull<[u64; 8]> {
+        block.cast()
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: Self::Block) {
+        // SAFETY: as the caller promises.
+        unsafe { self.0.deallocate(block) }
+    }
+}
+
+/// A heap behind a spin lock, as firmware and kernels share one.
+pub(crate) struct Behind<H: 'static>(&'static spin::Mutex<H>);
+
+impl<H: Heap + Send> Heap for Behind<H> {
+    fn new(bytes: usize) -> Self {
+        Self(Box::leak(Box::new(spin::Mutex::new(H::new(bytes)))))
+    }
+
+    #[inline]
+    fn allocate(&mut self, size: Size) -> Option<NonNull<u8>> {
+        self.0.lock().allocate(size)
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: NonNull<u8>, size: Size) {
+        // SAFETY: as the caller promises.
+        unsafe { self.0.lock().deallocate(block, size) }
+    }
+}
+
+impl<H: Heap + Send> Shared for Behind<H> {
+    fn pair(count: usize) -> [Self; 2] {
+        let Self(heap) = Heap::new(2 * count * Size::B64.bytes());
+        [Self(heap), Self(heap)]
+    }
+}
+
 /// A global allocator.
 macro_rules! global {
     ($name:ident, $instance:expr) => {
         pub(crate) struct $name;
+
+        impl Shared for $name {
+            fn pair(_: usize) -> [Self; 2] {
+                [Self, Self]
+            }
+        }
 
         impl Heap for $name {
             fn new(_: usize) -> Self {
@@ -227,6 +306,12 @@ global!(Snmalloc, snmalloc_rs::SnMalloc);
 
 /// Called as from C: through the crate's `GlobalAlloc` it is a little slower, because it is asked for an alignment.
 pub(crate) struct Mimalloc;
+
+impl Shared for Mimalloc {
+    fn pair(_: usize) -> [Self; 2] {
+        [Self, Self]
+    }
+}
 
 impl Heap for Mimalloc {
     fn new(_: usize) -> Self {
@@ -388,6 +473,12 @@ box_pool!(HeaplessPool: MaybeUninit<[u64; 8]>);
 
 /// `box_pool!` makes one pool that is there as long as the program.
 pub(crate) struct Heapless;
+
+impl Shared for Heapless {
+    fn pair(count: usize) -> [Self; 2] {
+        [<Self as Blocks<8>>::new(count), <Self as Blocks<8>>::new(count)]
+    }
+}
 
 impl Blocks<8> for Heapless {
     type Block = PoolBox<HeaplessPool>;

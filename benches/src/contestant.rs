@@ -10,7 +10,8 @@ use talc::base::Talc;
 use talc::source::Manual;
 
 use crate::allocator::{
-    Blocks, Buddy, Glibc, Heap, Heapless, Hpalloc, Huge, Jemalloc, Mimalloc, Plain, Prefaulted, Rlsf, Snmalloc,
+    Behind, Blocks, Buddy, Glibc, Heap, Heapless, Hpalloc, HpallocShared, Huge, Jemalloc, Mimalloc, Plain, Prefaulted,
+    Rlsf, Shared, Snmalloc,
 };
 use crate::floor::{BulkList, PointerStack, Successive};
 use crate::seed::Seed;
@@ -24,6 +25,7 @@ pub(crate) enum Workload {
     BatchLifo,
     BatchFifo,
     BatchRandom,
+    TwoThreads,
     Churn,
     Mix,
     List,
@@ -44,12 +46,13 @@ pub(crate) enum Workload {
 impl Workload {
     /// Those of which one figure is reported: nanoseconds for allocating a block and freeing it, or for what else the
     /// workload does with one.
-    pub(crate) const TIMED: [Self; 9] = [
+    pub(crate) const TIMED: [Self; 10] = [
         Self::Pair,
         Self::SmallBatch,
         Self::BatchLifo,
         Self::BatchFifo,
         Self::BatchRandom,
+        Self::TwoThreads,
         Self::Churn,
         Self::Mix,
         Self::List,
@@ -67,6 +70,7 @@ impl Workload {
             Self::BatchLifo => "batch of 1000, LIFO",
             Self::BatchFifo => "batch of 1000, FIFO",
             Self::BatchRandom => "batch of 1000, random",
+            Self::TwoThreads => "two threads",
             Self::Churn => "churn",
             Self::Mix => "four sizes",
             Self::List => "list",
@@ -135,10 +139,25 @@ impl Contestant {
 
     /// The measurement, unless this one doesn't take part in that.
     pub(crate) fn program(self, workload: Workload) -> Option<Program> {
-        use Workload::{BatchFifo, BatchLifo, BatchRandom, FirstTouch, Latency, List, Pair, SmallBatch};
+        use Workload::{BatchFifo, BatchLifo, BatchRandom, FirstTouch, Latency, List, Pair, SmallBatch, TwoThreads};
 
         let batch = matches!(workload, SmallBatch | BatchLifo | BatchFifo | BatchRandom);
         let first_touch = matches!(workload, FirstTouch | Latency);
+        if workload == TwoThreads {
+            return Some(match self {
+                Self::Hpalloc => of_threads::<HpallocShared>(),
+                Self::Glibc => of_threads::<Glibc>(),
+                Self::Mimalloc => of_threads::<Mimalloc>(),
+                Self::Jemalloc => of_threads::<Jemalloc>(),
+                Self::Snmalloc => of_threads::<Snmalloc>(),
+                Self::Heapless => of_threads::<Heapless>(),
+                Self::Talc => of_threads::<Behind<Talc<Manual, DefaultBinning>>>(),
+                Self::Rlsf => of_threads::<Behind<Rlsf>>(),
+                Self::LinkedList => of_threads::<Behind<linked_list_allocator::Heap>>(),
+                Self::Buddy => of_threads::<Behind<Buddy>>(),
+                _ => return None,
+            });
+        }
         match self {
             Self::Hpalloc => of_heap::<Hpalloc<Plain>>(workload),
             // In memory that is in use already, they are the one above.
@@ -175,6 +194,10 @@ fn one(program: impl Fn(Effort) -> f64 + 'static) -> Program {
     Box::new(move |effort| vec![program(effort)])
 }
 
+fn of_threads<B: Shared + 'static>() -> Program {
+    one(|effort| workload::two_threads::<B>(effort, 1000))
+}
+
 fn of_heap<H: Heap + 'static>(workload: Workload) -> Option<Program> {
     match workload {
         Workload::Mix => Some(one(workload::mix::<H>)),
@@ -200,6 +223,6 @@ fn of_blocks<B: Blocks<WORDS> + 'static>(workload: Workload) -> Option<Program> 
         Workload::Live1Million => among(1_000_000),
         Workload::Live4Million => among(4_000_000),
         Workload::Latency => Some(Box::new(workload::latency::<B>)),
-        Workload::Mix | Workload::List => None,
+        Workload::Mix | Workload::List | Workload::TwoThreads => None,
     }
 }

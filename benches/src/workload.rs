@@ -2,12 +2,14 @@
 
 use std::hint::black_box;
 use std::mem::MaybeUninit;
+use std::sync::Barrier;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use hpalloc::{HugePages, MAX_ARENA_SIZE, MappingOptions, PAGE_SIZE};
 
-use crate::allocator::{Blocks, Heap, Size};
+use crate::allocator::{Blocks, Heap, Shared, Size};
 
 /// The blocks of most workloads: 64 bytes.
 pub(crate) const WORDS: usize = 8;
@@ -108,7 +110,24 @@ pub(crate) fn pair<B: Blocks<WORDS>>(effort: Effort) -> f64 {
 
 /// Allocates a batch of blocks, and frees it.
 pub(crate) fn batch<B: Blocks<WORDS>>(effort: Effort, count: usize, order: Order) -> f64 {
-    let mut blocks = B::new(count);
+    batch_of(B::new(count), effort, count, order)
+}
+
+/// The same on two threads at once: what it takes each of them.
+pub(crate) fn two_threads<B: Shared>(effort: Effort, count: usize) -> f64 {
+    let start = &Barrier::new(2);
+    thread::scope(|scope| {
+        let threads = B::pair(count).map(|blocks| {
+            scope.spawn(move || {
+                start.wait();
+                batch_of(blocks, effort, count, Order::LastInFirstOut)
+            })
+        });
+        threads.map(|thread| thread.join().expect("a measurement")).iter().sum::<f64>() / 2.0
+    })
+}
+
+fn batch_of<B: Blocks<WORDS>>(mut blocks: B, effort: Effort, count: usize, order: Order) -> f64 {
     let mut live: Vec<MaybeUninit<B::Block>> = Vec::new();
     live.resize_with(count, MaybeUninit::uninit);
     let mut places: Vec<usize> = (0..count).collect();

@@ -1,15 +1,15 @@
-//! Firmware for a Cortex-M: an interrupt produces packets, the main loop consumes them, and each packet is a block of
-//! one pool, which both use.
+//! Firmware for a Cortex-M: an interrupt produces packets, the main loop consumes them, and each packet is in a box of one
+//! pool, which both use.
 //!
 //! The pool is a `static` over static memory: it claims the memory by itself when the first packet is made, so there is
-//! nothing to set up. It isn't `Sync`, so it stands behind a lock that fits one core with interrupts: a critical
-//! section, which holds interrupts off for the few instructions that allocating or freeing takes.
+//! nothing to set up. It stands behind the lock that fits one core with interrupts: a critical section, which holds
+//! interrupts off for the few instructions that allocating or freeing takes. (A spin lock would wait forever where the
+//! interrupt comes while the main loop has it.)
 
 #![no_std]
 #![no_main]
 
 use core::cell::RefCell;
-use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use cortex_m::peripheral::syst::SystClkSource;
@@ -17,7 +17,7 @@ use cortex_m_rt::exception;
 use critical_section::Mutex;
 use defmt_semihosting as _;
 use heapless::Deque;
-use hpalloc::{Arena, BlockSize, FixedBlock, Lazy, StaticRegion};
+use hpalloc::{Arena, CriticalSection, Lazy, Locked, LockedBox, Pool, StaticRegion};
 
 /// How many packets go through.
 const PACKETS: u32 = 1_000_000;
@@ -27,26 +27,21 @@ const BURST: u32 = 16;
 /// The clock's ticks from one interrupt to the next.
 const PERIOD: u32 = 50_000;
 
-/// A packet on its way. It owns its block.
-struct Packet(NonNull<Content>);
-
 struct Content {
     number: u32,
     payload: [u32; 15],
 }
 
-// SAFETY: a packet is the only way to its block.
-unsafe impl Send for Packet {}
+/// A packet on its way, in its block.
+type Packet = LockedBox<'static, Content, Lazy<StaticRegion>, CriticalSection>;
 
 hpalloc::static_buffer! {
     /// Memory for 128 packets.
     static MEMORY: StaticBuffer<2>;
 }
 
-static POOL: Mutex<FixedBlock<Lazy<StaticRegion>>> = Mutex::new(FixedBlock::with_block_size(
-    Lazy::new(|| MEMORY.claim().and_then(Arena::from_region)),
-    BlockSize::of::<Content>(),
-));
+static POOL: Locked<Pool<Content, Lazy<StaticRegion>>, CriticalSection> =
+    Locked::new(Pool::new(Lazy::new(|| MEMORY.claim().and_then(Arena::from_region))));
 
 /// Packets that were produced and not yet consumed, oldest first.
 static QUEUE: Mutex<RefCell<Deque<Packet, 128>>> = Mutex::new(RefCell::new(Deque::new()));
@@ -64,14 +59,11 @@ fn SysTick() {
     let first = PRODUCED.load(Ordering::Relaxed);
     let burst = payload(first)[3] % BURST + 1;
     for number in (first..PACKETS).take(burst as usize) {
-        let Some(block) = critical_section::with(|section| POOL.borrow(section).allocate()) else {
+        let Some(packet) = POOL.alloc_with(|| Content { number, payload: payload(number) }) else {
             PUT_OFF.store(PUT_OFF.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
             return;
         };
-        let block = block.cast();
-        // SAFETY: the pool's blocks have the size and the alignment of a content, and this one is new.
-        unsafe { block.write(Content { number, payload: payload(number) }) };
-        let queued = critical_section::with(|section| QUEUE.borrow_ref_mut(section).push_back(Packet(block)));
+        let queued = critical_section::with(|section| QUEUE.borrow_ref_mut(section).push_back(packet));
         if queued.is_err() {
             defmt::panic!("the queue has a place for each block of the pool");
         }
@@ -94,17 +86,13 @@ fn run() {
             }
             cortex_m::asm::wfi();
         };
-        // SAFETY: the packet's block holds a content, which is used by nobody else, and isn't used after this.
-        let content = unsafe { packet.0.read() };
-        if content.number != expected || content.payload != payload(expected) {
-            defmt::panic!("packet {} arrived in place of {}, or damaged", content.number, expected);
+        if packet.number != expected || packet.payload != payload(expected) {
+            defmt::panic!("packet {} arrived in place of {}, or damaged", packet.number, expected);
         }
-        // SAFETY: the block came from this pool, and is given back once.
-        critical_section::with(|section| unsafe { POOL.borrow(section).deallocate(packet.0.cast()) });
     }
 
-    critical_section::with(|section| {
-        let pool = POOL.borrow(section);
+    POOL.with(|pool| {
+        let pool = pool.blocks();
         if pool.free_blocks() != pool.peak_blocks() {
             defmt::panic!("{} of {} blocks are free", pool.free_blocks(), pool.peak_blocks());
         }

@@ -10,9 +10,10 @@ use core::hint::black_box;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
+use allocator_api2::alloc::{Allocator, Layout};
 use hpalloc::{
-    Arena, ArenaError, BlockSize, BlockSizeError, DEFAULT_BUFFER, FixedBlock, Lazy, PAGE_SIZE, Page, PageSource,
-    Region, StaticRegion,
+    Arena, ArenaError, BlockSize, BlockSizeError, CriticalSection, DEFAULT_BUFFER, FixedBlock, Lazy, Locked, PAGE_SIZE,
+    Page, PageSource, Pool, PoolBox, Region, StaticRegion,
 };
 
 hpalloc::static_buffer! {
@@ -23,6 +24,8 @@ fn run() {
     let _ = black_box(every_arena());
     let _ = black_box(every_source());
     let _ = black_box(block_size(black_box(64)));
+    every_pool();
+    let _ = black_box(in_a_slice(black_box(&mut [[MaybeUninit::uninit(); 50]; 2])));
 }
 
 /// An arena in each of the ways to make one.
@@ -85,6 +88,50 @@ fn every_block<P: PageSource>(pool: &FixedBlock<P>) {
     }
     black_box((pool.block_size(), pool.block_align(), pool.blocks_per_page()));
     black_box((pool.peak_blocks(), pool.free_blocks()));
+}
+
+/// A pool of values behind a lock, in a static.
+fn every_pool() {
+    static POOL: Locked<Pool<[u64; 4], Lazy<StaticRegion>>, CriticalSection> =
+        Locked::new(Pool::new(Lazy::new(|| Arena::from_region(MEMORY.claim()?))));
+
+    if let Ok(value) = black_box(POOL.alloc([0; 4])) {
+        // SAFETY: it came from a box of this pool.
+        black_box(unsafe { POOL.from_raw(PoolBox::into_raw(value)) });
+    }
+    if let Some(value) = POOL.alloc_with(|| black_box([1; 4])) {
+        black_box(PoolBox::into_inner(value));
+    }
+    if let Some(value) = POOL.with(|pool| pool.alloc_with(|| [2; 4]).map(PoolBox::into_inner)) {
+        black_box(value);
+    }
+    if let Ok(value) = POOL.alloc(black_box([3; 4])) {
+        black_box(&mut *PoolBox::into_pin(value));
+    }
+    if let Ok(value) = POOL.alloc(black_box([4; 4])) {
+        black_box(PoolBox::leak(value));
+    }
+    let mut own: Locked<_, CriticalSection> = Locked::new(black_box(7));
+    black_box(own.get_mut());
+    black_box(own.into_inner());
+}
+
+/// A pool in a slice, and collections on it.
+fn in_a_slice([first, second]: &mut [[MaybeUninit<u8>; 50]; 2]) -> Result<(), BlockSizeError> {
+    let pool = Pool::<u32, _>::from_uninit(first)?;
+    black_box(pool.alloc(black_box(1))).ok();
+    black_box((pool.blocks().peak_blocks(), BlockSize::default().bytes_for(black_box(3))));
+    let blocks = FixedBlock::from_uninit(second, black_box(16))?;
+    let (small, large) = (Layout::new::<u32>(), Layout::new::<u64>());
+    if let Ok(block) = black_box(Allocator::allocate(&&blocks, black_box(small))) {
+        // SAFETY: the block is passed on with the layout that it has.
+        unsafe {
+            let _ = black_box((&blocks).grow_zeroed(block.cast(), small, large));
+            let _ = black_box((&blocks).shrink(block.cast(), large, small));
+            Allocator::deallocate(&&blocks, block.cast(), small);
+        }
+    }
+    Ok(())
 }
 
 fn block_size(bytes: usize) -> Result<usize, BlockSizeError> {

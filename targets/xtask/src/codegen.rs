@@ -21,7 +21,7 @@ const X86_64: [Limits; 3] = [
 
 const THUMBV7M: [Limits; 3] = [
     Limits { function: "footprint_allocate", paths: &[9, 16] },
-    Limits { function: "refill", paths: &[16, 29] },
+    Limits { function: "refill", paths: &[13, 27] },
     Limits { function: "footprint_deallocate", paths: &[6] },
 ];
 

@@ -80,7 +80,11 @@ fn kernel() -> Result<()> {
     check(
         "kernel",
         &lines(output.stdout)?,
-        &["free memory: ", "64 pages mapped, written and read back, with ", "10000 tasks in 40 pages of 4096 bytes"],
+        &[
+            "free memory: ",
+            "64 pages mapped, written and read back, with ",
+            "2 cores with 5000 tasks each, in 40 pages of 4096 bytes",
+        ],
     )
 }
 

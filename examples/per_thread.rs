@@ -1,0 +1,104 @@
+//! A pool on each thread, over one arena that all share: nothing is locked but the taking of a page.
+//!
+//! ```sh
+//! cargo run --release --features mmap,spin --example per_thread -- --threads 4
+//! ```
+//!
+//! Each thread sorts numbers in binary trees whose nodes are in its pool, again and again. The boxes give the nodes back by
+//! themselves, so the memory of one tree is that of the next.
+
+use std::error::Error;
+use std::num::NonZeroUsize;
+use std::thread;
+
+use clap::Parser;
+use hpalloc::{Arena, Locked, Mapping, Pool, PoolBox, Spin};
+
+/// Sorts numbers in trees, on several threads.
+#[derive(Parser)]
+struct Options {
+    #[arg(long, default_value = "4")]
+    threads: NonZeroUsize,
+    /// How many trees each thread builds
+    #[arg(long, default_value = "100")]
+    trees: u64,
+    /// How many numbers a tree holds
+    #[arg(long, default_value = "10000")]
+    numbers: u64,
+}
+
+/// The arena of all threads, and a thread's own pool.
+type Pages = Locked<Arena<Mapping>, Spin>;
+type Nodes<'a> = Pool<Node<'a>, &'a Pages>;
+
+struct Node<'a> {
+    number: u64,
+    smaller: Option<PoolBox<'a, Node<'a>, &'a Pages>>,
+    larger: Option<PoolBox<'a, Node<'a>, &'a Pages>>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    let pages: Pages = Locked::new(Arena::new(256 << 20)?);
+    let peaks = thread::scope(|scope| {
+        let threads: Vec<_> = (0..options.threads.get() as u64)
+            .map(|thread| {
+                let (pages, options) = (&pages, &options);
+                scope.spawn(move || work(thread, pages, options))
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().map_err(|_| "a thread panicked")?).collect::<Result<Vec<_>, _>>()
+    })?;
+    for (thread, peak) in peaks.iter().enumerate() {
+        println!("thread {thread}: {} trees, {peak} nodes live at the peak", options.trees);
+    }
+    let arena = pages.into_inner();
+    println!("{} pages of {}: the arena was locked once for each", arena.pages_allocated(), arena.total_pages());
+    Ok(())
+}
+
+/// What a thread does. Returns how many nodes were live at its peak.
+fn work(thread: u64, pages: &Pages, options: &Options) -> Result<usize, &'static str> {
+    let nodes = Pool::new(pages);
+    for tree in 0..options.trees {
+        let mut random = (thread << 32 | tree).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let mut root = None;
+        for _ in 0..options.numbers {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            insert(&nodes, &mut root, random).ok_or("the arena is too small for so many numbers")?;
+        }
+        let mut last = 0;
+        let mut count = 0;
+        visit(root.as_deref(), &mut |number| {
+            assert!(last <= number, "the tree is in order");
+            last = number;
+            count += 1;
+        });
+        assert_eq!(count, options.numbers, "no number is lost");
+    }
+    Ok(nodes.blocks().peak_blocks())
+}
+
+/// Adds a number to the tree; `None` where there is no memory for it.
+fn insert<'a>(
+    nodes: &'a Nodes<'a>,
+    mut place: &mut Option<PoolBox<'a, Node<'a>, &'a Pages>>,
+    number: u64,
+) -> Option<()> {
+    while let Some(node) = place {
+        place = if number < node.number { &mut node.smaller } else { &mut node.larger };
+    }
+    *place = Some(nodes.alloc(Node { number, smaller: None, larger: None }).ok()?);
+    Some(())
+}
+
+/// Calls `f` with the numbers in their order.
+fn visit(node: Option<&Node<'_>>, f: &mut impl FnMut(u64)) {
+    if let Some(node) = node {
+        visit(node.smaller.as_deref(), f);
+        f(node.number);
+        visit(node.larger.as_deref(), f);
+    }
+}
