@@ -86,6 +86,7 @@ mod block_size;
 mod free_list;
 mod fixed_block;
 mod pool;
+mod lock;
 mod locked;
 #[cfg(feature = "allocator-api2")]
 mod allocator;
@@ -97,12 +98,13 @@ pub use block_size::{BlockSize, BlockSizeError, DEFAULT_BLOCK_SIZE};
 pub use fixed_block::FixedBlock;
 pub use lazy::Lazy;
 #[cfg(feature = "critical-section")]
-pub use locked::CriticalSection;
+pub use lock::CriticalSection;
+pub use lock::Lock;
+#[cfg(feature = "spin")]
+pub use lock::Spin;
 #[cfg(feature = "lock-api")]
 pub use locked::LockedGuard;
-#[cfg(feature = "spin")]
-pub use locked::Spin;
-pub use locked::{Lock, Locked, LockedBox};
+pub use locked::{Locked, LockedBox};
 pub use memory_plan::MemoryPlan;
 pub use page::{PAGE_SIZE, Page};
 pub use page_source::{NoPages, PageSource};

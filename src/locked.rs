@@ -6,97 +6,7 @@ use core::{marker::PhantomData, ops::Deref};
 
 use crate::pool::home::Blocks;
 use crate::pool::{alloc, alloc_with};
-use crate::{Home, Page, PageSource, Pool, PoolBox};
-
-/// Something that one holder at a time can have: what a [`Locked`] is locked by.
-///
-/// Which one to use:
-///
-/// | where | lock | feature |
-/// |---|---|---|
-/// | threads, or the cores of a kernel | `Spin` | `spin` |
-/// | one core, and its interrupts | `CriticalSection` | `critical-section` |
-/// | any other | a `lock_api::RawMutex`, such as `parking_lot::RawMutex` | `lock-api` |
-///
-/// A spin lock that an interrupt takes while the code that it interrupted holds it **waits forever**: nobody is left to
-/// unlock it. An interrupt may only take a spin lock that is never taken with interrupts on. A critical section holds
-/// interrupts off, so there is nothing to wait for; on several cores it works where the program's implementation of it
-/// stops the other cores too (see the crate `critical-section`).
-///
-/// # Safety
-///
-/// Between the beginning of a call of [`with`](Self::with) and the return of `f` in it, no other call of `with` for the
-/// same lock runs `f`, but one that `f` itself makes, directly or not. What one `f` has written is seen by the next.
-pub unsafe trait Lock {
-    /// A lock that nobody has.
-    #[allow(clippy::declare_interior_mutable_const, reason = "each use is a new lock")]
-    const UNLOCKED: Self;
-
-    /// Calls `f` while nobody else has the lock, and unlocks it afterwards, also when `f` panics.
-    fn with<R>(&self, f: impl FnOnce() -> R) -> R;
-}
-
-/// Any lock with the interface of the crate `lock_api`, version 0.4.
-///
-/// A call of [`with`](Lock::with) inside of another for the same lock waits forever, unless the lock says otherwise.
-// SAFETY: a `RawMutex` is exclusive, by its contract.
-#[cfg(feature = "lock-api")]
-unsafe impl<M: lock_api::RawMutex> Lock for M {
-    const UNLOCKED: Self = M::INIT;
-
-    #[inline]
-    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
-        struct Unlock<'a, M: lock_api::RawMutex>(&'a M);
-
-        impl<M: lock_api::RawMutex> Drop for Unlock<'_, M> {
-            #[inline]
-            fn drop(&mut self) {
-                // SAFETY: it was locked below, in this context.
-                unsafe { self.0.unlock() };
-            }
-        }
-
-        self.lock();
-        let _unlock = Unlock(self);
-        f()
-    }
-}
-
-/// A spin lock: for threads and for the cores of a kernel. **Not** for what an interrupt shares with the code that it
-/// interrupts, see [`Lock`].
-///
-/// ```
-/// # #[cfg(feature = "std")] {
-/// use hpalloc::{Arena, Boxed, Lazy, Locked, Pool, Spin};
-///
-/// static POOL: Locked<Pool<u64, Lazy<Boxed>>, Spin> =
-///     Locked::new(Pool::new(Lazy::new(|| Boxed::new(1 << 20).and_then(Arena::from_region))));
-///
-/// let boxes = [1, 2].map(|number| std::thread::spawn(move || POOL.alloc(number).unwrap()));
-/// assert_eq!(boxes.map(|thread| *thread.join().unwrap()), [1, 2]);
-/// # }
-/// ```
-#[cfg(feature = "spin")]
-pub type Spin = spin::Mutex<()>;
-
-/// A critical section, as the program provides it through the crate `critical-section`: for one core and its interrupts.
-///
-/// Calls of [`with`](Lock::with) can be nested. There is no guard to hold on to: critical sections have to end in the
-/// reverse order of their beginnings, which a guard that can be moved about couldn't promise.
-#[cfg(feature = "critical-section")]
-#[derive(Debug)]
-pub struct CriticalSection(());
-
-// SAFETY: nothing else runs during a critical section. It is entered again by `f` alone.
-#[cfg(feature = "critical-section")]
-unsafe impl Lock for CriticalSection {
-    const UNLOCKED: Self = Self(());
-
-    #[inline]
-    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
-        critical_section::with(|_| f())
-    }
-}
+use crate::{Home, Lock, Page, PageSource, Pool, PoolBox};
 
 /// A pool or an arena behind a lock, so that threads, cores or interrupts can share it.
 ///
@@ -427,7 +337,7 @@ impl<T, P: PageSource, M: Lock> Home<T> for Locked<Pool<T, P>, M> {}
 /// Pools take their pages one at a time.
 ///
 /// A pool may be on each core or thread. A block may be freed to another pool than it came from, if both have the same
-/// block size and the same source: see [`FixedBlock::deallocate`]. It is then that pool's to hand out, so the pool that
+/// block size and the same source: see [`FixedBlock::deallocate`](crate::FixedBlock::deallocate). It is then that pool's to hand out, so the pool that
 /// carved it may come to need another page, though blocks are free elsewhere: `peak_blocks` counts what a pool carved, and
 /// `free_blocks` what is in its own list.
 // SAFETY: the pages come from a source that nobody can borrow mutably through the lock, one call at a time.

@@ -89,15 +89,13 @@ assert_impl_all!(LockedBox<'static, Cell<u8>, Arena<RawRegion>, Shared>: Send);
 assert_not_impl_any!(LockedBox<'static, Cell<u8>, Arena<RawRegion>, Shared>: Sync);
 assert_not_impl_any!(LockedBox<'static, u8, Arena<RawRegion>, Unshared>: Send);
 
-#[cfg(feature = "lock-api")]
+#[cfg(feature = "spin")]
 mod guards {
     use hpalloc::LockedGuard;
     use static_assertions::{assert_impl_all, assert_not_impl_any};
 
     // A guard lends a shared reference: what can't be shared between threads has to stay.
-    #[cfg(feature = "spin")]
     assert_impl_all!(LockedGuard<'static, u8, hpalloc::Spin>: Send, Sync);
-    #[cfg(feature = "spin")]
     assert_not_impl_any!(LockedGuard<'static, core::cell::Cell<u8>, hpalloc::Spin>: Send, Sync);
 }
 

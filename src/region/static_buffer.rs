@@ -10,8 +10,9 @@ use crate::{ArenaError, MAX_ARENA_SIZE, PAGE_SIZE, Page, Region};
 /// Declare one with [`static_buffer!`](crate::static_buffer). A claim is given back when its region, or the arena over
 /// it, is dropped; then the buffer can be claimed again.
 ///
-/// On a chip without compare-and-swap, such as a Cortex-M0, claiming takes a critical section, which the program has to
-/// provide: see the crate `critical-section`. (For a Cortex-M with one core it is a feature of the crate `cortex-m`.)
+/// On a chip without compare-and-swap, such as a Cortex-M0, claiming takes a critical section: there the feature
+/// `critical-section` has to be on as well, and the program provides one, see the crate `critical-section`. (For a Cortex-M
+/// with one core it is a feature of the crate `cortex-m`.)
 ///
 /// The pages are a static of their own, so that `PAGES` pages take `PAGES * 4096` bytes of `.bss` and not one byte
 /// more: beside them, the record of the claim would fill another page up to the next boundary.
