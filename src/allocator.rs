@@ -46,14 +46,17 @@ unsafe impl<P: PageSource> Allocator for &FixedBlock<P> {
             return Err(AllocError);
         }
         let block = FixedBlock::allocate(self).ok_or(AllocError)?;
+        // So that `whole` can find back to it.
+        block.as_ptr().expose_provenance();
         Ok(NonNull::slice_from_raw_parts(block, self.block_size()))
     }
 
     #[inline]
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         if layout.size() != 0 {
-            // SAFETY: by the caller's promise, the block came from this pool, and isn't used any more.
-            unsafe { FixedBlock::deallocate(self, block) };
+            // SAFETY: by the caller's promise, the block came from this pool, and isn't used any more; the pointer is good
+            // for all of it.
+            unsafe { FixedBlock::deallocate(self, whole(block)) };
         }
     }
 
@@ -87,7 +90,15 @@ unsafe impl<P: PageSource> Allocator for &FixedBlock<P> {
 
 /// The same block, for the new layout.
 fn resize<P: PageSource>(pool: &FixedBlock<P>, block: NonNull<u8>, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-    if fits(pool, new) { Ok(NonNull::slice_from_raw_parts(block, pool.block_size())) } else { Err(AllocError) }
+    if fits(pool, new) { Ok(NonNull::slice_from_raw_parts(whole(block), pool.block_size())) } else { Err(AllocError) }
+}
+
+/// The block's pointer, good for all of the block, as it was handed out.
+///
+/// What comes back from a collection may have been made from a reference to the value, and then is good for that alone,
+/// which can be less than a link (a `Box<u8>`) or than what it grows to.
+fn whole(block: NonNull<u8>) -> NonNull<u8> {
+    NonNull::new(ptr::with_exposed_provenance_mut(block.addr().get())).unwrap_or(block)
 }
 
 fn fits<P: PageSource>(pool: &FixedBlock<P>, layout: Layout) -> bool {

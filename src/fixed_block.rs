@@ -26,8 +26,9 @@ use crate::{Arena, BlockSize, BlockSizeError, Borrowed, MAX_ARENA_SIZE, NoPages,
 /// 3. a new run, taken from the page source.
 ///
 /// No step has a loop or a division, so over an arena the worst case is a small fixed number of instructions. (Another
-/// source adds what it needs: one of several tries each of them.) Memory that was never allocated is never touched. A block has no header, so blocks of one
-/// run lie back to back. Blocks are not merged, and pages are not given back before their source is.
+/// source adds what it needs: one of several tries each of them.) Memory that was never allocated is never touched. A block
+/// has no header, so blocks of one run lie back to back. Blocks are not merged, and pages are not given back before their
+/// source is.
 ///
 /// The pool belongs to one thread at a time: there are no atomics, and it is never `Sync`.
 ///

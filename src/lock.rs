@@ -15,8 +15,8 @@
 ///
 /// # Safety
 ///
-/// Between the beginning of a call of [`with`](Self::with) and the return of `f` in it, no other call of `with` for the
-/// same lock runs `f`, but one that `f` itself makes, directly or not. What one `f` has written is seen by the next.
+/// While a call of [`with`](Self::with) runs its `f`, no other call of `with` for the same lock runs one, but those that
+/// this `f` makes itself, on its own thread, before it goes on. What one `f` has written is seen by the next.
 pub unsafe trait Lock {
     /// A lock that nobody has.
     #[allow(clippy::declare_interior_mutable_const, reason = "each use is a new lock")]
@@ -26,7 +26,8 @@ pub unsafe trait Lock {
     fn with<R>(&self, f: impl FnOnce() -> R) -> R;
 }
 
-/// Any lock with the interface of the crate `lock_api`, version 0.4.
+/// Any lock with the interface of the crate `lock_api`, version 0.4. (So a type should have one of the two interfaces: where
+/// it has its own `Lock` as well, it doesn't compile any more once a program turns this feature on.)
 ///
 /// A call of [`with`](Lock::with) inside of another for the same lock waits forever, unless the lock says otherwise.
 // SAFETY: a `RawMutex` is exclusive, by its contract.

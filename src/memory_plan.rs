@@ -8,6 +8,14 @@ use crate::{BlockSize, PAGE_SIZE};
 /// (one is carved only when none is free), and they fill `n.div_ceil(blocks_per_page)` pages, in whatever order all pools
 /// allocate and free. Nothing is lost to fragmentation.
 ///
+/// It holds
+///
+/// - for pools over one [`Arena`](crate::Arena), whose pages are contiguous: where memory is in several parts, a block of
+///   several pages may fit none of them, though there are as many pages;
+/// - where each block goes back to the pool that it came from. No plan bounds pools that free each other's blocks: one that
+///   only allocates goes on carving while the free ones pile up in the other. Let such threads or cores share one pool, in
+///   a [`Locked`](crate::Locked).
+///
 /// ```
 /// use hpalloc::{Arena, BlockSize, MemoryPlan, Pool};
 ///
@@ -41,7 +49,7 @@ use crate::{BlockSize, PAGE_SIZE};
 ///
 /// The plan holds as long as each pool keeps its promise: with an arena of its own pages
 /// ([`Arena::from_pages`](crate::Arena::from_pages) over what [`alloc_pages`](crate::Arena::alloc_pages) returned), one
-/// that doesn't can't take the others' memory. Pools that free each other's blocks count as one.
+/// that doesn't can't take the others' memory.
 ///
 /// For comparison, a heap that splits and merges has to be larger than what is live, because free memory can lie where it
 /// is of no use. O1heap, a heap made for real-time systems, needs `2 M (1 + ceil(log2 n))` bytes for `M` bytes live in

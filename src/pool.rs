@@ -101,7 +101,7 @@ pub use pool_box::PoolBox;
 ///
 /// A value of size zero takes no block, so such values are never refused.
 pub struct Pool<T, P: PageSource> {
-    /// Of blocks that hold a `T`. *Invariant (Whole):* what is not in a `PoolBox`, or leaked from one, holds no value.
+    /// Of the size and the alignment of a `T`.
     blocks: FixedBlock<P>,
     values: PhantomData<fn() -> T>,
 }
@@ -183,8 +183,8 @@ impl<T, P: PageSource> Pool<T, P> {
     ///
     /// # Safety
     ///
-    /// `value` was returned by `into_raw` for a box of this pool, as it is given here; what it points to is still there,
-    /// nothing else uses it, and no other box was made of it.
+    /// `value` is the very pointer that `into_raw` returned for a box of this pool, not one that was made from a reference to
+    /// the value; what it points to is still there, nothing else uses it, and no other box was made of it.
     ///
     /// ```
     /// use hpalloc::{Arena, Page, Pool, PoolBox};
@@ -240,6 +240,9 @@ impl<'r, T> Pool<T, NoPages<'r>> {
     /// # Ok::<(), BlockSizeError>(())
     /// ```
     pub fn from_uninit(memory: &'r mut [MaybeUninit<u8>]) -> Result<Self, BlockSizeError> {
+        if size_of::<T>() == 0 {
+            return Ok(Self::new(NoPages::new()));
+        }
         let blocks = FixedBlock::in_memory(memory, Self::BLOCK_SIZE)?;
         Ok(Self { blocks, values: PhantomData })
     }

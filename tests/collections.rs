@@ -140,8 +140,9 @@ fn what_grows_keeps_its_bytes_and_what_is_new_is_zero() {
             assert_eq!(&grown.as_ref()[..8], [0xAB; 8]);
             assert_eq!(&grown.as_ref()[8..40], [0; 32]);
             assert!(pool.grow(block, layout(40), layout(65)).is_err());
-            let aligned = Layout::from_size_align(40, 128).unwrap();
-            assert!(pool.grow(block, layout(40), aligned).is_err());
+            let aligned = |size| Layout::from_size_align(size, 128).unwrap();
+            assert!(pool.grow(block, layout(40), aligned(40)).is_err());
+            assert!(pool.shrink(block, layout(40), aligned(8)).is_err());
             // What failed left the block as it was.
             assert_eq!(&grown.as_ref()[..8], [0xAB; 8]);
             Allocator::deallocate(&pool, block, layout(40));
@@ -168,5 +169,58 @@ fn collections_drop_what_they_hold() {
         boxes.extend((0..32).map(|_| Box::new_in(Counted(&dropped), &small)));
         drop(boxes);
         assert_eq!((dropped.get(), small.free_blocks(), large.free_blocks()), (32, 32, 1));
+    });
+}
+
+/// What comes back to the pool was made from references to less than a block.
+#[test]
+fn pointers_to_less_than_a_block_come_back() {
+    with_pages(1, |pages| {
+        let pool = pool(pages, 64);
+        drop(Box::new_in(7_u8, &pool));
+        let mut bytes = Vec::new_in(&pool);
+        bytes.push(1_u8);
+        let mut bytes = bytes.into_boxed_slice().into_vec();
+        bytes.extend(2..=64);
+        assert!(bytes.iter().copied().eq(1..=64));
+        drop(bytes);
+        let kept: &mut u8 = Box::leak(Box::new_in(8, &pool));
+        // SAFETY: it was leaked just now, from a box in this pool.
+        drop(unsafe { Box::from_raw_in(kept, &pool) });
+        assert_eq!((pool.free_blocks(), pool.peak_blocks()), (1, 1));
+    });
+}
+
+#[cfg(feature = "spin")]
+#[test]
+fn collections_in_a_locked_pool() {
+    use hpalloc::{Locked, Spin};
+
+    with_pages(1, |pages| {
+        let locked: Locked<_, Spin> = Locked::new(pool(pages, 256));
+        let free = || locked.with(FixedBlock::free_blocks);
+        let numbers = std::thread::scope(|scope| {
+            let mut numbers = Vec::new_in(&locked);
+            numbers.extend(0..64_u32);
+            scope.spawn(move || numbers).join().unwrap()
+        });
+        assert!(numbers.iter().copied().eq(0..64));
+        assert_eq!(free(), 0);
+        drop(numbers);
+        assert_eq!(free(), 1);
+
+        let (pool, layout) = (&locked, |size| Layout::from_size_align(size, 8).unwrap());
+        // SAFETY: each block is passed on with the layout that it has, and not used otherwise.
+        unsafe {
+            let block: NonNull<u8> = pool.allocate(layout(8)).unwrap().cast();
+            block.write_bytes(0xAB, 256);
+            let grown = pool.grow_zeroed(block, layout(8), layout(256)).unwrap();
+            assert_eq!(&grown.as_ref()[..8], [0xAB; 8]);
+            assert_eq!(&grown.as_ref()[8..], [0; 248]);
+            assert!(pool.grow(block, layout(256), layout(257)).is_err());
+            assert_eq!(pool.shrink(block, layout(256), layout(0)).unwrap().len(), 0);
+        }
+        assert_eq!(free(), 1);
+        assert!(pool.allocate(layout(257)).is_err());
     });
 }

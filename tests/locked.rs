@@ -5,8 +5,10 @@ use std::sync::{Barrier, Mutex, mpsc};
 use std::thread;
 
 use hpalloc::{
-    Arena, BlockSize, Boxed, CriticalSection, FixedBlock, Lazy, Lock, Locked, LockedBox, Pool, PoolBox, Spin,
+    Arena, BlockSize, Boxed, CriticalSection, FixedBlock, Lazy, Lock, Locked, LockedBox, LockedGuard, Pool, PoolBox,
+    Spin,
 };
+use static_assertions::assert_not_impl_any;
 
 /// Operations of all threads of a test together.
 const OPERATIONS: u32 = 2_000_000;
@@ -127,6 +129,9 @@ unsafe impl lock_api::RawMutex for Own {
         self.0.store(false, Ordering::Release);
     }
 }
+
+// It has to be unlocked by the thread that locked it.
+assert_not_impl_any!(LockedGuard<'static, u8, Own>: Send);
 
 #[test]
 fn threads_share_a_pool_behind_a_lock_of_their_own() {

@@ -147,3 +147,19 @@ fn a_plan_has_not_one_page_to_spare() {
         });
     }
 }
+
+/// What no plan covers: blocks that always go from one pool to the other pile up there.
+#[test]
+fn a_plan_does_not_bound_pools_that_free_each_others_blocks() {
+    with_pages(1, |pages| {
+        let arena = Arena::from_pages(pages).unwrap();
+        let pools = [(); 2].map(|()| FixedBlock::with_block_size(&arena, BlockSize::of::<Large>()));
+        assert_eq!(MemoryPlan::new().values::<Large>(2).pages(), 1);
+        for _ in 0..2 {
+            let block = pools[0].allocate().unwrap();
+            // SAFETY: the pools have the same block size and the same arena, and the block isn't used any more.
+            unsafe { pools[1].deallocate(block) };
+        }
+        assert_eq!((pools[0].allocate(), pools[1].free_blocks()), (None, 2));
+    });
+}

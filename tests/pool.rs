@@ -349,6 +349,8 @@ fn a_slice_without_room_is_refused() {
     let mut memory = [MaybeUninit::uninit(); 15];
     let error = FixedBlock::from_uninit(&mut memory, 16).unwrap_err();
     assert!(matches!(error, BlockSizeError::NoRoom { bytes: 16, len: 15, .. }));
+    // What takes no block needs no memory.
+    assert!(Pool::from_uninit(&mut []).unwrap().alloc(()).is_ok());
     let error = FixedBlock::from_uninit(&mut [], 16).unwrap_err();
     assert!(matches!(error, BlockSizeError::NoRoom { bytes: 16, len: 0, .. }));
     let error = FixedBlock::from_uninit(&mut memory, 1).unwrap_err();
