@@ -1,12 +1,15 @@
 use core::cell::Cell;
 use core::fmt;
-use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
 
 use static_assertions::{assert_impl_all, assert_not_impl_any, const_assert};
 
 use crate::free_list::FreeList;
-use crate::{Arena, BlockSize, BlockSizeError, Borrowed, MAX_ARENA_SIZE, NoPages, PageSource, RawRegion};
+use crate::{Arena, BlockSize, BlockSizeError, Borrowed, PageSource, RawRegion};
+
+mod in_memory;
+
+pub use in_memory::NoPages;
 
 /// Blocks of one size, cut from the pages of a [`PageSource`], allocated and freed in constant time.
 ///
@@ -163,8 +166,8 @@ impl<P: PageSource> FixedBlock<P> {
     /// A block, or `None` when none is free and the source has no more pages for one.
     ///
     /// It is [`block_size`](Self::block_size) bytes, aligned to [`block_align`](Self::block_align), valid for reads and
-    /// writes until it is deallocated or the page source is dropped or reset, and nobody else's. What is in it is unknown, and may
-    /// be uninitialised.
+    /// writes until it is deallocated or the page source is dropped or reset, and nobody else's. What is in it is unknown,
+    /// and may be uninitialised.
     ///
     /// # Time complexity
     ///
@@ -354,57 +357,6 @@ impl<P: PageSource> FixedBlock<P> {
     #[inline]
     pub fn page_source(&self) -> &P {
         &self.pages
-    }
-}
-
-impl<'r> FixedBlock<NoPages<'r>> {
-    /// A pool in a slice of memory, of any size: for chips whose memory is counted in bytes and not in pages.
-    ///
-    /// There are as many blocks as fit from the first address on that is aligned for one (see [`BlockSize::align`]). For
-    /// `n` blocks that is [`BlockSize::bytes_for`]`(n)` bytes.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`new`](Self::new), [`NoRoom`](BlockSizeError::NoRoom) for a slice that has no room for a block, and
-    /// [`MemoryTooLarge`](BlockSizeError::MemoryTooLarge) for one above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
-    ///
-    /// ```
-    /// use core::mem::MaybeUninit;
-    /// use hpalloc::{BlockSizeError, FixedBlock};
-    ///
-    /// #[repr(align(8))]
-    /// struct Memory([MaybeUninit<u8>; 1024]);
-    ///
-    /// let mut memory = Memory([MaybeUninit::uninit(); 1024]);
-    /// let pool = FixedBlock::from_uninit(&mut memory.0, 24)?;
-    /// assert_eq!(core::iter::from_fn(|| pool.allocate()).count(), 42);
-    /// # Ok::<(), BlockSizeError>(())
-    /// ```
-    pub fn from_uninit(memory: &'r mut [MaybeUninit<u8>], block_size: usize) -> Result<Self, BlockSizeError> {
-        Self::in_memory(memory, BlockSize::new(block_size)?)
-    }
-
-    /// As [`from_uninit`](Self::from_uninit), of a size that was checked before.
-    pub(crate) fn in_memory(memory: &'r mut [MaybeUninit<u8>], block_size: BlockSize) -> Result<Self, BlockSizeError> {
-        let (bytes, address, len) = (block_size.bytes(), memory.as_ptr().addr(), memory.len());
-        if len > MAX_ARENA_SIZE {
-            return Err(BlockSizeError::MemoryTooLarge { len, max: MAX_ARENA_SIZE });
-        }
-        // To the next multiple of the alignment, a power of two.
-        let before = address.wrapping_neg() & (block_size.align() - 1);
-        // A block size is never zero, which the compiler may not see.
-        let blocks = len.saturating_sub(before).checked_div(bytes).unwrap_or(0);
-        match memory.get_mut(before..before + blocks * bytes) {
-            Some(whole) if blocks > 0 => {
-                let whole = whole.as_mut_ptr_range();
-                let pool = Self::with_block_size(NoPages::new(), block_size);
-                pool.fresh.set(whole.start.cast());
-                pool.end.set(whole.end.cast());
-                pool.blocks.set(blocks);
-                Ok(pool)
-            }
-            _ => Err(BlockSizeError::NoRoom { bytes, address, len }),
-        }
     }
 }
 

@@ -95,7 +95,7 @@ mod memory_plan;
 pub use arena::Arena;
 pub use arena_error::{ArenaError, MAX_ARENA_SIZE};
 pub use block_size::{BlockSize, BlockSizeError, DEFAULT_BLOCK_SIZE};
-pub use fixed_block::FixedBlock;
+pub use fixed_block::{FixedBlock, NoPages};
 pub use lazy::Lazy;
 #[cfg(feature = "critical-section")]
 pub use lock::CriticalSection;
@@ -107,7 +107,7 @@ pub use locked::LockedGuard;
 pub use locked::{Locked, LockedBox};
 pub use memory_plan::MemoryPlan;
 pub use page::{PAGE_SIZE, Page};
-pub use page_source::{NoPages, PageSource};
+pub use page_source::PageSource;
 pub use pool::{Home, Pool, PoolBox};
 #[cfg(feature = "std")]
 pub use region::Boxed;

@@ -30,8 +30,8 @@ pub unsafe trait Lock {
 /// it has its own `Lock` as well, it doesn't compile any more once a program turns this feature on.)
 ///
 /// A call of [`with`](Lock::with) inside of another for the same lock waits forever, unless the lock says otherwise.
-// SAFETY: a `RawMutex` is exclusive, by its contract.
 #[cfg(feature = "lock-api")]
+// SAFETY: a `RawMutex` is exclusive, by its contract, and its `unlock` is seen by the next `lock`.
 unsafe impl<M: lock_api::RawMutex> Lock for M {
     const UNLOCKED: Self = M::INIT;
 
@@ -78,8 +78,9 @@ pub type Spin = spin::Mutex<()>;
 #[derive(Debug)]
 pub struct CriticalSection(());
 
-// SAFETY: nothing else runs during a critical section. It is entered again by `f` alone.
 #[cfg(feature = "critical-section")]
+// SAFETY: nothing else runs during a critical section, by the contract of its implementation. It is entered again by `f`
+// alone.
 unsafe impl Lock for CriticalSection {
     const UNLOCKED: Self = Self(());
 

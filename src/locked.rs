@@ -337,10 +337,10 @@ impl<T, P: PageSource, M: Lock> Home<T> for Locked<Pool<T, P>, M> {}
 /// Pools take their pages one at a time.
 ///
 /// A pool may be on each core or thread. A block may be freed to another pool than it came from, if both have the same
-/// block size and the same source: see [`FixedBlock::deallocate`](crate::FixedBlock::deallocate). It is then that pool's to hand out, so the pool that
-/// carved it may come to need another page, though blocks are free elsewhere: `peak_blocks` counts what a pool carved, and
-/// `free_blocks` what is in its own list. Where blocks always go one way, the one end carves and the other piles up, until
-/// there is no page left: there, share one pool instead.
+/// block size and the same source: see [`FixedBlock::deallocate`](crate::FixedBlock::deallocate). It is then that pool's
+/// to hand out, so the pool that carved it may come to need another page, though blocks are free elsewhere: `peak_blocks`
+/// counts what a pool carved, and `free_blocks` what is in its own list. Where blocks always go one way, the one end carves
+/// and the other piles up, until there is no page left: there, share one pool instead.
 // SAFETY: the pages come from a source that nobody can borrow mutably through the lock, one call at a time.
 unsafe impl<P: PageSource, M: Lock> PageSource for Locked<P, M> {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {

@@ -1,5 +1,3 @@
-use core::marker::PhantomData;
-use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use crate::Page;
@@ -120,37 +118,5 @@ unsafe impl<A: PageSource, B: PageSource> PageSource for (A, B) {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.0.take_pages(count).or_else(|| self.1.take_pages(count))
-    }
-}
-
-/// No pages at all: the source of a pool that has its memory from the start, see
-/// [`FixedBlock::from_uninit`](crate::FixedBlock::from_uninit).
-///
-/// ```
-/// use hpalloc::{NoPages, Pool};
-///
-/// // A type that has to name its pool's source names this one.
-/// struct Events<'memory> {
-///     pool: Pool<u32, NoPages<'memory>>,
-/// }
-/// ```
-#[derive(Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct NoPages<'r> {
-    /// The memory that the pool has is borrowed for as long.
-    memory: PhantomData<&'r mut [MaybeUninit<u8>]>,
-}
-
-impl NoPages<'_> {
-    pub(crate) const fn new() -> Self {
-        Self { memory: PhantomData }
-    }
-}
-
-// SAFETY: none is returned.
-unsafe impl PageSource for NoPages<'_> {
-    #[inline]
-    fn take_pages(&self, _: usize) -> Option<NonNull<Page>> {
-        None
     }
 }

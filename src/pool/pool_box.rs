@@ -195,8 +195,8 @@ impl<T, P, H: Home<T>> DerefMut for PoolBox<'_, T, P, H> {
     }
 }
 
-// SAFETY: the value is in its block, which doesn't move with the box, and `deref` returns the same address every time.
 #[cfg(feature = "stable-deref")]
+// SAFETY: by Full, the value is in its block, which doesn't move with the box, and `deref` returns its address every time.
 unsafe impl<T, P, H: Home<T>> stable_deref_trait::StableDeref for PoolBox<'_, T, P, H> {}
 
 impl<T, P, H: Home<T>> AsRef<T> for PoolBox<'_, T, P, H> {

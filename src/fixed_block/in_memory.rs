@@ -1,0 +1,88 @@
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+
+use crate::{BlockSize, BlockSizeError, FixedBlock, MAX_ARENA_SIZE, Page, PageSource};
+
+/// No pages at all: the source of a pool that has its memory from the start, see
+/// [`FixedBlock::from_uninit`](crate::FixedBlock::from_uninit).
+///
+/// ```
+/// use hpalloc::{NoPages, Pool};
+///
+/// // A type that has to name its pool's source names this one.
+/// struct Events<'memory> {
+///     pool: Pool<u32, NoPages<'memory>>,
+/// }
+/// ```
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct NoPages<'r> {
+    /// The memory that the pool has is borrowed for as long.
+    memory: PhantomData<&'r mut [MaybeUninit<u8>]>,
+}
+
+impl NoPages<'_> {
+    pub(crate) const fn new() -> Self {
+        Self { memory: PhantomData }
+    }
+}
+
+// SAFETY: none is returned.
+unsafe impl PageSource for NoPages<'_> {
+    #[inline]
+    fn take_pages(&self, _: usize) -> Option<NonNull<Page>> {
+        None
+    }
+}
+
+impl<'r> FixedBlock<NoPages<'r>> {
+    /// A pool in a slice of memory, of any size: for chips whose memory is counted in bytes and not in pages.
+    ///
+    /// There are as many blocks as fit from the first address on that is aligned for one (see [`BlockSize::align`]). For
+    /// `n` blocks that is [`BlockSize::bytes_for`]`(n)` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new), [`NoRoom`](BlockSizeError::NoRoom) for a slice that has no room for a block, and
+    /// [`MemoryTooLarge`](BlockSizeError::MemoryTooLarge) for one above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
+    ///
+    /// ```
+    /// use core::mem::MaybeUninit;
+    /// use hpalloc::{BlockSizeError, FixedBlock};
+    ///
+    /// #[repr(align(8))]
+    /// struct Memory([MaybeUninit<u8>; 1024]);
+    ///
+    /// let mut memory = Memory([MaybeUninit::uninit(); 1024]);
+    /// let pool = FixedBlock::from_uninit(&mut memory.0, 24)?;
+    /// assert_eq!(core::iter::from_fn(|| pool.allocate()).count(), 42);
+    /// # Ok::<(), BlockSizeError>(())
+    /// ```
+    pub fn from_uninit(memory: &'r mut [MaybeUninit<u8>], block_size: usize) -> Result<Self, BlockSizeError> {
+        Self::in_memory(memory, BlockSize::new(block_size)?)
+    }
+
+    /// As [`from_uninit`](Self::from_uninit), of a size that was checked before.
+    pub(crate) fn in_memory(memory: &'r mut [MaybeUninit<u8>], block_size: BlockSize) -> Result<Self, BlockSizeError> {
+        let (bytes, address, len) = (block_size.bytes(), memory.as_ptr().addr(), memory.len());
+        if len > MAX_ARENA_SIZE {
+            return Err(BlockSizeError::MemoryTooLarge { len, max: MAX_ARENA_SIZE });
+        }
+        // To the next multiple of the alignment, a power of two.
+        let before = address.wrapping_neg() & (block_size.align() - 1);
+        // A block size is never zero, which the compiler may not see.
+        let blocks = len.saturating_sub(before).checked_div(bytes).unwrap_or(0);
+        match memory.get_mut(before..before + blocks * bytes) {
+            Some(whole) if blocks > 0 => {
+                let whole = whole.as_mut_ptr_range();
+                let pool = Self::with_block_size(NoPages::new(), block_size);
+                pool.fresh.set(whole.start.cast());
+                pool.end.set(whole.end.cast());
+                pool.blocks.set(blocks);
+                Ok(pool)
+            }
+            _ => Err(BlockSizeError::NoRoom { bytes, address, len }),
+        }
+    }
+}
