@@ -9,11 +9,10 @@ use talc::DefaultBinning;
 use talc::base::Talc;
 use talc::source::Manual;
 
-use crate::allocator::{
-    Behind, Blocks, Buddy, Glibc, Heap, Heapless, Hpalloc, HpallocShared, Huge, Jemalloc, Mimalloc, Plain, Prefaulted,
-    Rlsf, Shared, Snmalloc,
-};
+use crate::allocator::{Blocks, Heap, Shared};
 use crate::floor::{BulkList, PointerStack, Successive};
+use crate::ours::{Hpalloc, HpallocShared, Huge, Plain, Prefaulted};
+use crate::peers::{Behind, Buddy, Glibc, Heapless, Jemalloc, Mimalloc, Rlsf, Snmalloc};
 use crate::seed::Seed;
 use crate::workload::{self, Effort, Order, WORDS};
 

@@ -11,6 +11,8 @@ use crate::workload::Effort;
 
 // The order of these lines is that of the layers: a module uses only those above it.
 mod allocator;
+mod ours;
+mod peers;
 mod floor;
 mod seed;
 mod workload;

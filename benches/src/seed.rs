@@ -5,7 +5,8 @@ use std::ptr::NonNull;
 
 use hpalloc::{Arena, Mapping, PAGE_SIZE};
 
-use crate::allocator::{Heap, Plain, Size, arena};
+use crate::allocator::{Heap, Size};
+use crate::ours::{Plain, arena};
 
 struct Link {
     next: Option<NonNull<Link>>,

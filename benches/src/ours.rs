@@ -1,0 +1,100 @@
+//! hpalloc as a workload's allocator.
+
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use hpalloc::{Arena, FixedBlock, HugePages, Locked, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE, Spin};
+
+use crate::allocator::{Blocks, Heap, Shared, Size};
+
+/// A pool for each size, over one arena.
+pub(crate) struct Hpalloc<M> {
+    pools: [FixedBlock<&'static Arena<Mapping>>; Size::ALL.len()],
+    memory: PhantomData<M>,
+}
+
+/// What an arena's memory is like.
+pub(crate) trait Memory {
+    const OPTIONS: MappingOptions;
+}
+
+pub(crate) struct Plain;
+pub(crate) struct Huge;
+pub(crate) struct Prefaulted;
+
+impl Memory for Plain {
+    const OPTIONS: MappingOptions = MappingOptions::new();
+}
+
+impl Memory for Huge {
+    const OPTIONS: MappingOptions = MappingOptions::new().huge_pages(HugePages::Best);
+}
+
+impl Memory for Prefaulted {
+    const OPTIONS: MappingOptions = MappingOptions::new().prefault(true);
+}
+
+/// An arena with room for so many bytes of blocks.
+pub(crate) fn arena<M: Memory>(bytes: usize) -> &'static Arena<Mapping> {
+    // A block of 24 bytes leaves 16 of a page, and each pool may be left with a page that it just began.
+    let pages = (bytes + bytes / 128).div_ceil(PAGE_SIZE) + Size::ALL.len();
+    let region = M::OPTIONS.map((pages * PAGE_SIZE).min(MAX_ARENA_SIZE)).expect("memory for an arena");
+    Box::leak(Box::new(Arena::from_region(region).expect("an arena of a checked size")))
+}
+
+impl<M: Memory> Heap for Hpalloc<M> {
+    fn new(bytes: usize) -> Self {
+        let arena = arena::<M>(bytes);
+        let pools = Size::ALL.map(|size| FixedBlock::with_block_size(arena, size.block_size()));
+        Self { pools, memory: PhantomData }
+    }
+
+    #[inline]
+    fn allocate(&mut self, size: Size) -> Option<NonNull<u8>> {
+        self.pools[size as usize].allocate()
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: NonNull<u8>, size: Size) {
+        // SAFETY: as the caller promises, it came from this pool.
+        unsafe { self.pools[size as usize].deallocate(block) }
+    }
+}
+
+/// A pool that is one thread's own, over an arena that the threads share.
+pub(crate) struct HpallocShared(FixedBlock<&'static Locked<Arena<Mapping>, Spin>>);
+
+impl Shared for HpallocShared {
+    fn pair(count: usize) -> [Self; 2] {
+        let size = 2 * count * Size::B64.bytes();
+        let region = MappingOptions::new().map(size.next_multiple_of(PAGE_SIZE) + 2 * PAGE_SIZE);
+        let arena = Arena::from_region(region.expect("memory for an arena")).expect("an arena of a checked size");
+        let arena = &*Box::leak(Box::new(Locked::new(arena)));
+        [(); 2].map(|()| Self(FixedBlock::with_block_size(arena, Size::B64.block_size())))
+    }
+}
+
+impl Blocks<8> for HpallocShared {
+    type Block = NonNull<u8>;
+
+    fn new(count: usize) -> Self {
+        let [one, _] = Self::pair(count);
+        one
+    }
+
+    #[inline]
+    fn allocate(&mut self) -> Option<Self::Block> {
+        self.0.allocate()
+    }
+
+    #[inline]
+    fn memory(&mut self, block: &mut Self::Block) -> NonNull<[u64; 8]> {
+        block.cast()
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: Self::Block) {
+        // SAFETY: as the caller promises.
+        unsafe { self.0.deallocate(block) }
+    }
+}
