@@ -1,9 +1,9 @@
 use capstone::arch::{BuildsCapstone, arm, x86};
 use capstone::{Capstone, Insn};
 
-use crate::report::build_footprint;
-use crate::target::{self, TARGETS, Target, succeed};
-use crate::{Result, elf};
+use crate::Result;
+use crate::report::{build, build_footprint};
+use crate::target::{self, TARGETS, Target};
 
 /// A function, and the most instructions that the paths through it may have, the return included.
 struct Limits {
@@ -42,18 +42,7 @@ pub(crate) fn run() -> Result<()> {
 fn no_panic(target: &Target) -> Result<()> {
     const PROGRAM: &str = "every_function";
     for profile in ["release", "footprint"] {
-        let mut cargo = target.cargo("build")?;
-        succeed(cargo.args([
-            "--profile",
-            profile,
-            "--package",
-            "hpalloc-measure",
-            "--bin",
-            PROGRAM,
-            "--features",
-            "silent",
-        ]))?;
-        let program = elf::read(&target.binary(profile, PROGRAM))?;
+        let program = build(target, PROGRAM, "silent", profile)?;
         let panics = |name: &str| name.contains("panic") || name.contains("unwrap") || name.contains("expect");
         if let Some(function) = program.functions.iter().find(|function| panics(&function.name)) {
             return Err(format!("{}: {PROGRAM}, as {profile}, holds {}", target.triple, function.name).into());
@@ -169,9 +158,8 @@ fn flow(mnemonic: &str, operands: &str) -> Flow {
         }
         (jump, _) if jump.starts_with('j') => Flow::Call,
         (pop, _) if pop.starts_with("pop") && operands.contains("pc") => Flow::Return { always: pop == "pop" },
-        ("tbb" | "tbh", _) => Flow::Call,
-        ("bx", _) if operands != "lr" => Flow::Call,
         ("bx", _) if operands == "lr" => Flow::Return { always: true },
+        ("bx" | "tbb" | "tbh", _) => Flow::Call,
         (branch, _) if branch.starts_with("bx") && operands == "lr" => Flow::Return { always: false },
         _ => Flow::On,
     }

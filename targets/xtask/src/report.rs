@@ -110,16 +110,21 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
     Ok((table.into_text(), limited))
 }
 
-/// The program with that allocator, or with none, built in that profile.
+/// The program `footprint` with that allocator, or with none, built in that profile.
 pub(crate) fn build_footprint(target: &Target, features: &str, profile: &str) -> Result<elf::Program> {
+    build(target, "footprint", features, profile)
+}
+
+/// A program of `hpalloc-measure`, built in that profile.
+pub(crate) fn build(target: &Target, program: &str, features: &str, profile: &str) -> Result<elf::Program> {
     let mut cargo = target.cargo("build")?;
-    cargo.args(["--profile", profile, "--package", "hpalloc-measure", "--bin", "footprint", "--features", features]);
+    cargo.args(["--profile", profile, "--package", "hpalloc-measure", "--bin", program, "--features", features]);
     if features == "heapless" {
         // Its build script looks for the instruction with a probe that needs a prebuilt `core`.
         cargo.args(["--config", &format!("target.{}.rustflags=['--cfg=arm_llsc']", target.triple)]);
     }
     succeed(&mut cargo)?;
-    elf::read(&target.binary(profile, "footprint"))
+    elf::read(&target.binary(profile, program))
 }
 
 fn position(triple: &str) -> usize {
