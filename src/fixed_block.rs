@@ -1,10 +1,9 @@
-use core::cell::Cell;
 use core::fmt;
-use core::ptr::{NonNull, null_mut};
+use core::ptr::NonNull;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any, const_assert};
 
-use crate::free_list::FreeList;
+use crate::carver::Carver;
 use crate::{Arena, BlockSize, BlockSizeError, Borrowed, PageSource, RawRegion};
 
 mod in_memory;
@@ -86,16 +85,9 @@ pub use in_memory::NoPages;
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 pub struct FixedBlock<P: PageSource> {
-    /// Blocks that were carved by this pool, or by one of the same block size over the same source, and are free.
-    free: FreeList,
-    /// The first block of the newest run that isn't carved yet; `end` if there is none.
-    fresh: Cell<*mut u8>,
-    /// Where the blocks of the newest run end. *Invariant (Fresh):* from `fresh` to `end` is a whole number of blocks
-    /// that this pool alone knows of; before there is any memory both are null.
-    end: Cell<*mut u8>,
+    /// *Invariant (Size):* used with `block_size`, which doesn't change.
+    carver: Carver,
     block_size: BlockSize,
-    /// How many blocks there are in the runs, and in the memory that the pool began with.
-    blocks: Cell<usize>,
     /// Dropped with the pool and not lent out mutably: the pool's memory is there as long as the pool.
     pages: P,
 }
@@ -111,10 +103,6 @@ const fn _covariant<'short>(
 ) -> &'short FixedBlock<&'short Arena<RawRegion>> {
     pool
 }
-
-// SAFETY: the pointers are to pages that nothing but the pool and the holders of its blocks use (PageSource:
-// Exclusive), and pages have no tie to a thread. The source moves along, so it has to be `Send`.
-unsafe impl<P: PageSource + Send> Send for FixedBlock<P> {}
 
 impl<P: PageSource> FixedBlock<P> {
     /// A pool of blocks of `block_size` bytes. It takes no page yet.
@@ -153,14 +141,7 @@ impl<P: PageSource> FixedBlock<P> {
     #[inline]
     #[must_use]
     pub const fn with_block_size(pages: P, block_size: BlockSize) -> Self {
-        Self {
-            free: FreeList::new(),
-            fresh: Cell::new(null_mut()),
-            end: Cell::new(null_mut()),
-            block_size,
-            blocks: Cell::new(0),
-            pages,
-        }
+        Self { carver: Carver::new(), block_size, pages }
     }
 
     /// A block, or `None` when none is free and the source has no more pages for one.
@@ -185,34 +166,19 @@ impl<P: PageSource> FixedBlock<P> {
     /// ```
     #[inline]
     pub fn allocate(&self) -> Option<NonNull<u8>> {
-        if let Some(block) = self.free.pop() {
-            return Some(block);
-        }
-        let block = self.fresh.get();
-        if block == self.end.get() {
-            return self.refill();
-        }
-        // SAFETY: by Fresh, there is a whole block from here to `end`, so its end is within the run, and it isn't null.
-        unsafe {
-            self.fresh.set(block.add(self.block_size.bytes()));
-            Some(NonNull::new_unchecked(block))
+        // SAFETY: Size.
+        match unsafe { self.carver.take(self.block_size) } {
+            None => self.refill(),
+            block => block,
         }
     }
 
-    /// Takes a run of pages from the source and returns its first block.
+    /// The first block of a run of pages from the source.
     #[cold]
     #[inline(never)]
     fn refill(&self) -> Option<NonNull<u8>> {
-        let first = self.pages.take_pages(self.block_size.pages_per_run())?.cast::<u8>();
-        let run = first.as_ptr();
-        // SAFETY: by PageSource: Run, the run has the pages that were asked for, and they hold `bytes_per_run`, of
-        // which one block is a part.
-        unsafe {
-            self.fresh.set(run.add(self.block_size.bytes()));
-            self.end.set(run.add(self.block_size.bytes_per_run()));
-        }
-        self.blocks.set(self.blocks.get() + self.block_size.blocks_per_run());
-        Some(first)
+        // SAFETY: Size, and `allocate` has found no block.
+        unsafe { self.carver.refill(self.block_size, &self.pages) }
     }
 
     /// Takes a block back, to hand it out again: the last one first.
@@ -244,9 +210,8 @@ impl<P: PageSource> FixedBlock<P> {
     /// ```
     #[inline]
     pub unsafe fn deallocate(&self, block: NonNull<u8>) {
-        // SAFETY: by the caller's promise the block is a whole one, unused and not in the list; a block is at least as
-        // large and as aligned as a pointer (BlockSize).
-        unsafe { self.free.push(block) };
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { self.carver.give_back(block) };
     }
 
     /// The size of a block in bytes.
@@ -315,8 +280,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// ```
     #[must_use]
     pub fn peak_blocks(&self) -> usize {
-        let fresh_bytes = self.end.get().addr() - self.fresh.get().addr();
-        self.blocks.get() - self.block_size.blocks_in(fresh_bytes)
+        self.carver.carved(self.block_size)
     }
 
     /// How many blocks are in the free list. Blocks that were never carved don't count.
@@ -339,7 +303,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// ```
     #[must_use]
     pub fn free_blocks(&self) -> usize {
-        self.free.len()
+        self.carver.free_blocks()
     }
 
     /// The source of the pool's pages.

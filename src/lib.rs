@@ -84,6 +84,7 @@ mod arena;
 mod lazy;
 mod block_size;
 mod free_list;
+mod carver;
 mod fixed_block;
 mod pool;
 mod lock;

@@ -77,9 +77,8 @@ impl<'r> FixedBlock<NoPages<'r>> {
             Some(whole) if blocks > 0 => {
                 let whole = whole.as_mut_ptr_range();
                 let pool = Self::with_block_size(NoPages::new(), block_size);
-                pool.fresh.set(whole.start.cast());
-                pool.end.set(whole.end.cast());
-                pool.blocks.set(blocks);
+                // SAFETY: the memory stays borrowed for as long as the pool and its blocks, and begins where blocks may.
+                unsafe { pool.carver.begin_with(whole.start.cast(), whole.end.cast(), blocks) };
                 Ok(pool)
             }
             _ => Err(BlockSizeError::NoRoom { bytes, address, len }),

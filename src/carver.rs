@@ -1,0 +1,111 @@
+use core::cell::Cell;
+use core::ptr::{NonNull, null_mut};
+
+use crate::free_list::FreeList;
+use crate::{BlockSize, PageSource};
+
+/// Blocks of one size, those that are free and those that are not carved yet: a pool but for its block size and the source
+/// of its pages, which whoever has it passes along.
+///
+/// *Invariant (Size):* the block size is the same in each call.
+pub(crate) struct Carver {
+    /// Blocks that were carved here, or by another of the same block size whose memory is there as long, and are free.
+    free: FreeList,
+    /// The first block of the newest run that isn't carved yet; `end` if there is none.
+    fresh: Cell<*mut u8>,
+    /// Where the blocks of the newest run end. *Invariant (Fresh):* from `fresh` to `end` is a whole number of blocks
+    /// that nobody else knows of; before there is any memory both are null.
+    end: Cell<*mut u8>,
+    /// How many blocks there are in the runs, and in the memory that it began with.
+    blocks: Cell<usize>,
+}
+
+// Four words: an array of these is indexed by a shift.
+static_assertions::assert_eq_size!(Carver, [usize; 4]);
+
+// SAFETY: the pointers are to memory that nothing but this and the holders of its blocks use (PageSource: Exclusive), and
+// memory has no tie to a thread.
+unsafe impl Send for Carver {}
+
+impl Carver {
+    pub(crate) const fn new() -> Self {
+        Self { free: FreeList::new(), fresh: Cell::new(null_mut()), end: Cell::new(null_mut()), blocks: Cell::new(0) }
+    }
+
+    /// Begins with memory that comes from no source: so many blocks from `fresh` to `end`.
+    ///
+    /// # Safety
+    ///
+    /// It is valid for reads and writes through `fresh`, aligned for the blocks, and nobody else's, for as long as anything
+    /// uses the blocks.
+    pub(crate) unsafe fn begin_with(&self, fresh: *mut u8, end: *mut u8, blocks: usize) {
+        self.fresh.set(fresh);
+        self.end.set(end);
+        self.blocks.set(blocks);
+    }
+
+    /// A block that is free, or fresh.
+    ///
+    /// # Safety
+    ///
+    /// Size.
+    #[inline]
+    pub(crate) unsafe fn take(&self, size: BlockSize) -> Option<NonNull<u8>> {
+        if let Some(block) = self.free.pop() {
+            return Some(block);
+        }
+        let block = self.fresh.get();
+        if block == self.end.get() {
+            return None;
+        }
+        // SAFETY: by Fresh and Size, there is a whole block from here to `end`, so its end is within the run, and it isn't
+        // null.
+        unsafe {
+            self.fresh.set(block.add(size.bytes()));
+            Some(NonNull::new_unchecked(block))
+        }
+    }
+
+    /// The first block of a run of pages that it takes from the source.
+    ///
+    /// # Safety
+    ///
+    /// Size; and [`take`](Self::take) has just found nothing.
+    #[inline]
+    pub(crate) unsafe fn refill(&self, size: BlockSize, pages: &impl PageSource) -> Option<NonNull<u8>> {
+        let first = pages.take_pages(size.pages_per_run())?.cast::<u8>();
+        let run = first.as_ptr();
+        // SAFETY: by PageSource: Run, the run has the pages that were asked for, and they hold `bytes_per_run`, of
+        // which one block is a part.
+        unsafe {
+            self.fresh.set(run.add(size.bytes()));
+            self.end.set(run.add(size.bytes_per_run()));
+        }
+        self.blocks.set(self.blocks.get() + size.blocks_per_run());
+        Some(first)
+    }
+
+    /// Takes a block back.
+    ///
+    /// # Safety
+    ///
+    /// `block` came from here, or from another one with the same block size whose memory is there as long; it wasn't given
+    /// back since, nothing uses it, and the pointer is good for all of it.
+    #[inline]
+    pub(crate) unsafe fn give_back(&self, block: NonNull<u8>) {
+        // SAFETY: by the caller's promise the block is a whole one, unused and not in the list; a block is at least as
+        // large and as aligned as a pointer (BlockSize).
+        unsafe { self.free.push(block) };
+    }
+
+    /// How many blocks were carved. It follows from the blocks there are and the fresh part that is left.
+    pub(crate) fn carved(&self, size: BlockSize) -> usize {
+        let fresh_bytes = self.end.get().addr() - self.fresh.get().addr();
+        self.blocks.get() - size.blocks_in(fresh_bytes)
+    }
+
+    /// How many blocks are in the free list, by walking it.
+    pub(crate) fn free_blocks(&self) -> usize {
+        self.free.len()
+    }
+}
