@@ -1,161 +1,83 @@
-//! The traits through which collections allocate.
+//! The traits through which programs and collections allocate.
 
-use core::alloc::Layout;
-use core::ptr::{self, NonNull};
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{NonNull, null_mut};
 
-use allocator_api2::alloc::{AllocError, Allocator};
+use crate::heap::{Heap, resize};
+use crate::{Lock, Locked, PageSource, SizeClasses};
 
-use crate::{FixedBlock, Lock, Locked, PageSource};
+#[cfg(feature = "allocator-api2")]
+mod api2;
 
-/// Boxes and collections in the blocks of a pool, on stable Rust: those of the crates `allocator-api2` and `hashbrown`, and
-/// others that take an `Allocator` of `allocator-api2` 0.2.
+/// The lock is taken for each operation, but not while what is in a block is moved to another.
+impl<H: Heap, M: Lock> Heap for Locked<H, M> {
+    #[inline]
+    fn allocate(&self, layout: Layout) -> Option<NonNull<[u8]>> {
+        self.with(|heap| heap.allocate(layout))
+    }
+
+    #[inline]
+    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller's promise is the one that is asked for.
+        self.with(|heap| unsafe { heap.deallocate(block, layout) });
+    }
+
+    #[inline]
+    fn in_place(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<[u8]>> {
+        self.with(|heap| heap.in_place(block, old, new))
+    }
+}
+
+/// A global allocator, in one line: `Box`, `Vec`, `String` and all else that allocates is in its blocks.
 ///
-/// A request is served if it fits a block: at most [`block_size`](FixedBlock::block_size) bytes, aligned to at most
-/// [`block_align`](FixedBlock::block_align). All others fail, as those do when no block is left. One of no bytes takes no
-/// block. What is in a block grows and shrinks in place.
+/// ```
+/// # #[cfg(all(feature = "critical-section", feature = "static-buffer"))] mod firmware {
+/// use hpalloc::{Arena, CriticalSection, Lazy, Locked, SizeClasses, StaticRegion};
+///
+/// hpalloc::static_buffer! { static MEMORY: StaticBuffer<64>; }
+///
+/// #[global_allocator]
+/// static HEAP: Locked<SizeClasses<Lazy<StaticRegion>>, CriticalSection> =
+///     Locked::new(SizeClasses::new(Lazy::new(|| MEMORY.claim().and_then(Arena::from_region))));
+/// # }
+/// ```
+///
+/// Where there is no memory for a request, or none that is aligned to more than [`PAGE_SIZE`](crate::PAGE_SIZE), the pointer
+/// is null, which most collections make an error or an abort of. Everything else goes on.
+///
+/// The source must not allocate from the heap that asks it: so not `Boxed`, whose pages come from the global allocator, but a
+/// mapping, a static buffer or an address range.
 ///
 /// # Time complexity
 ///
-/// Constant, as the pool's; growing with zeros writes the zeros.
-///
-/// ```
-/// use allocator_api2::boxed::Box;
-/// use allocator_api2::vec::Vec;
-/// use hpalloc::{Arena, BlockSize, FixedBlock, Page};
-///
-/// let mut memory = [const { Page::new() }; 1];
-/// let arena = Arena::from_pages(&mut memory)?;
-/// let pool = FixedBlock::with_block_size(&arena, const { BlockSize::of::<[u64; 32]>() });
-///
-/// let number = Box::new_in(7_u64, &pool);
-/// let mut numbers = Vec::new_in(&pool);
-/// numbers.extend(0..64_u32);
-/// assert_eq!((*number, numbers.len()), (7, 64));
-/// assert!(numbers.try_reserve(1).is_err()); // 64 are all that a block of 256 bytes holds
-/// # Ok::<(), hpalloc::ArenaError>(())
-/// ```
-// SAFETY: a block is valid until it is deallocated or the pool goes, which has to wait for the end of the borrow; a copy of
-// the reference is one to the same pool. A block serves requests that it has the size and the alignment for.
-unsafe impl<P: PageSource> Allocator for &FixedBlock<P> {
+/// That of [`SizeClasses`], and of waiting for the lock; `realloc` to another class also copies, without the lock, and
+/// `alloc_zeroed` writes the zeros.
+// SAFETY: a block is valid until it is deallocated or the heap goes, which as a global allocator it doesn't. It has the size
+// and the alignment of the layout. Nothing here unwinds.
+unsafe impl<P: PageSource, M: Lock, const N: usize> GlobalAlloc for Locked<SizeClasses<P, N>, M> {
     #[inline]
-    fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        if layout.size() == 0 {
-            return nothing(layout);
-        }
-        if !fits(self, layout) {
-            return Err(AllocError);
-        }
-        let block = FixedBlock::allocate(self).ok_or(AllocError)?;
-        // So that `whole` can find back to it.
-        block.as_ptr().expose_provenance();
-        Ok(NonNull::slice_from_raw_parts(block, self.block_size()))
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        pointer(self.with(|heap| heap.allocate(layout)))
     }
 
     #[inline]
-    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        if layout.size() != 0 {
-            // SAFETY: by the caller's promise, the block came from this pool, and isn't used any more; the pointer is good
-            // for all of it.
-            unsafe { FixedBlock::deallocate(self, whole(block)) };
-        }
-    }
-
-    #[inline]
-    unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        if old.size() == 0 {
-            return Allocator::allocate(self, new);
-        }
-        resize(self, block, new)
-    }
-
-    #[inline]
-    unsafe fn grow_zeroed(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the caller's promise is the one that is asked for.
-        let grown = unsafe { self.grow(block, old, new) }?;
-        // SAFETY: what was grown has as many bytes, of which those up to the old size are kept.
-        unsafe { grown.cast::<u8>().add(old.size()).write_bytes(0, grown.len() - old.size()) };
-        Ok(grown)
-    }
-
-    #[inline]
-    unsafe fn shrink(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        if new.size() == 0 {
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if let Some(block) = NonNull::new(block) {
             // SAFETY: the caller's promise is the one that is asked for.
-            unsafe { Allocator::deallocate(self, block, old) };
-            return Allocator::allocate(self, new);
+            unsafe { self.deallocate(block, layout) }
         }
-        resize(self, block, new)
-    }
-}
-
-/// The same block, for the new layout.
-fn resize<P: PageSource>(pool: &FixedBlock<P>, block: NonNull<u8>, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-    if fits(pool, new) { Ok(NonNull::slice_from_raw_parts(whole(block), pool.block_size())) } else { Err(AllocError) }
-}
-
-/// The block's pointer, good for all of the block, as it was handed out.
-///
-/// What comes back from a collection may have been made from a reference to the value, and then is good for that alone,
-/// which can be less than a link (a `Box<u8>`) or than what it grows to.
-fn whole(block: NonNull<u8>) -> NonNull<u8> {
-    NonNull::new(ptr::with_exposed_provenance_mut(block.addr().get())).unwrap_or(block)
-}
-
-fn fits<P: PageSource>(pool: &FixedBlock<P>, layout: Layout) -> bool {
-    layout.size() <= pool.block_size() && layout.align() <= pool.block_align()
-}
-
-/// What a request of no bytes gets: no memory, aligned.
-fn nothing(layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-    let address = NonNull::new(ptr::without_provenance_mut(layout.align())).ok_or(AllocError)?;
-    Ok(NonNull::slice_from_raw_parts(address, 0))
-}
-
-/// The same for a pool behind a lock, which is taken for each call. So collections can be sent to another thread.
-///
-/// ```
-/// # #[cfg(all(feature = "spin", feature = "std"))] {
-/// use allocator_api2::vec::Vec;
-/// use hpalloc::{Arena, BlockSize, Boxed, FixedBlock, Lazy, Locked, Spin};
-///
-/// static POOL: Locked<FixedBlock<Lazy<Boxed>>, Spin> = Locked::new(FixedBlock::with_block_size(
-///     Lazy::new(|| Boxed::new(1 << 20).and_then(Arena::from_region)),
-///     BlockSize::of::<[u8; 1024]>(),
-/// ));
-///
-/// let mut numbers = Vec::new_in(&POOL);
-/// numbers.extend(0..100);
-/// std::thread::spawn(move || assert_eq!(numbers.iter().sum::<i32>(), 4950)).join().unwrap();
-/// # }
-/// ```
-// SAFETY: as for a pool, which is there as long as the lock.
-unsafe impl<P: PageSource, M: Lock> Allocator for &Locked<FixedBlock<P>, M> {
-    #[inline]
-    fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        self.with(|pool| Allocator::allocate(&pool, layout))
     }
 
     #[inline]
-    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+    unsafe fn realloc(&self, block: *mut u8, old: Layout, size: usize) -> *mut u8 {
+        let (Some(block), Ok(new)) = (NonNull::new(block), Layout::from_size_align(size, old.align())) else {
+            return null_mut();
+        };
         // SAFETY: the caller's promise is the one that is asked for.
-        self.with(|pool| unsafe { Allocator::deallocate(&pool, block, layout) });
+        pointer(unsafe { resize(self, block, old, new) }.map(NonNull::cast))
     }
+}
 
-    #[inline]
-    unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the caller's promise is the one that is asked for.
-        self.with(|pool| unsafe { Allocator::grow(&pool, block, old, new) })
-    }
-
-    #[inline]
-    unsafe fn grow_zeroed(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the caller's promise is the one that is asked for.
-        self.with(|pool| unsafe { Allocator::grow_zeroed(&pool, block, old, new) })
-    }
-
-    #[inline]
-    unsafe fn shrink(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the caller's promise is the one that is asked for.
-        self.with(|pool| unsafe { Allocator::shrink(&pool, block, old, new) })
-    }
+fn pointer(block: Option<NonNull<u8>>) -> *mut u8 {
+    block.map_or(null_mut(), NonNull::as_ptr)
 }

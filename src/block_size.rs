@@ -237,7 +237,8 @@ impl defmt::Format for BlockSize {
     }
 }
 
-/// Why a number of bytes is no block size, or why there can't be a pool of that size in that memory.
+/// Why a number of bytes is no block size, or can't be the next in a table, or why there can't be a pool of that size in
+/// that memory.
 ///
 /// Each variant carries the value that was passed and the bound that it broke; the text says what to do.
 ///
@@ -276,6 +277,13 @@ pub enum BlockSizeError {
         /// The largest size that a block may have, in bytes.
         max: usize,
     },
+    /// The sizes of a [`SizeTable`](crate::SizeTable) do not ascend.
+    NotAscending {
+        /// The size that was passed, in bytes.
+        bytes: usize,
+        /// The one before it, which it must be above.
+        previous: usize,
+    },
     /// The memory that a pool was to be made in has no room for one block.
     NoRoom {
         /// The size of a block in bytes.
@@ -309,6 +317,12 @@ impl fmt::Display for BlockSizeError {
             }
             Self::TooLarge { bytes, max } => {
                 write!(f, "a block of {bytes} bytes is too large: an arena has at most {max}")
+            }
+            Self::NotAscending { bytes, previous } => {
+                write!(
+                    f,
+                    "a block size of {bytes} bytes can't follow one of {previous}: sort the sizes, each above the last"
+                )
             }
             Self::NoRoom { bytes, address, len } => write!(
                 f,

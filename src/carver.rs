@@ -75,6 +75,8 @@ impl Carver {
     pub(crate) unsafe fn refill(&self, size: BlockSize, pages: &impl PageSource) -> Option<NonNull<u8>> {
         let first = pages.take_pages(size.pages_per_run())?.cast::<u8>();
         let run = first.as_ptr();
+        // For `PageSource::rederive`.
+        run.expose_provenance();
         // SAFETY: by PageSource: Run, the run has the pages that were asked for, and they hold `bytes_per_run`, of
         // which one block is a part.
         unsafe {

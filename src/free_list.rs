@@ -26,6 +26,9 @@ struct Link {
 static_assertions::assert_eq_size!(Link, *mut u8);
 static_assertions::assert_eq_align!(Link, *mut u8);
 
+// SAFETY: by Links, nothing else uses the blocks; and memory has no tie to a thread.
+unsafe impl Send for FreeList {}
+
 impl FreeList {
     pub(crate) const fn new() -> Self {
         Self { head: Cell::new(None) }

@@ -91,6 +91,15 @@ unsafe impl<R: Region> PageSource for Lazy<R> {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.arena().ok()?.take_pages(count)
     }
+
+    #[inline]
+    fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
+        match self.arena.get() {
+            Some(Ok(arena)) => arena.rederive(block),
+            // No block came from here.
+            _ => block,
+        }
+    }
 }
 
 impl<R: Region> fmt::Debug for Lazy<R> {

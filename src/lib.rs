@@ -87,9 +87,11 @@ mod free_list;
 mod carver;
 mod fixed_block;
 mod pool;
+mod heap;
+mod size_table;
+mod size_classes;
 mod lock;
 mod locked;
-#[cfg(feature = "allocator-api2")]
 mod allocator;
 mod memory_plan;
 
@@ -119,6 +121,8 @@ pub use region::{Backing, HugePages, Mapping, MappingOptions};
 pub use region::{Borrowed, RawRegion, Region};
 #[cfg(feature = "static-buffer")]
 pub use region::{DEFAULT_BUFFER, StaticBuffer, StaticPages, StaticRegion};
+pub use size_classes::SizeClasses;
+pub use size_table::{DEFAULT_SIZES, SizeTable};
 
 /// The README's code, as doctests.
 #[cfg(all(

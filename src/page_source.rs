@@ -1,4 +1,4 @@
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use crate::Page;
 
@@ -17,6 +17,7 @@ use crate::Page;
 ///    else reads or writes them or holds a reference to them, and they are not returned again.
 /// 3. **Aligned:** start on a boundary of [`PAGE_SIZE`](crate::PAGE_SIZE).
 /// 4. **Fixed:** stay so when the source is moved.
+/// 5. **Whole:** are reached, all of a run, through what [`rederive`](Self::rederive) returns for an address in it.
 ///
 /// Whoever breaks these makes a pool hand out memory that is somebody else's, twice the same, or not there.
 ///
@@ -73,6 +74,38 @@ pub unsafe trait PageSource {
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>>;
+
+    /// A pointer to the same byte of a run, good for all of the run.
+    ///
+    /// A collection or a box gives a block back through a pointer that may have been made from a reference to the value, and
+    /// then is good for that alone: which can be less than the link that is written to a free block.
+    ///
+    /// A source that has a pointer to all of its memory should return `pointer.with_addr(block.addr())`, as an
+    /// [`Arena`](crate::Arena) does. What is provided is right for any source: it finds the pointer that pools expose of each
+    /// run (see [`core::ptr#exposed-provenance`]). But tools that follow pointers, such as Miri, can't see as much then.
+    ///
+    /// # Time complexity
+    ///
+    /// What is provided takes no instruction.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, Page, PageSource};
+    ///
+    /// let mut pages = [const { Page::new() }; 1];
+    /// let arena = Arena::from_pages(&mut pages)?;
+    /// let page = arena.take_pages(1).unwrap();
+    /// // SAFETY: the page is nobody else's.
+    /// let number: &mut u8 = unsafe { page.cast::<u8>().as_mut() };
+    /// let whole = arena.rederive(number.into());
+    /// // SAFETY: it is good for more than the number.
+    /// unsafe { whole.cast::<u64>().write(0) };
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[inline]
+    #[must_use]
+    fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
+        NonNull::new(ptr::with_exposed_provenance_mut(block.addr().get())).unwrap_or(block)
+    }
 }
 
 // SAFETY: a reference takes its pages from `P`, which lives for at least as long.
@@ -80,6 +113,11 @@ unsafe impl<P: PageSource + ?Sized> PageSource for &P {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         P::take_pages(self, count)
+    }
+
+    #[inline]
+    fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
+        P::rederive(self, block)
     }
 }
 

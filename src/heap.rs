@@ -1,0 +1,38 @@
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+/// What serves layouts: what a trait of allocators is adapted to.
+pub(crate) trait Heap {
+    /// A block for the layout, all of it.
+    fn allocate(&self, layout: Layout) -> Option<NonNull<[u8]>>;
+
+    /// # Safety
+    ///
+    /// The block came from here with this layout, wasn't given back since, and nothing uses it. The pointer may be good for
+    /// less than the block.
+    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout);
+
+    /// The same block, by a pointer that is good for all of it, where what came from here with the old layout serves the new
+    /// one as well.
+    fn in_place(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<[u8]>>;
+}
+
+/// A block of the old layout becomes one of the new layout, where it is or elsewhere. `None` where there is none; then it
+/// stays as it was.
+///
+/// # Safety
+///
+/// That of [`Heap::deallocate`].
+pub(crate) unsafe fn resize(heap: &impl Heap, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<[u8]>> {
+    if let Some(block) = heap.in_place(block, old, new) {
+        return Some(block);
+    }
+    let moved = heap.allocate(new)?;
+    // SAFETY: both blocks have so many bytes, and the new one is nobody else's. The old one is given back as the caller
+    // promises.
+    unsafe {
+        moved.cast::<u8>().copy_from_nonoverlapping(block, old.size().min(new.size()));
+        heap.deallocate(block, old);
+    }
+    Some(moved)
+}

@@ -1,0 +1,388 @@
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use static_assertions::{assert_impl_all, assert_not_impl_any};
+
+use crate::carver::Carver;
+use crate::heap::{Heap, resize};
+use crate::{Arena, BlockSize, DEFAULT_SIZES, PageSource, RawRegion, SizeTable};
+
+mod diagnosis;
+mod page_runs;
+
+use page_runs::{PageRuns, RunSize};
+
+/// A heap: blocks of several sizes over one source of pages, for any [`Layout`], in constant time.
+///
+/// ```text
+///   request ──► class ──►  ┌─────────┬─────────┬─────────┬── ──┬──────────┐
+///   100 bytes     │        │   16    │   32    │   48    │     │  16384   │   sizes, from a table
+///                 │        ├─────────┼─────────┼─────────┼── ──┼──────────┤
+///                 └──112──►│ free    │ free    │ free    │     │ free     │   each as a FixedBlock
+///                          │ fresh.. │ fresh.. │ fresh.. │     │ fresh..  │
+///                          └────▲────┴────▲────┴────▲────┴── ──┴─────▲────┘
+///                               └─────────┴── pages from one source ─┴──── runs of pages, for what is larger
+/// ```
+///
+/// A request is served by the first class whose blocks are large and aligned enough, see [`SizeTable`]. Its blocks come
+/// from where those of a [`FixedBlock`](crate::FixedBlock) do. Blocks are never split and never merged, so what an operation
+/// costs doesn't depend on what happened before, and how much memory is needed can be said beforehand: see below.
+///
+/// What no class serves gets a run of whole pages: of 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20.. pages, four sizes for
+/// each doubling, so up to a quarter more than it needs. A run that is freed is kept for requests of its size. A program
+/// that asks for ever larger runs, as a vector does that grows, leaves all the smaller ones behind: as many pages again as
+/// the last one has. Where that hurts, reserve what is needed at once, or name the size in the table.
+///
+/// In a [`Locked`](crate::Locked) it is a global allocator:
+///
+/// ```no_run
+/// # #[cfg(all(feature = "mmap", feature = "spin"))] mod heap {
+/// use hpalloc::{Arena, Lazy, Locked, Mapping, SizeClasses, Spin};
+///
+/// #[global_allocator]
+/// static HEAP: Locked<SizeClasses<Lazy<Mapping>>, Spin> = Locked::new(SizeClasses::new(Lazy::new(|| Arena::new(64 << 20))));
+/// # }
+/// ```
+///
+/// # How much memory it takes
+///
+/// A block of a class that has `k` to a page takes a `k`-th of a page; [`DEFAULT_SIZES`] has the figures. A class in use
+/// has its own pages, the last of which may be filled in part. So a program with at most `n[c]` live blocks of class `c`
+/// takes no more than the sum of `n[c].div_ceil(k[c])` pages, in whatever order it allocates and frees. The constant for
+/// that is a [`MemoryPlan`](crate::MemoryPlan), and [`peak_blocks`](Self::peak_blocks) says which `n` a run of the program
+/// took. With few pages in all, use a table of few sizes, because each takes at least a page once it is used.
+///
+/// Beside the pages it takes four words for each class, and a word for each of 60 sizes of runs.
+///
+/// # Example
+///
+/// ```
+/// use core::alloc::Layout;
+/// use hpalloc::{Arena, Page, SizeClasses};
+///
+/// let mut memory = [const { Page::new() }; 8];
+/// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+///
+/// let (small, large) = (Layout::new::<[u8; 100]>(), Layout::new::<[u8; 20_000]>());
+/// let (a, b) = (heap.allocate(small).unwrap(), heap.allocate(large).unwrap());
+/// assert_eq!((heap.usable_size(small), heap.usable_size(large)), (112, 5 * 4096));
+///
+/// // SAFETY: they came from this heap with these layouts, and aren't used any more.
+/// unsafe {
+///     heap.deallocate(a, small);
+///     heap.deallocate(b, large);
+/// }
+/// assert_eq!(heap.allocate(large), Some(b));
+/// # Ok::<(), hpalloc::ArenaError>(())
+/// ```
+pub struct SizeClasses<P: PageSource, const N: usize = 27> {
+    /// *Invariant (Size):* the carver of a class is used with the block size that the table has for it.
+    table: &'static SizeTable<N>,
+    carvers: [Carver; N],
+    runs: PageRuns,
+    /// Dropped with the heap and not lent out mutably: the heap's memory is there as long as the heap.
+    pages: P,
+}
+
+assert_impl_all!(SizeClasses<Arena<RawRegion>>: Send);
+assert_not_impl_any!(SizeClasses<Arena<RawRegion>>: Sync, Clone);
+assert_not_impl_any!(SizeClasses<&Arena<RawRegion>>: Send, Sync);
+
+impl<P: PageSource> SizeClasses<P> {
+    /// A heap with the block sizes of [`DEFAULT_SIZES`]. It takes no page yet.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 2];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// assert_eq!(heap.block_sizes().len(), 27);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    pub const fn new(pages: P) -> Self {
+        Self::with_table(pages, DEFAULT_SIZES)
+    }
+}
+
+impl<P: PageSource, const N: usize> SizeClasses<P, N> {
+    /// A heap with block sizes of your own. It takes no page yet.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 2];
+    /// let heap = SizeClasses::with_table(Arena::from_pages(&mut memory)?, hpalloc::size_table![32, 256, 2048]);
+    /// assert_eq!(heap.usable_size(Layout::new::<[u64; 5]>()), 256);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    pub const fn with_table(pages: P, table: &'static SizeTable<N>) -> Self {
+        Self { table, carvers: [const { Carver::new() }; N], runs: PageRuns::new(), pages }
+    }
+
+    /// A block for the layout, or `None` when none is free and the source has no more pages for one.
+    ///
+    /// It has [`usable_size`](Self::usable_size) bytes, is aligned as the layout says, and is nobody else's until it is
+    /// deallocated or the page source is dropped or reset. What is in it is unknown, and may be uninitialised. A layout of no
+    /// bytes gets a block too.
+    ///
+    /// A layout that is aligned to more than [`PAGE_SIZE`](crate::PAGE_SIZE) or larger than
+    /// [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE) can't be served, nor can one whose run of pages the source doesn't have.
+    ///
+    /// # Time complexity
+    ///
+    /// Constant, see [`SizeTable`]. Where no block is at hand it calls [`PageSource::take_pages`] once.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 2];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// let line = heap.allocate(Layout::from_size_align(100, 64)?).unwrap();
+    /// assert_eq!(line.addr().get() % 64, 0);
+    /// assert!(heap.allocate(Layout::new::<[u8; 9000]>()).is_none());
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        match self.table.class_of_small(layout).and_then(|class| self.class(class)) {
+            Some(class) => self.take(class),
+            None => self.allocate_other(layout),
+        }
+    }
+
+    /// For what isn't small, or aligned to more than a word.
+    #[inline(never)]
+    fn allocate_other(&self, layout: Layout) -> Option<NonNull<u8>> {
+        match self.class(self.table.class_of(layout)) {
+            Some(class) => self.take(class),
+            None => self.runs.take(RunSize::of(layout)?, &self.pages),
+        }
+    }
+
+    /// A class, by its index.
+    #[inline]
+    fn class(&self, class: usize) -> Option<(&Carver, BlockSize)> {
+        self.carvers.get(class).zip(self.table.block_sizes().get(class).copied())
+    }
+
+    #[inline]
+    fn take(&self, (carver, size): (&Carver, BlockSize)) -> Option<NonNull<u8>> {
+        // SAFETY: Size.
+        match unsafe { carver.take(size) } {
+            None => self.refill(carver, size),
+            block => block,
+        }
+    }
+
+    /// The first block of a run of pages from the source.
+    #[cold]
+    #[inline(never)]
+    fn refill(&self, carver: &Carver, size: BlockSize) -> Option<NonNull<u8>> {
+        // SAFETY: Size, and `take` has found no block.
+        unsafe { carver.refill(size, &self.pages) }
+    }
+
+    /// Takes a block back, to hand it out again: the last one first.
+    ///
+    /// The first word of the block is overwritten.
+    ///
+    /// # Time complexity
+    ///
+    /// Constant.
+    ///
+    /// # Safety
+    ///
+    /// - `block` was returned by this heap, or by another with the same table whose pages stay valid for as long as this
+    ///   one's (as when both share an arena), for this layout;
+    /// - since then it wasn't deallocated;
+    /// - nothing uses it any more;
+    /// - the pointer is the one that was returned, or one whose provenance still covers the whole block.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 1];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// let layout = Layout::new::<u64>();
+    /// let block = heap.allocate(layout).unwrap();
+    /// // SAFETY: it came from this heap with this layout, and isn't used any more.
+    /// unsafe { heap.deallocate(block, layout) };
+    /// assert_eq!(heap.allocate(layout), Some(block));
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[inline]
+    pub unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+        match self.table.class_of_small(layout).and_then(|class| self.carvers.get(class)) {
+            // SAFETY: the caller's promise is the one that is asked for.
+            Some(carver) => unsafe { carver.give_back(block) },
+            // SAFETY: likewise.
+            None => unsafe { self.deallocate_other(block, layout) },
+        }
+    }
+
+    /// For what isn't small, or aligned to more than a word.
+    ///
+    /// # Safety
+    ///
+    /// That of `deallocate`.
+    #[inline(never)]
+    unsafe fn deallocate_other(&self, block: NonNull<u8>, layout: Layout) {
+        if let Some(carver) = self.carvers.get(self.table.class_of(layout)) {
+            // SAFETY: the caller's promise is the one that is asked for.
+            unsafe { carver.give_back(block) };
+        } else if let Some(size) = RunSize::of(layout) {
+            // SAFETY: likewise.
+            unsafe { self.runs.give_back(size, block) };
+        }
+    }
+
+    /// How many bytes a block for the layout has; 0 where it can't be served, whatever memory there is.
+    ///
+    /// # Time complexity
+    ///
+    /// Constant, see [`SizeTable`].
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 1];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// assert_eq!(heap.usable_size(Layout::from_size_align(129, 1)?), 160);
+    /// assert_eq!(heap.usable_size(Layout::from_size_align(129, 64)?), 192);
+    /// assert_eq!(heap.usable_size(Layout::from_size_align(129, 8192)?), 0);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn usable_size(&self, layout: Layout) -> usize {
+        match self.table.block_sizes().get(self.table.class_of(layout)) {
+            Some(size) => size.bytes(),
+            None => RunSize::of(layout).map_or(0, RunSize::bytes),
+        }
+    }
+
+    /// Makes a block larger: in place where the new layout has the same class, otherwise by moving it.
+    ///
+    /// Returns where the block is now. `None` where there is none for the new layout; then it stays as it was.
+    ///
+    /// # Time complexity
+    ///
+    /// Constant in place; otherwise as allocating, copying the old size, and deallocating.
+    ///
+    /// # Safety
+    ///
+    /// That of [`deallocate`](Self::deallocate) for `block` and `old`, and the new size is not below the old. Unless it
+    /// returns `None`, the block has the new layout from then on.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 2];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// let [small, same, large] = [100, 112, 113].map(|size| Layout::from_size_align(size, 1).unwrap());
+    /// let block = heap.allocate(small).unwrap();
+    /// // SAFETY: the block has the layouts that are passed with it.
+    /// unsafe {
+    ///     assert_eq!(heap.grow(block, small, same), Some(block));
+    ///     assert_ne!(heap.grow(block, same, large), Some(block));
+    /// }
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    pub unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { resize(self, block, old, new) }.map(NonNull::cast)
+    }
+
+    /// Makes a block smaller: in place where the new layout has the same class, otherwise by moving it.
+    ///
+    /// Returns where the block is now. `None` where there is none for the new layout; then it stays as it was. (So shrinking
+    /// can fail, if the smaller class has no block left.)
+    ///
+    /// # Time complexity
+    ///
+    /// Constant in place; otherwise as allocating, copying the new size, and deallocating.
+    ///
+    /// # Safety
+    ///
+    /// That of [`deallocate`](Self::deallocate) for `block` and `old`, and the new size is not above the old. Unless it
+    /// returns `None`, the block has the new layout from then on.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 2];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// let [large, same, small] = [112, 97, 96].map(|size| Layout::from_size_align(size, 1).unwrap());
+    /// let block = heap.allocate(large).unwrap();
+    /// // SAFETY: the block has the layouts that are passed with it.
+    /// unsafe {
+    ///     assert_eq!(heap.shrink(block, large, same), Some(block));
+    ///     assert_ne!(heap.shrink(block, same, small), Some(block));
+    /// }
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    pub unsafe fn shrink(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { resize(self, block, old, new) }.map(NonNull::cast)
+    }
+
+    /// The block sizes, ascending.
+    ///
+    /// ```
+    /// # use hpalloc::{Arena, Page, SizeClasses};
+    /// # let mut memory = [const { Page::new() }; 1];
+    /// let heap = SizeClasses::with_table(Arena::from_pages(&mut memory)?, hpalloc::size_table![32, 256]);
+    /// assert_eq!(heap.block_sizes()[1].bytes(), 256);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    pub const fn block_sizes(&self) -> &'static [BlockSize; N] {
+        self.table.block_sizes()
+    }
+
+    /// The source of the heap's pages.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 2];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// heap.allocate(Layout::new::<u64>());
+    /// assert_eq!(heap.page_source().pages_allocated(), 1);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn page_source(&self) -> &P {
+        &self.pages
+    }
+}
+
+impl<P: PageSource, const N: usize> Heap for SizeClasses<P, N> {
+    #[inline]
+    fn allocate(&self, layout: Layout) -> Option<NonNull<[u8]>> {
+        let block = self.allocate(layout)?;
+        Some(NonNull::slice_from_raw_parts(block, self.usable_size(layout)))
+    }
+
+    #[inline]
+    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: by the caller's promise, and the pointer is good for all of the block (PageSource: Whole).
+        unsafe { self.deallocate(self.pages.rederive(block), layout) }
+    }
+
+    #[inline]
+    fn in_place(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<[u8]>> {
+        // No two classes have blocks of the same size. Nor has a run the size of a class: it would have been served by that.
+        let size = self.usable_size(new);
+        (self.usable_size(old) == size).then(|| NonNull::slice_from_raw_parts(self.pages.rederive(block), size))
+    }
+}

@@ -1,0 +1,151 @@
+//! What a heap says of itself.
+
+use core::fmt;
+
+use super::SizeClasses;
+use crate::carver::Carver;
+use crate::{BlockSize, PageSource};
+
+impl<P: PageSource, const N: usize> SizeClasses<P, N> {
+    /// For each class the most blocks that were ever live at once, which is how many were carved: see
+    /// [`FixedBlock::peak_blocks`](crate::FixedBlock::peak_blocks).
+    ///
+    /// # Time complexity
+    ///
+    /// Linear in the number of classes.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 2];
+    /// let heap = SizeClasses::with_table(Arena::from_pages(&mut memory)?, hpalloc::size_table![32, 256]);
+    /// heap.allocate(Layout::new::<u64>());
+    /// heap.allocate(Layout::new::<u64>());
+    /// assert_eq!(heap.peak_blocks(), [2, 0]);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    pub fn peak_blocks(&self) -> [usize; N] {
+        let mut peaks = [0; N];
+        for (peak, (carver, &size)) in peaks.iter_mut().zip(self.classes()) {
+            *peak = carver.carved(size);
+        }
+        peaks
+    }
+
+    /// For each class how many blocks are in its free list. Blocks that were never carved don't count.
+    ///
+    /// # Time complexity
+    ///
+    /// Linear in the number of free blocks, with a cache miss for each: for diagnosis.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 2];
+    /// let heap = SizeClasses::with_table(Arena::from_pages(&mut memory)?, hpalloc::size_table![32, 256]);
+    /// let layout = Layout::new::<u64>();
+    /// let block = heap.allocate(layout).unwrap();
+    /// // SAFETY: it came from this heap with this layout, and isn't used any more.
+    /// unsafe { heap.deallocate(block, layout) };
+    /// assert_eq!(heap.free_blocks(), [1, 0]);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    pub fn free_blocks(&self) -> [usize; N] {
+        let mut counts = [0; N];
+        for (count, (carver, _)) in counts.iter_mut().zip(self.classes()) {
+            *count = carver.free_blocks();
+        }
+        counts
+    }
+
+    /// How many pages were taken for runs, and how many of these are free.
+    ///
+    /// # Time complexity
+    ///
+    /// Linear in the number of free runs, with a cache miss for each: for diagnosis.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 8];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// heap.allocate(Layout::new::<[u8; 20_000]>());
+    /// assert_eq!(heap.run_pages(), (5, 0));
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    pub fn run_pages(&self) -> (usize, usize) {
+        (self.runs.taken(), self.runs.free_pages())
+    }
+
+    fn classes(&self) -> impl Iterator<Item = (&Carver, &'static BlockSize)> {
+        self.carvers.iter().zip(self.block_sizes())
+    }
+}
+
+/// The classes, with how many of their blocks are live, how many were at the peak, and how many are free; those that were
+/// never used are left out.
+///
+/// ```
+/// use core::alloc::Layout;
+/// use hpalloc::{Arena, Page, SizeClasses};
+///
+/// let mut memory = [const { Page::new() }; 8];
+/// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+/// for layout in [Layout::new::<u8>(), Layout::new::<[u64; 8]>(), Layout::new::<[u64; 8]>(), Layout::new::<[u64; 2500]>()] {
+///     heap.allocate(layout);
+/// }
+/// assert_eq!(
+///     heap.to_string(),
+///     "\
+/// block size       live       peak       free
+///         16          1          1          0
+///         64          2          2          0
+///  run pages          5          5          0
+/// ",
+/// );
+/// # Ok::<(), hpalloc::ArenaError>(())
+/// ```
+impl<P: PageSource, const N: usize> fmt::Display for SizeClasses<P, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:>10}{:>11}{:>11}{:>11}", "block size", "live", "peak", "free")?;
+        for (carver, &size) in self.classes() {
+            let (peak, free) = (carver.carved(size), carver.free_blocks());
+            if peak > 0 || free > 0 {
+                writeln!(f, "{:>10}{:>11}{peak:>11}{free:>11}", size.bytes(), peak.saturating_sub(free))?;
+            }
+        }
+        let (peak, free) = self.run_pages();
+        writeln!(f, "{:>10}{:>11}{peak:>11}{free:>11}", "run pages", peak.saturating_sub(free))
+    }
+}
+
+impl<P: PageSource, const N: usize> fmt::Debug for SizeClasses<P, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SizeClasses")
+            .field("block_sizes", self.block_sizes())
+            .field("peak_blocks", &self.peak_blocks())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<P: PageSource, const N: usize> defmt::Format for SizeClasses<P, N> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "SizeClasses {{ ");
+        for (carver, &size) in self.classes() {
+            let (peak, free) = (carver.carved(size), carver.free_blocks());
+            if peak > 0 || free > 0 {
+                let live = peak.saturating_sub(free);
+                defmt::write!(f, "{=usize} bytes: {=usize} live, {=usize} at the peak; ", size.bytes(), live, peak);
+            }
+        }
+        let (peak, free) = self.run_pages();
+        defmt::write!(f, "pages of runs: {=usize} live, {=usize} at the peak }}", peak.saturating_sub(free), peak);
+    }
+}

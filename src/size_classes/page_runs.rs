@@ -1,0 +1,110 @@
+use core::alloc::Layout;
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+use crate::free_list::FreeList;
+use crate::{MAX_ARENA_SIZE, PAGE_SIZE, PageSource};
+
+/// From 1 page to [`MAX_ARENA_SIZE`], four for each doubling.
+const SIZES: usize = RunSize::of_pages(MAX_ARENA_SIZE / PAGE_SIZE).list + 1;
+
+/// Runs of pages for what no class serves, and a list of the free ones for each size.
+///
+/// *Invariant (Runs):* what is in a list is a run of its size that was taken from the source.
+pub(super) struct PageRuns {
+    free: [FreeList; SIZES],
+    /// How many pages were taken from the source.
+    taken: Cell<usize>,
+}
+
+/// A size that runs have: 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20.. pages.
+///
+/// From 4 pages on it is four to eight quarters of a power of two.
+#[derive(Clone, Copy)]
+pub(super) struct RunSize {
+    /// How many sizes are smaller.
+    list: usize,
+}
+
+impl RunSize {
+    /// The smallest that serves the layout, unless none does.
+    pub(super) const fn of(layout: Layout) -> Option<Self> {
+        if layout.size() > MAX_ARENA_SIZE || layout.align() > PAGE_SIZE {
+            return None;
+        }
+        Some(Self::of_pages(layout.size().div_ceil(PAGE_SIZE)))
+    }
+
+    /// The smallest of at least so many pages.
+    const fn of_pages(pages: usize) -> Self {
+        let last = pages.saturating_sub(1);
+        let shift = (last | 4).ilog2() - 2;
+        Self { list: 4 * shift as usize + (last >> shift) }
+    }
+
+    const fn pages(self) -> usize {
+        if self.list < 4 { self.list + 1 } else { (5 + self.list % 4) << (self.list / 4 - 1) }
+    }
+
+    pub(super) const fn bytes(self) -> usize {
+        self.pages() * PAGE_SIZE
+    }
+}
+
+impl PageRuns {
+    pub(super) const fn new() -> Self {
+        Self { free: [const { FreeList::new() }; SIZES], taken: Cell::new(0) }
+    }
+
+    pub(super) fn take(&self, size: RunSize, source: &impl PageSource) -> Option<NonNull<u8>> {
+        if let Some(run) = self.free.get(size.list)?.pop() {
+            return Some(run);
+        }
+        let run = source.take_pages(size.pages())?.cast::<u8>();
+        // For `PageSource::rederive`.
+        run.as_ptr().expose_provenance();
+        self.taken.set(self.taken.get() + size.pages());
+        Some(run)
+    }
+
+    /// # Safety
+    ///
+    /// The run came from here, or from other runs whose memory is there as long, with this size. It wasn't given back since,
+    /// nothing uses it, and the pointer is good for all of it.
+    pub(super) unsafe fn give_back(&self, size: RunSize, run: NonNull<u8>) {
+        if let Some(list) = self.free.get(size.list) {
+            // SAFETY: by the caller's promise, the run is unused and not in the list; a page holds a pointer.
+            unsafe { list.push(run) };
+        }
+    }
+
+    /// How many pages were taken from the source.
+    pub(super) fn taken(&self) -> usize {
+        self.taken.get()
+    }
+
+    /// How many of these are free, by walking the lists.
+    pub(super) fn free_pages(&self) -> usize {
+        (0..).zip(&self.free).map(|(list, free)| free.len() * RunSize { list }.pages()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_ARENA_SIZE, PAGE_SIZE, RunSize, SIZES};
+
+    /// Every number of pages gets the smallest size that holds it, and less than a quarter more than it needs.
+    #[test]
+    fn sizes_are_close() {
+        let mut sizes = (0..SIZES).map(|list| RunSize { list });
+        let mut size = sizes.next().unwrap();
+        for pages in 1..=MAX_ARENA_SIZE / PAGE_SIZE {
+            if size.pages() < pages {
+                size = sizes.next().unwrap();
+            }
+            assert_eq!(RunSize::of_pages(pages).list, size.list, "{pages} pages");
+            assert!((pages..pages + pages.div_ceil(4)).contains(&size.pages()), "{pages} pages");
+        }
+        assert!(sizes.next().is_none());
+    }
+}

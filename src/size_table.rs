@@ -1,0 +1,220 @@
+use core::alloc::Layout;
+use core::fmt;
+
+use crate::{BlockSize, BlockSizeError};
+
+/// A request that is aligned to no more than this is served by any block that is large enough.
+const WORD: usize = align_of::<*mut u8>();
+/// Up to so many words, there is an entry for each number of words.
+const SMALL_WORDS: usize = 128;
+/// Beyond, there is an entry for each so many bytes,
+const STEP: usize = 512;
+/// up to so many steps, 32 KiB, and a last one for all that is larger.
+const STEPS: usize = 64;
+
+/// The block sizes of a heap of [`SizeClasses`](crate::SizeClasses), ascending, with what finds the class of a request
+/// without a search.
+///
+/// [`size_table!`](crate::size_table) makes one at compile time, in read-only memory, which on a microcontroller is flash.
+///
+/// ```
+/// use hpalloc::SizeTable;
+///
+/// static SIZES: &SizeTable<4> = hpalloc::size_table![32, 64, 128, 256];
+/// assert_eq!(SIZES.block_sizes()[1].bytes(), 64);
+/// ```
+///
+/// # How a class is found
+///
+/// The class of a request is the first whose blocks are large enough and aligned enough. For a size of up to 128 words
+/// (1024 bytes on a 64-bit machine, 512 on a 32-bit one) that is aligned to a word at most, it is read from a table with an
+/// entry for each number of words. For all others a table says where to begin, and from there it is one step for each class
+/// that is too small (there are as many as have block sizes within the same 512 bytes) or not aligned enough. They depend on
+/// the request and the block sizes alone: what was allocated and freed before makes no difference.
+#[derive(Clone)]
+pub struct SizeTable<const N: usize> {
+    /// Ascending.
+    sizes: [BlockSize; N],
+    /// The first class with blocks of at least so many words; `N` where there is none.
+    by_words: [u8; SMALL_WORDS + 1],
+    /// The first class with blocks of at least so many steps; `N` where there is none.
+    by_steps: [u8; STEPS + 1],
+}
+
+/// The sizes of a heap that isn't told any: 27, from 16 bytes to 4 pages.
+///
+/// Up to 1 KiB they are close together, and chosen so that hardly anything of a page is left over. So a request of more than
+/// 16 bytes, of whatever size, takes less than twice its size: the block, with its share of what is left over of the page.
+/// From 33 bytes to 2 KiB it is at most 1.51 times the size, from 2 pages at most 1.5 times. One of up to 16 bytes takes 16.
+///
+/// | from bytes | block sizes | worst case |
+/// |---|---|---|
+/// | 17 | 32 | 1.89 |
+/// | 33 | 48, 64, 80, 96, 112, 128 | 1.46 |
+/// | 129 | 160, 192, 224, 256, 288, 336, 400, 448, 512 | 1.27 |
+/// | 513 | 576, 672, 816, 1024 | 1.26 |
+/// | 1025 | 1360 | 1.34 |
+/// | 1361 | 2048 | 1.51 |
+/// | 2049 | 4096, 8192 | 2.00 |
+/// | 8193 | 12288, 16384 | 1.50 |
+/// | 16385 | runs of 5, 6, 7, 8, 10, 12, 14, 16, 20.. pages | 1.25 |
+///
+/// ```
+/// use hpalloc::DEFAULT_SIZES;
+///
+/// let sizes = DEFAULT_SIZES.block_sizes();
+/// assert_eq!((sizes[0].bytes(), sizes[sizes.len() - 1].bytes()), (16, 4 * 4096));
+/// ```
+pub static DEFAULT_SIZES: &SizeTable<27> = crate::size_table![
+    16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 288, 336, 400, 448, 512, 576, 672, 816, 1024, 1360, 2048,
+    4096, 8192, 12288, 16384,
+];
+
+impl<const N: usize> SizeTable<N> {
+    /// A table of these block sizes, in bytes. For a constant there is [`size_table!`](crate::size_table).
+    ///
+    /// More than 255 do not compile. None at all is a table too: then every request gets a run of pages.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`BlockSize::new`] for each size, and [`NotAscending`](BlockSizeError::NotAscending) where one isn't above
+    /// the one before.
+    ///
+    /// # Time complexity
+    ///
+    /// Linear in the number of sizes.
+    ///
+    /// ```
+    /// use hpalloc::{BlockSizeError, SizeTable};
+    ///
+    /// assert!(SizeTable::new([16, 64, 256]).is_ok());
+    /// assert_eq!(
+    ///     SizeTable::new([16, 256, 64]).unwrap_err(),
+    ///     BlockSizeError::NotAscending { bytes: 64, previous: 256 },
+    /// );
+    /// ```
+    #[allow(clippy::cast_possible_truncation, reason = "a class is at most N, which is at most 255")]
+    pub const fn new(sizes: [usize; N]) -> Result<Self, BlockSizeError> {
+        const { assert!(N <= u8::MAX as usize, "a SizeTable has at most 255 block sizes") };
+        let mut table = Self {
+            sizes: [BlockSize::of::<*mut u8>(); N],
+            by_words: [N as u8; SMALL_WORDS + 1],
+            by_steps: [N as u8; STEPS + 1],
+        };
+        let (mut class, mut words, mut steps) = (0, 0, 0);
+        while class < N {
+            let bytes = sizes[class];
+            match BlockSize::new(bytes) {
+                Ok(size) => table.sizes[class] = size,
+                Err(error) => return Err(error),
+            }
+            if class > 0 && bytes <= sizes[class - 1] {
+                return Err(BlockSizeError::NotAscending { bytes, previous: sizes[class - 1] });
+            }
+            while words <= SMALL_WORDS && words * WORD <= bytes {
+                table.by_words[words] = class as u8;
+                words += 1;
+            }
+            while steps <= STEPS && steps * STEP <= bytes {
+                table.by_steps[steps] = class as u8;
+                steps += 1;
+            }
+            class += 1;
+        }
+        Ok(table)
+    }
+
+    /// What [`size_table!`](crate::size_table) expands to, in a constant.
+    ///
+    /// # Panics
+    ///
+    /// Where [`new`](Self::new) returns an error.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn checked(sizes: [usize; N]) -> Self {
+        match Self::new(sizes) {
+            Ok(table) => table,
+            Err(BlockSizeError::TooSmall { .. }) => panic!("a block size is below the size of a pointer"),
+            Err(BlockSizeError::Misaligned { .. }) => panic!("a block size is no multiple of the size of a pointer"),
+            Err(BlockSizeError::TooLarge { .. }) => panic!("a block size is above MAX_ARENA_SIZE"),
+            Err(_) => panic!("the block sizes do not ascend"),
+        }
+    }
+
+    /// The block sizes, ascending.
+    ///
+    /// ```
+    /// let sizes = hpalloc::size_table![24, 1500 + 36].block_sizes();
+    /// assert_eq!(sizes.map(|size| size.bytes()), [24, 1536]);
+    /// ```
+    #[must_use]
+    pub const fn block_sizes(&self) -> &[BlockSize; N] {
+        &self.sizes
+    }
+
+    /// The class that serves a small request that is aligned to a word at most; `N` where none does.
+    #[inline]
+    pub(crate) fn class_of_small(&self, layout: Layout) -> Option<usize> {
+        if layout.align() > WORD {
+            return None;
+        }
+        self.by_words.get(words(layout.size())).map(|&class| class.into())
+    }
+
+    /// The class that serves any request; `N` where none does.
+    pub(crate) fn class_of(&self, layout: Layout) -> usize {
+        // So that it begins at a class whose blocks may be aligned enough.
+        let size = layout.pad_to_align().size();
+        let begin = match self.by_words.get(words(size)) {
+            Some(&class) => class,
+            None => self.by_steps[(size / STEP).min(STEPS)],
+        };
+        let mut class = usize::from(begin);
+        let fits = |size: &BlockSize| size.bytes() >= layout.size() && size.align() >= layout.align();
+        while self.sizes.get(class).is_some_and(|size| !fits(size)) {
+            class += 1;
+        }
+        class
+    }
+}
+
+/// How many words hold so many bytes.
+#[allow(
+    clippy::manual_div_ceil,
+    reason = "`div_ceil` provides for an overflow, which a layout's size is too small for"
+)]
+const fn words(bytes: usize) -> usize {
+    (bytes + WORD - 1) / WORD
+}
+
+impl<const N: usize> fmt::Debug for SizeTable<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SizeTable").field(&self.sizes).finish()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<const N: usize> defmt::Format for SizeTable<N> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "SizeTable({})", self.sizes.as_slice());
+    }
+}
+
+/// A [`SizeTable`](crate::SizeTable) of these block sizes, made at compile time: a `&'static SizeTable<N>`.
+///
+/// ```
+/// let sizes = hpalloc::size_table![16, 32, 64, 128, 256, 512, 1024, 2048];
+/// assert_eq!(sizes.block_sizes().len(), 8);
+/// ```
+///
+/// Sizes that [`SizeTable::new`](crate::SizeTable::new) refuses do not compile:
+///
+/// ```compile_fail,E0080
+/// hpalloc::size_table![16, 256, 64];
+/// ```
+#[macro_export]
+macro_rules! size_table {
+    ($($bytes:expr),* $(,)?) => {
+        const { &$crate::SizeTable::checked([$($bytes),*]) }
+    };
+}
