@@ -97,6 +97,27 @@ impl MemoryPlan {
         self.raw_pages(most.div_ceil(size.blocks_per_run()).saturating_mul(size.pages_per_run()))
     }
 
+    /// With a heap of [`SizeClasses`](crate::SizeClasses) of these block sizes, of each of which at most so many blocks are
+    /// live at once: in a constant, what [`peak_blocks`](crate::SizeClasses::peak_blocks) said after a run that was the worst
+    /// case. Runs of pages, for what is larger than the last class, come on top.
+    ///
+    /// ```
+    /// use hpalloc::{MemoryPlan, SizeTable};
+    ///
+    /// static SIZES: &SizeTable<3> = hpalloc::size_table![32, 128, 512];
+    /// const PLAN: MemoryPlan = MemoryPlan::new().heap(SIZES.block_sizes(), [200, 40, 0]);
+    /// assert_eq!(PLAN.pages(), 2 + 2);
+    /// ```
+    #[must_use]
+    pub const fn heap<const N: usize>(mut self, sizes: &[BlockSize; N], most: [usize; N]) -> Self {
+        let mut class = 0;
+        while class < N {
+            self = self.blocks(sizes[class], most[class]);
+            class += 1;
+        }
+        self
+    }
+
     /// With so many pages that are taken from the arena itself.
     ///
     /// ```

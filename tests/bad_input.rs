@@ -15,7 +15,9 @@ mod common;
 use core::ptr::NonNull;
 
 use common::{OwnRegion, bytes, with_pages};
-use hpalloc::{Arena, ArenaError, BlockSize, BlockSizeError, FixedBlock, MAX_ARENA_SIZE, PAGE_SIZE};
+use hpalloc::{Arena, ArenaError, BlockSize, BlockSizeError, FixedBlock, MAX_ARENA_SIZE, PAGE_SIZE, SizeTable};
+
+const WORD: usize = size_of::<usize>();
 
 #[test]
 fn no_pages() {
@@ -131,7 +133,6 @@ fn slices_that_are_too_large() {
 
 #[test]
 fn block_sizes() {
-    const WORD: usize = size_of::<usize>();
     let too_small = [0, 1, 3, WORD - 1].map(|bytes| (bytes, BlockSizeError::TooSmall { bytes, min: WORD }));
     let misaligned = [WORD + 1, WORD + WORD / 2, 3 * WORD - 1, MAX_ARENA_SIZE - 1]
         .map(|bytes| (bytes, BlockSizeError::Misaligned { bytes, align: WORD }));
@@ -148,6 +149,21 @@ fn block_sizes() {
             assert_eq!(BlockSize::new(bytes).unwrap().bytes(), bytes);
         }
     });
+}
+
+#[test]
+fn tables_of_sizes() {
+    assert_eq!(SizeTable::new([64, 64]).unwrap_err(), BlockSizeError::NotAscending { bytes: 64, previous: 64 });
+    assert_eq!(SizeTable::new([16, 64, 32]).unwrap_err(), BlockSizeError::NotAscending { bytes: 32, previous: 64 });
+    // The first that is wrong counts, and of that what is wrong by itself.
+    let too_small = BlockSizeError::TooSmall { bytes: 1, min: WORD };
+    assert_eq!(SizeTable::new([64, 1, 2]).unwrap_err(), too_small);
+    let misaligned = BlockSizeError::Misaligned { bytes: 65, align: WORD };
+    assert_eq!(SizeTable::new([64, 65]).unwrap_err(), misaligned);
+    let too_large = BlockSizeError::TooLarge { bytes: usize::MAX, max: MAX_ARENA_SIZE };
+    assert_eq!(SizeTable::new([64, usize::MAX]).unwrap_err(), too_large);
+    let table = SizeTable::new([WORD, 3 * WORD, MAX_ARENA_SIZE]).unwrap();
+    assert_eq!(table.block_sizes().map(BlockSize::bytes), [WORD, 3 * WORD, MAX_ARENA_SIZE]);
 }
 
 /// On 64-bit machines, where half a word is no alignment for a link.
@@ -223,6 +239,10 @@ fn errors_say_what_was_passed_which_bound_it_broke_and_what_to_do() {
         (
             BlockSizeError::TooLarge { bytes: 268_435_472, max: MAX_ARENA_SIZE }.to_string(),
             "a block of 268435472 bytes is too large: an arena has at most 268435456",
+        ),
+        (
+            BlockSizeError::NotAscending { bytes: 32, previous: 64 }.to_string(),
+            "a block size of 32 bytes can't follow one of 64: sort the sizes, each above the last",
         ),
     ];
     for (text, expected) in texts {

@@ -10,7 +10,7 @@ use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
 use common::with_pages;
 use hashbrown::HashMap;
-use hpalloc::{Arena, BlockSize, Borrowed, FixedBlock, PAGE_SIZE, Page};
+use hpalloc::{Arena, BlockSize, Borrowed, FixedBlock, PAGE_SIZE, Page, SizeClasses};
 
 fn pool(pages: &mut [Page], block_size: usize) -> FixedBlock<Arena<Borrowed<'_>>> {
     FixedBlock::new(Arena::from_pages(pages).unwrap(), block_size).unwrap()
@@ -222,5 +222,74 @@ fn collections_in_a_locked_pool() {
         }
         assert_eq!(free(), 1);
         assert!(pool.allocate(layout(257)).is_err());
+    });
+}
+
+fn heap(pages: &mut [Page]) -> SizeClasses<Arena<Borrowed<'_>>> {
+    SizeClasses::new(Arena::from_pages(pages).unwrap())
+}
+
+#[test]
+fn collections_in_a_heap_grow_from_class_to_class_and_give_everything_back() {
+    with_pages(16, |pages| {
+        let heap = heap(pages);
+        for _ in 0..100 {
+            let mut numbers: Vec<u16, _> = Vec::new_in(&heap);
+            numbers.extend(0..3000);
+            let mut squares = HashMap::new_in(&heap);
+            squares.extend(numbers.iter().take(100).map(|&number| (number, u32::from(number).pow(2))));
+            let text = Box::new_in(*b"in a block of its own", &heap);
+            numbers.truncate(100);
+            numbers.shrink_to_fit();
+            assert!(numbers.iter().all(|number| squares[number] == u32::from(*number).pow(2)));
+            assert_eq!(&*text, b"in a block of its own");
+        }
+        // What is free is all that there was.
+        assert_eq!(heap.free_blocks(), heap.peak_blocks());
+        let (taken, free) = heap.run_pages();
+        assert_eq!(taken, free);
+    });
+}
+
+#[test]
+fn a_heap_serves_alignments_and_empty_layouts() {
+    with_pages(4, |pages| {
+        let heap = heap(pages);
+        for align in [1, 16, 256, PAGE_SIZE] {
+            let empty = Layout::from_size_align(0, align).unwrap();
+            let block = Allocator::allocate(&&heap, empty).unwrap();
+            assert_eq!((block.len(), block.cast::<u8>().addr().get() % align), (0, 0));
+            let block = block.cast::<u8>();
+            let (layout, larger) =
+                (Layout::from_size_align(10, align).unwrap(), Layout::from_size_align(30, align).unwrap());
+            // SAFETY: each block is passed with the layout that it has.
+            unsafe {
+                let block = (&&heap).grow(block, empty, layout).unwrap().cast::<u8>();
+                block.write_bytes(7, 10);
+                let block = (&&heap).grow_zeroed(block, layout, larger).unwrap();
+                assert!(block.len() >= 30 && block.cast::<u8>().addr().get() % align == 0);
+                let bytes = block.cast::<[u8; 30]>().as_ref();
+                assert_eq!((&bytes[..10], &bytes[10..]), (&[7; 10][..], &[0; 20][..]));
+                let block = (&&heap).shrink(block.cast(), larger, empty).unwrap();
+                assert_eq!(block.len(), 0);
+                (&&heap).deallocate(block.cast(), empty);
+            }
+        }
+        assert_eq!(heap.free_blocks(), heap.peak_blocks());
+        let page_and_more = Layout::from_size_align(1, 2 * PAGE_SIZE).unwrap();
+        assert!(Allocator::allocate(&&heap, page_and_more).is_err());
+    });
+}
+
+#[test]
+fn a_box_of_less_than_a_word_gives_back_a_whole_block() {
+    with_pages(1, |pages| {
+        let heap = heap(pages);
+        let address = {
+            let mut number = Box::new_in(7_u8, &heap);
+            *number += 1;
+            NonNull::from(&mut *number).addr()
+        };
+        assert_eq!(NonNull::from(&mut *Box::new_in(9_u8, &heap)).addr(), address);
     });
 }

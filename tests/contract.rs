@@ -10,6 +10,7 @@
 #[cfg(target_os = "none")]
 test::entry!(test_main);
 
+use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
 use core::error::Error;
 use core::fmt::{Debug, Display};
@@ -17,7 +18,7 @@ use core::hash::Hash;
 
 use hpalloc::{
     Arena, ArenaError, BlockSize, BlockSizeError, Borrowed, FixedBlock, Lazy, Lock, Locked, LockedBox, PAGE_SIZE, Page,
-    PageSource, Pool, PoolBox, RawRegion, Region,
+    PageSource, Pool, PoolBox, RawRegion, Region, SizeClasses, SizeTable,
 };
 use static_assertions::{
     assert_eq_size, assert_impl_all, assert_not_impl_any, assert_obj_safe, const_assert, const_assert_eq,
@@ -38,6 +39,14 @@ assert_impl_all!(FixedBlock<[Arena<RawRegion>; 2]>: Debug, Send);
 assert_impl_all!(FixedBlock<(Arena<RawRegion>, Lazy<RawRegion>)>: Debug, Send);
 assert_not_impl_any!(FixedBlock<Arena<RawRegion>>: Sync, Clone, Copy);
 assert_not_impl_any!(FixedBlock<&'static Arena<RawRegion>>: Send, Sync);
+
+assert_impl_all!(SizeTable<27>: Debug, Clone, Send, Sync);
+assert_impl_all!(SizeClasses<Arena<RawRegion>>: Debug, Display, Send);
+assert_not_impl_any!(SizeClasses<Arena<RawRegion>>: Sync, Clone, Copy);
+assert_not_impl_any!(SizeClasses<&'static Arena<RawRegion>>: Send, Sync);
+// A heap alone is no global allocator: it has to be locked.
+assert_impl_all!(Locked<SizeClasses<Lazy<RawRegion>>, ()>: Send, Sync);
+assert_not_impl_any!(SizeClasses<Lazy<RawRegion>>: GlobalAlloc);
 
 assert_impl_all!(Lazy<RawRegion>: PageSource, Debug, Send);
 assert_not_impl_any!(Lazy<RawRegion>: Sync);
@@ -151,7 +160,7 @@ mod std {
 #[cfg(feature = "defmt")]
 mod defmt {
     use defmt::Format;
-    use hpalloc::{Arena, ArenaError, BlockSize, BlockSizeError, FixedBlock, Lazy, RawRegion};
+    use hpalloc::{Arena, ArenaError, BlockSize, BlockSizeError, FixedBlock, Lazy, RawRegion, SizeClasses, SizeTable};
     use static_assertions::assert_impl_all;
 
     assert_impl_all!(ArenaError: Format);
@@ -159,6 +168,8 @@ mod defmt {
     assert_impl_all!(BlockSize: Format);
     assert_impl_all!(Arena<RawRegion>: Format);
     assert_impl_all!(FixedBlock<Arena<RawRegion>>: Format);
+    assert_impl_all!(SizeClasses<Arena<RawRegion>, 4>: Format);
+    assert_impl_all!(SizeTable<4>: Format);
     assert_impl_all!(Lazy<RawRegion>: Format);
     assert_impl_all!(RawRegion: Format);
     assert_impl_all!(hpalloc::Borrowed<'static>: Format);
@@ -200,6 +211,14 @@ fn signatures() {
     let _: fn(&F) -> Option<NonNull<u8>> = F::allocate;
     let _: unsafe fn(&F, NonNull<u8>) = F::deallocate;
     let _: [fn(&F) -> usize; 5] = [F::block_size, F::block_align, F::blocks_per_page, F::peak_blocks, F::free_blocks];
+    type S = SizeClasses<A>;
+    let _: fn(A) -> S = S::new;
+    let _: fn(A, &'static SizeTable<27>) -> S = S::with_table;
+    let _: fn(&S, Layout) -> Option<NonNull<u8>> = S::allocate;
+    let _: unsafe fn(&S, NonNull<u8>, Layout) = S::deallocate;
+    let _: [unsafe fn(&S, NonNull<u8>, Layout, Layout) -> Option<NonNull<u8>>; 2] = [S::grow, S::shrink];
+    let _: fn(&S, Layout) -> usize = S::usable_size;
+    let _: [fn(&S) -> [usize; 27]; 2] = [S::peak_blocks, S::free_blocks];
     let make: fn() -> Made<RawRegion> = || Err(ArenaError::InvalidSize { size: 0 });
     let _: Lazy<RawRegion> = Lazy::new(make);
     let _: fn(&A, usize) -> Option<NonNull<Page>> = <A as PageSource>::take_pages;

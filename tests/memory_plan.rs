@@ -13,7 +13,7 @@ test::entry!(test_main);
 mod common;
 
 use common::with_pages;
-use hpalloc::{Arena, BlockSize, Borrowed, FixedBlock, MemoryPlan, PAGE_SIZE, Page, Pool};
+use hpalloc::{Arena, BlockSize, Borrowed, FixedBlock, MemoryPlan, PAGE_SIZE, Page, Pool, SizeClasses};
 
 /// 2 to a page, with a rest.
 type Large = [u64; 250];
@@ -161,5 +161,33 @@ fn a_plan_does_not_bound_pools_that_free_each_others_blocks() {
             unsafe { pools[1].deallocate(block) };
         }
         assert_eq!((pools[0].allocate(), pools[1].free_blocks()), (None, 2));
+    });
+}
+
+/// A heap whose classes have a plan serves all of it, whatever came and went before, and needs all of it.
+#[test]
+fn a_plan_holds_for_a_heap() {
+    use core::alloc::Layout;
+
+    let sizes = hpalloc::size_table![512, 1360, 2048];
+    let most = [9, 0, 1];
+    let plan = MemoryPlan::new().heap(sizes.block_sizes(), most);
+    assert_eq!(plan.pages(), 2 + 1);
+    with_pages(plan.pages(), |pages| {
+        let arena = Arena::from_pages(pages).unwrap();
+        let heap = SizeClasses::with_table(&arena, sizes);
+        let layout = |size| Layout::from_size_align(size, 1).unwrap();
+        for round in 0..3 {
+            let small = [(); 9].map(|()| heap.allocate(layout(400 + round)).unwrap());
+            let large = heap.allocate(layout(2000 + round)).unwrap();
+            // SAFETY: they are live, came with these layouts, and are not used after this.
+            unsafe {
+                for block in small {
+                    heap.deallocate(block, layout(400 + round));
+                }
+                heap.deallocate(large, layout(2000 + round));
+            }
+        }
+        assert_eq!((arena.pages_remaining(), heap.peak_blocks()), (0, most));
     });
 }

@@ -1,0 +1,465 @@
+//! A heap of size classes: which class serves a request, and that blocks are what they are said to be.
+#![cfg_attr(
+    target_os = "none",
+    no_std,
+    no_main,
+    feature(custom_test_frameworks),
+    reexport_test_harness_main = "test_main"
+)]
+
+#[cfg(target_os = "none")]
+test::entry!(test_main);
+
+mod common;
+
+use core::alloc::Layout;
+use core::iter;
+use core::ptr::NonNull;
+
+use common::{MAX_PAGES, address, with_pages};
+use hpalloc::{Arena, DEFAULT_SIZES, FixedBlock, MAX_ARENA_SIZE, PAGE_SIZE, Region, SizeClasses, SizeTable};
+
+/// How far apart the sizes are that are tried: all of them on a host.
+const STEP: usize = if cfg!(target_os = "none") { 61 } else { 1 };
+
+fn layout(size: usize, align: usize) -> Layout {
+    Layout::from_size_align(size, align).unwrap()
+}
+
+/// The largest power of two that divides the size, at most a page.
+fn alignment(size: usize) -> usize {
+    1 << size.trailing_zeros().min(PAGE_SIZE.trailing_zeros())
+}
+
+/// The sizes of runs: 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20.. pages.
+fn run_sizes() -> impl Iterator<Item = usize> {
+    let quarters = |shift: usize| (5..=8).map(move |quarters: usize| quarters << shift);
+    (1..=4).chain((0..14).flat_map(quarters)).map(|pages| pages * PAGE_SIZE)
+}
+
+/// What `usable_size` has to be, by searching for it.
+fn usable_size(sizes: impl IntoIterator<Item = usize>, layout: Layout) -> usize {
+    let mut classes = sizes.into_iter().filter(|&size| alignment(size) >= layout.align());
+    match classes.find(|&size| size >= layout.size()) {
+        Some(size) => size,
+        None if layout.align() > PAGE_SIZE => 0,
+        None => run_sizes().find(|&size| size >= layout.size()).unwrap_or(0),
+    }
+}
+
+fn each_request_gets_the_first_class_that_fits<const N: usize>(table: &'static SizeTable<N>) {
+    with_pages(1, |pages| {
+        let heap = SizeClasses::with_table(Arena::from_pages(pages).unwrap(), table);
+        let sizes = || table.block_sizes().iter().map(|size| size.bytes());
+        let around = |size: usize| [size - 1, size, size + 1];
+        let sizes_to_try = (0..5 * PAGE_SIZE)
+            .step_by(STEP)
+            .chain(sizes().flat_map(around))
+            .chain(run_sizes().flat_map(around))
+            .chain([MAX_ARENA_SIZE - 1, MAX_ARENA_SIZE, MAX_ARENA_SIZE + 1, isize::MAX as usize - 2 * PAGE_SIZE]);
+        for size in sizes_to_try {
+            for align in (0..=13).map(|shift| 1 << shift) {
+                let layout = layout(size, align);
+                assert_eq!(heap.usable_size(layout), usable_size(sizes(), layout), "{layout:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn default_sizes() {
+    each_request_gets_the_first_class_that_fits(DEFAULT_SIZES);
+}
+
+#[test]
+fn sizes_that_are_aligned_to_little() {
+    // On a 64-bit machine a word has 8 bytes.
+    each_request_gets_the_first_class_that_fits(hpalloc::size_table![
+        8, 24, 40, 56, 72, 88, 104, 120, 136, 1000, 1016, 1024, 1032, 1048, 4104, 20_480, 20_488, 40_000,
+    ]);
+    each_request_gets_the_first_class_that_fits(hpalloc::size_table![16, 100_000]);
+}
+
+#[test]
+fn no_sizes_at_all() {
+    each_request_gets_the_first_class_that_fits(hpalloc::size_table![]);
+}
+
+#[test]
+fn as_many_sizes_as_a_table_can_have() {
+    static TABLE: SizeTable<255> = {
+        let mut sizes = [0; 255];
+        let mut class = 0;
+        while class < 255 {
+            sizes[class] = 8 * (class + 1);
+            class += 1;
+        }
+        match SizeTable::new(sizes) {
+            Ok(table) => table,
+            Err(_) => panic!("sizes that ascend"),
+        }
+    };
+    each_request_gets_the_first_class_that_fits(&TABLE);
+}
+
+/// The table in the documentation of `DEFAULT_SIZES`: what a request takes, over its size, in hundredths that are rounded
+/// up. Where the requests begin, and the worst case up to the next row.
+const WORST_CASES: [(usize, u64); 9] =
+    [(17, 189), (33, 147), (129, 128), (513, 126), (1025, 134), (1361, 151), (2049, 200), (8193, 150), (16_385, 125)];
+
+#[test]
+fn internal_fragmentation_is_what_is_said() {
+    with_pages(1, |pages| {
+        let heap = SizeClasses::new(Arena::from_pages(pages).unwrap());
+        // What a block takes is its part of a page, or its pages.
+        let hundredths = |size: usize| {
+            let usable = heap.usable_size(layout(size, 1));
+            let (pages, blocks) = (usable.div_ceil(PAGE_SIZE), (PAGE_SIZE / usable).max(1));
+            (100 * (pages * PAGE_SIZE) as u64).div_ceil((blocks * size) as u64)
+        };
+        let ends = WORST_CASES.iter().skip(1).map(|&(from, _)| from).chain([MAX_ARENA_SIZE + 1]);
+        for (&(from, worst), end) in WORST_CASES.iter().zip(ends) {
+            // It is worst where a block size begins to be used, so these are all requests that count.
+            let sizes = DEFAULT_SIZES.block_sizes().iter().map(|size| size.bytes()).chain(run_sizes());
+            let requests =
+                [from].into_iter().chain(sizes.map(|size| size + 1)).filter(|size| (from..end).contains(size));
+            assert_eq!(requests.map(hundredths).max(), Some(worst), "from {from}");
+        }
+        // Of those up to 16 bytes, each takes 16.
+        assert!((1..=16).all(|size| heap.usable_size(layout(size, 1)) == 16));
+    });
+}
+
+/// How many blocks a sequence has live at once, at most.
+const LIVE: usize = if cfg!(target_os = "none") { 24 } else { 400 };
+/// How many classes and sizes of runs a sequence uses, at most.
+const CLASSES: usize = if cfg!(target_os = "none") { 12 } else { 48 };
+const SEQUENCES: u32 = if cfg!(target_os = "none") { 30 } else { 300 };
+const STEPS: usize = if cfg!(target_os = "none") { 300 } else { 5000 };
+
+/// Marsaglia, *Xorshift RNGs*, 2003.
+struct Random(u32);
+
+impl Random {
+    fn next(&mut self) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        (self.0 >> 8) as usize
+    }
+
+    /// Small ones more often than large ones.
+    fn layout(&mut self) -> Layout {
+        let most = [16, 64, 256, 1024, PAGE_SIZE, MAX_PAGES * PAGE_SIZE][self.next() % 6];
+        let align = [1, 1, 1, 4, 8, 16, 64, PAGE_SIZE, 2 * PAGE_SIZE][self.next() % 9];
+        layout(self.next() % (most + 1), align)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Block {
+    first: NonNull<u8>,
+    layout: Layout,
+    /// What all of its bytes are.
+    stamp: u8,
+}
+
+/// What is known of the blocks of a size.
+#[derive(Clone, Copy, Default)]
+struct Class {
+    size: usize,
+    free: usize,
+    fresh: usize,
+    carved: usize,
+}
+
+impl Block {
+    /// So many bytes are still as they were.
+    fn check(self, size: usize) {
+        // SAFETY: all bytes of the block were written to.
+        let bytes = unsafe { core::slice::from_raw_parts(self.first.as_ptr(), size) };
+        assert!(bytes.iter().all(|&byte| byte == self.stamp), "{:?} was written to", self.layout);
+    }
+}
+
+/// A heap, and a model of it.
+struct World<'a, R: Region, const N: usize> {
+    heap: SizeClasses<&'a Arena<R>, N>,
+    arena: &'a Arena<R>,
+    base: usize,
+    classes: [Class; CLASSES],
+    pages_taken: usize,
+    live: [Option<Block>; LIVE],
+    stamp: u8,
+}
+
+impl<R: Region, const N: usize> World<'_, R, N> {
+    /// Whether a block for the layout is to be had; if so, it is taken out of the model.
+    fn model_allocates(&mut self, layout: Layout) -> bool {
+        let size = self.heap.usable_size(layout);
+        let Some(class) = self.classes.iter_mut().find(|class| class.size == size || class.size == 0) else {
+            panic!("the model has too few classes")
+        };
+        if size == 0 {
+            return false;
+        }
+        class.size = size;
+        if class.free > 0 {
+            class.free -= 1;
+            return true;
+        }
+        if class.fresh == 0 {
+            let pages = size.div_ceil(PAGE_SIZE);
+            if pages > self.arena.total_pages() - self.pages_taken {
+                return false;
+            }
+            self.pages_taken += pages;
+            class.fresh = (PAGE_SIZE / size).max(1);
+        }
+        class.fresh -= 1;
+        class.carved += 1;
+        true
+    }
+
+    fn model_frees(&mut self, layout: Layout) {
+        let size = self.heap.usable_size(layout);
+        let class = self.classes.iter_mut().find(|class| class.size == size).expect("a block came from it");
+        class.free += 1;
+    }
+
+    fn allocate(&mut self, place: usize, layout: Layout) {
+        let expected = self.model_allocates(layout);
+        let real = self.heap.allocate(layout);
+        assert_eq!(real.is_some(), expected, "{layout:?}");
+        self.live[place] = real.map(|first| self.filled(first, layout));
+    }
+
+    /// The block, with a stamp of its own on every byte.
+    fn filled(&mut self, first: NonNull<u8>, layout: Layout) -> Block {
+        let size = self.heap.usable_size(layout);
+        let offset = first.addr().get() - self.base;
+        assert_eq!(first.addr().get() % layout.align(), 0, "{layout:?}");
+        assert!(size >= layout.size() && offset + size <= self.pages_taken * PAGE_SIZE, "{layout:?}");
+        self.stamp = self.stamp.wrapping_add(1);
+        // SAFETY: the block has so many bytes, and is nobody else's.
+        unsafe { first.write_bytes(self.stamp, size) };
+        Block { first, layout, stamp: self.stamp }
+    }
+
+    fn deallocate(&mut self, block: Block) {
+        block.check(self.heap.usable_size(block.layout));
+        self.model_frees(block.layout);
+        // SAFETY: the block is live, came with this layout, and isn't used any more.
+        unsafe { self.heap.deallocate(block.first, block.layout) };
+    }
+
+    fn resize(&mut self, place: usize, block: Block, size: usize) {
+        let new = layout(size, block.layout.align());
+        let in_place = self.heap.usable_size(new) == self.heap.usable_size(block.layout);
+        let expected = in_place || self.model_allocates(new);
+        // SAFETY: the block is live and came with this layout.
+        let real = unsafe {
+            if size >= block.layout.size() {
+                self.heap.grow(block.first, block.layout, new)
+            } else {
+                self.heap.shrink(block.first, block.layout, new)
+            }
+        };
+        assert_eq!(real.is_some(), expected, "{:?} to {new:?}", block.layout);
+        let Some(first) = real else { return };
+        assert_eq!(first == block.first, in_place);
+        Block { first, ..block }.check(size.min(block.layout.size()));
+        if !in_place {
+            self.model_frees(block.layout);
+        }
+        self.live[place] = Some(self.filled(first, new));
+    }
+
+    fn step(&mut self, random: &mut Random) {
+        let place = random.next() % LIVE;
+        match self.live[place] {
+            None => self.allocate(place, random.layout()),
+            Some(block) if random.next() % 4 == 0 => self.resize(place, block, random.layout().size()),
+            Some(block) => {
+                self.live[place] = None;
+                self.deallocate(block);
+            }
+        }
+        assert_eq!(self.arena.pages_allocated(), self.pages_taken);
+    }
+
+    fn check_counts(&self) {
+        let of_size = |size: usize| self.classes.iter().find(|class| class.size == size).copied().unwrap_or_default();
+        let (peaks, frees) = (self.heap.peak_blocks(), self.heap.free_blocks());
+        for ((size, peak), free) in self.heap.block_sizes().iter().zip(peaks).zip(frees) {
+            let class = of_size(size.bytes());
+            assert_eq!((peak, free), (class.carved, class.free), "{size:?}");
+        }
+        let is_run = |class: &&Class| self.heap.block_sizes().iter().all(|size| size.bytes() != class.size);
+        let pages = |count: fn(&Class) -> usize| -> usize {
+            self.classes.iter().filter(is_run).map(|class| count(class) * (class.size / PAGE_SIZE)).sum()
+        };
+        assert_eq!(self.heap.run_pages(), (pages(|class| class.carved), pages(|class| class.free)));
+    }
+}
+
+fn random_sequences<const N: usize>(table: &'static SizeTable<N>) {
+    for number in 1..=SEQUENCES {
+        with_pages(MAX_PAGES, |pages| {
+            let base = address(&mut pages[0]);
+            let arena = Arena::from_pages(pages).unwrap();
+            let heap = SizeClasses::with_table(&arena, table);
+            let classes = [Class::default(); CLASSES];
+            let mut world = World { heap, arena: &arena, base, classes, pages_taken: 0, live: [None; LIVE], stamp: 0 };
+            let mut random = Random(0x9E37_79B9 ^ number);
+            for _ in 0..STEPS {
+                world.step(&mut random);
+            }
+            world.check_counts();
+            for place in 0..LIVE {
+                if let Some(block) = world.live[place].take() {
+                    world.deallocate(block);
+                }
+            }
+            world.check_counts();
+        });
+    }
+}
+
+#[test]
+fn random_sequences_with_few_sizes() {
+    random_sequences(hpalloc::size_table![16, 64, 256, 1024]);
+}
+
+#[cfg(not(target_os = "none"))]
+#[test]
+fn random_sequences_with_the_default_sizes() {
+    random_sequences(DEFAULT_SIZES);
+}
+
+#[cfg(not(target_os = "none"))]
+#[test]
+fn random_sequences_without_sizes() {
+    random_sequences(hpalloc::size_table![]);
+}
+
+#[test]
+fn the_block_freed_last_is_the_next_of_its_class() {
+    with_pages(2, |pages| {
+        let heap = SizeClasses::with_table(Arena::from_pages(pages).unwrap(), hpalloc::size_table![64, 256]);
+        let (small, large) = (layout(60, 4), layout(200, 4));
+        let [a, b] = [(); 2].map(|()| heap.allocate(small).unwrap());
+        let c = heap.allocate(large).unwrap();
+        // SAFETY: they are live, and not used after this.
+        unsafe {
+            heap.deallocate(a, small);
+            heap.deallocate(c, large);
+            heap.deallocate(b, small);
+        }
+        assert_eq!([(); 2].map(|()| heap.allocate(small).unwrap()), [b, a]);
+        assert_eq!(heap.allocate(large), Some(c));
+        assert_eq!((heap.peak_blocks(), heap.free_blocks()), ([2, 1], [0, 0]));
+    });
+}
+
+#[test]
+fn runs_are_reused_for_their_size_and_not_merged() {
+    with_pages(3, |pages| {
+        let arena = Arena::from_pages(pages).unwrap();
+        let heap = SizeClasses::with_table(&arena, hpalloc::size_table![64]);
+        let (one, two) = (layout(1000, 1), layout(5000, 1));
+        let a = heap.allocate(one).unwrap();
+        let b = heap.allocate(two).unwrap();
+        assert_eq!(heap.allocate(one), None);
+        // SAFETY: they are live, and not used after this.
+        unsafe {
+            heap.deallocate(a, one);
+            heap.deallocate(b, two);
+        }
+        assert_eq!((heap.run_pages(), arena.pages_remaining()), ((3, 3), 0));
+        // Three pages are free, side by side, but no run of three is.
+        assert_eq!(heap.allocate(layout(3 * PAGE_SIZE, 1)), None);
+        assert_eq!((heap.allocate(two), heap.allocate(one)), (Some(b), Some(a)));
+        assert_eq!((heap.run_pages(), heap.allocate(one)), ((3, 0), None));
+    });
+}
+
+#[test]
+fn what_cannot_be_served_consumes_nothing() {
+    with_pages(2, |pages| {
+        let arena = Arena::from_pages(pages).unwrap();
+        let heap = SizeClasses::with_table(&arena, hpalloc::size_table![64, 1024]);
+        let impossible = [
+            layout(2 * PAGE_SIZE + 1, 1),
+            layout(MAX_ARENA_SIZE, 1),
+            layout(MAX_ARENA_SIZE + 1, 1),
+            layout(isize::MAX as usize, 1),
+            layout(1, 2 * PAGE_SIZE),
+            layout(0, 1 << (usize::BITS - 2)),
+        ];
+        for layout in impossible {
+            assert_eq!(heap.allocate(layout), None, "{layout:?}");
+        }
+        assert_eq!(arena.pages_allocated(), 0);
+        // One class takes all, the other has none; what it has goes on.
+        let blocks = iter::from_fn(|| heap.allocate(layout(1024, 1024))).count();
+        assert_eq!((blocks, heap.allocate(layout(64, 1))), (8, None));
+        assert_eq!(heap.peak_blocks(), [0, 8]);
+    });
+}
+
+#[test]
+fn nothing_and_everything_has_an_address_of_its_own() {
+    with_pages(1, |pages| {
+        let heap = SizeClasses::new(Arena::from_pages(pages).unwrap());
+        let empty = layout(0, 1);
+        let [a, b] = [(); 2].map(|()| heap.allocate(empty).unwrap());
+        assert_ne!(a, b);
+        // SAFETY: it is live, and not used after this.
+        unsafe { heap.deallocate(a, empty) };
+        assert_eq!(heap.allocate(empty), Some(a));
+    });
+}
+
+#[test]
+fn a_resize_that_fails_leaves_the_block_as_it_was() {
+    with_pages(1, |pages| {
+        let heap = SizeClasses::with_table(Arena::from_pages(pages).unwrap(), hpalloc::size_table![64, 2048]);
+        let (small, large) = (layout(64, 1), layout(2048, 1));
+        let block = heap.allocate(small).unwrap();
+        // SAFETY: the block is live, has so many bytes, and came with this layout.
+        unsafe {
+            block.write_bytes(7, 64);
+            assert_eq!(heap.grow(block, small, large), None);
+            assert_eq!(heap.grow(block, small, layout(64, PAGE_SIZE)), None);
+            assert!(core::slice::from_raw_parts(block.as_ptr(), 64).iter().all(|&byte| byte == 7));
+            assert_eq!(heap.free_blocks(), [0, 0]);
+            heap.deallocate(block, small);
+        }
+    });
+}
+
+#[test]
+fn heaps_with_the_same_table_free_each_others_blocks() {
+    with_pages(2, |pages| {
+        let arena = Arena::from_pages(pages).unwrap();
+        let [one, other] = [(); 2].map(|()| SizeClasses::new(&arena));
+        let block = one.allocate(layout(100, 1)).unwrap();
+        // SAFETY: the heaps have the same table and the same arena, and the block isn't used after this.
+        unsafe { other.deallocate(block, layout(100, 1)) };
+        assert_eq!(other.allocate(layout(100, 1)), Some(block));
+        assert_eq!(arena.pages_allocated(), 1);
+    });
+}
+
+#[test]
+fn a_heap_and_pools_share_an_arena() {
+    with_pages(3, |pages| {
+        let arena = Arena::from_pages(pages).unwrap();
+        let (heap, pool) = (SizeClasses::new(&arena), FixedBlock::new(&arena, 64).unwrap());
+        let (a, b) = (heap.allocate(layout(64, 1)).unwrap(), pool.allocate().unwrap());
+        assert!(a.addr().get().abs_diff(b.addr().get()) >= PAGE_SIZE);
+        assert!(arena.alloc_page().is_some());
+        assert_eq!(heap.page_source().pages_remaining(), 0);
+    });
+}
