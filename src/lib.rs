@@ -31,8 +31,9 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! A [`Pool`] holds values of one type and is safe. [`Locked`] lets threads, cores and interrupts share a pool, or the
-//! arena below their pools. A [`MemoryPlan`] says in a constant how much memory is enough.
+//! A [`Pool`] holds values of one type and is safe. [`SizeClasses`] is a heap: it serves any layout, from blocks of several
+//! sizes. [`Locked`] lets threads, cores and interrupts share a pool, a heap, or the arena below their pools, and makes a
+//! heap a global allocator. A [`MemoryPlan`] says in a constant how much memory is enough.
 //!
 //! # Features
 //!
@@ -44,7 +45,7 @@
 //! | `static-buffer` | `StaticBuffer`, and `Arena::new` over a built-in one where `mmap` is off |
 //! | `std` | `Boxed`, and the errors as `std::io::Error` |
 //! | `spin`, `critical-section`, `lock-api` | a spin lock, a critical section, any lock of the crate `lock_api` for [`Locked`] |
-//! | `allocator-api2` | `Allocator` for pools, so that collections can be in their blocks |
+//! | `allocator-api2` | `Allocator` for pools and heaps, so that collections can be in their blocks |
 //! | `stable-deref` | `StableDeref` for [`PoolBox`] |
 //! | `defmt` | `defmt::Format` on the public types and errors |
 

@@ -8,7 +8,7 @@ use crate::pool::home::Blocks;
 use crate::pool::{alloc, alloc_with};
 use crate::{Home, Lock, Page, PageSource, Pool, PoolBox};
 
-/// A pool or an arena behind a lock, so that threads, cores or interrupts can share it.
+/// A pool, a heap or an arena behind a lock, so that threads, cores or interrupts can share it.
 ///
 /// A pool in a `static` takes three lines, none of them unsafe, and has no `init` to forget:
 ///

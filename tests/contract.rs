@@ -196,6 +196,8 @@ fn signatures() {
     type Bytes = &'static mut [MaybeUninit<u8>];
     type A = Arena<RawRegion>;
     type F = FixedBlock<A>;
+    type S = SizeClasses<A>;
+    type Resize = unsafe fn(&S, NonNull<u8>, Layout, Layout) -> Option<NonNull<u8>>;
     let _: fn(&'static mut [Page]) -> Made<Borrowed<'static>> = Arena::from_pages;
     let _: fn(Bytes) -> Made<Borrowed<'static>> = Arena::from_uninit;
     let _: fn(Bytes) -> Made<Borrowed<'static>> = Arena::from_uninit_trimmed;
@@ -211,12 +213,11 @@ fn signatures() {
     let _: fn(&F) -> Option<NonNull<u8>> = F::allocate;
     let _: unsafe fn(&F, NonNull<u8>) = F::deallocate;
     let _: [fn(&F) -> usize; 5] = [F::block_size, F::block_align, F::blocks_per_page, F::peak_blocks, F::free_blocks];
-    type S = SizeClasses<A>;
     let _: fn(A) -> S = S::new;
     let _: fn(A, &'static SizeTable<27>) -> S = S::with_table;
     let _: fn(&S, Layout) -> Option<NonNull<u8>> = S::allocate;
     let _: unsafe fn(&S, NonNull<u8>, Layout) = S::deallocate;
-    let _: [unsafe fn(&S, NonNull<u8>, Layout, Layout) -> Option<NonNull<u8>>; 2] = [S::grow, S::shrink];
+    let _: [Resize; 2] = [S::grow, S::shrink];
     let _: fn(&S, Layout) -> usize = S::usable_size;
     let _: [fn(&S) -> [usize; 27]; 2] = [S::peak_blocks, S::free_blocks];
     let make: fn() -> Made<RawRegion> = || Err(ArenaError::InvalidSize { size: 0 });
