@@ -449,6 +449,12 @@ unsafe impl<R: Region> PageSource for Arena<R> {
     fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
         self.region.pages().cast::<u8>().with_addr(block.addr())
     }
+
+    #[inline]
+    fn holds(&self, address: NonNull<u8>) -> bool {
+        let offset = address.addr().get().wrapping_sub(self.region.pages().addr().get());
+        offset < self.next.get() * PAGE_SIZE
+    }
 }
 
 impl<R: Region> fmt::Debug for Arena<R> {

@@ -39,6 +39,8 @@ impl Carver {
     /// It is valid for reads and writes through `fresh`, aligned for the blocks, and nobody else's, for as long as anything
     /// uses the blocks.
     pub(crate) unsafe fn begin_with(&self, fresh: *mut u8, end: *mut u8, blocks: usize) {
+        // For `PageSource::rederive`.
+        fresh.expose_provenance();
         self.fresh.set(fresh);
         self.end.set(end);
         self.blocks.set(blocks);

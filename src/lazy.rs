@@ -100,6 +100,11 @@ unsafe impl<R: Region> PageSource for Lazy<R> {
             _ => block,
         }
     }
+
+    #[inline]
+    fn holds(&self, address: NonNull<u8>) -> bool {
+        matches!(self.arena.get(), Some(Ok(arena)) if arena.holds(address))
+    }
 }
 
 impl<R: Region> fmt::Debug for Lazy<R> {

@@ -86,7 +86,7 @@ pub unsafe trait PageSource {
     ///
     /// # Time complexity
     ///
-    /// What is provided takes no instruction.
+    /// No instruction, for what is provided and for an arena; an array or a pair looks for the source that holds the block.
     ///
     /// ```
     /// use hpalloc::{Arena, Page, PageSource};
@@ -106,6 +106,26 @@ pub unsafe trait PageSource {
     fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
         NonNull::new(ptr::with_exposed_provenance_mut(block.addr().get())).unwrap_or(block)
     }
+
+    /// Whether the address is in a run that the source handed out. `false` only where it isn't; what is provided can't tell,
+    /// and says `true`.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, Page, PageSource};
+    ///
+    /// let mut pages = [const { Page::new() }; 2];
+    /// let arena = Arena::from_pages(&mut pages)?;
+    /// let page = arena.take_pages(1).unwrap();
+    /// assert!(arena.holds(page.cast()));
+    /// // SAFETY: there is another page, which isn't handed out.
+    /// assert!(!arena.holds(unsafe { page.add(1) }.cast()));
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[inline]
+    #[must_use]
+    fn holds(&self, _address: NonNull<u8>) -> bool {
+        true
+    }
 }
 
 // SAFETY: a reference takes its pages from `P`, which lives for at least as long.
@@ -118,6 +138,11 @@ unsafe impl<P: PageSource + ?Sized> PageSource for &P {
     #[inline]
     fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
         P::rederive(self, block)
+    }
+
+    #[inline]
+    fn holds(&self, address: NonNull<u8>) -> bool {
+        P::holds(self, address)
     }
 }
 
@@ -136,6 +161,16 @@ unsafe impl<P: PageSource, const N: usize> PageSource for [P; N] {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.iter().find_map(|source| source.take_pages(count))
+    }
+
+    #[inline]
+    fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
+        self.iter().find(|source| source.holds(block)).map_or(block, |source| source.rederive(block))
+    }
+
+    #[inline]
+    fn holds(&self, address: NonNull<u8>) -> bool {
+        self.iter().any(|source| source.holds(address))
     }
 }
 
@@ -156,5 +191,15 @@ unsafe impl<A: PageSource, B: PageSource> PageSource for (A, B) {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.0.take_pages(count).or_else(|| self.1.take_pages(count))
+    }
+
+    #[inline]
+    fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
+        if self.0.holds(block) { self.0.rederive(block) } else { self.1.rederive(block) }
+    }
+
+    #[inline]
+    fn holds(&self, address: NonNull<u8>) -> bool {
+        self.0.holds(address) || self.1.holds(address)
     }
 }

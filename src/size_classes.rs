@@ -84,6 +84,14 @@ pub struct SizeClasses<P: PageSource, const N: usize = 27> {
     pages: P,
 }
 
+/// Where blocks come from.
+#[derive(PartialEq, Eq)]
+enum Place {
+    /// The class with that block size.
+    Class(BlockSize),
+    Run(RunSize),
+}
+
 assert_impl_all!(SizeClasses<Arena<RawRegion>>: Send);
 assert_not_impl_any!(SizeClasses<Arena<RawRegion>>: Sync, Clone);
 assert_not_impl_any!(SizeClasses<&Arena<RawRegion>>: Send, Sync);
@@ -260,9 +268,18 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// ```
     #[must_use]
     pub fn usable_size(&self, layout: Layout) -> usize {
-        match self.table.block_sizes().get(self.table.class_of(layout)) {
-            Some(size) => size.bytes(),
-            None => RunSize::of(layout).map_or(0, RunSize::bytes),
+        match self.place(layout) {
+            Some(Place::Class(size)) => size.bytes(),
+            Some(Place::Run(size)) => size.bytes(),
+            None => 0,
+        }
+    }
+
+    /// Where blocks for the layout come from, if it can be served.
+    fn place(&self, layout: Layout) -> Option<Place> {
+        match self.block_sizes().get(self.table.class_of(layout)) {
+            Some(&size) => Some(Place::Class(size)),
+            None => RunSize::of(layout).map(Place::Run),
         }
     }
 
@@ -381,8 +398,11 @@ impl<P: PageSource, const N: usize> Heap for SizeClasses<P, N> {
 
     #[inline]
     fn in_place(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<[u8]>> {
-        // No two classes have blocks of the same size. Nor has a run the size of a class: it would have been served by that.
-        let size = self.usable_size(new);
-        (self.usable_size(old) == size).then(|| NonNull::slice_from_raw_parts(self.pages.rederive(block), size))
+        let place = self.place(new);
+        if place.is_none() || place != self.place(old) {
+            return None;
+        }
+        let block = self.pages.rederive(block);
+        Some(NonNull::slice_from_raw_parts(block, self.usable_size(new)))
     }
 }

@@ -382,3 +382,56 @@ fn a_lazy_arena_whose_maker_uses_the_pool_is_made_once() {
         assert_eq!(CALLS.get(), 2);
     });
 }
+
+/// What a source says of the addresses of what it handed out, and of what it didn't.
+#[test]
+fn sources_know_their_runs_again() {
+    fn check(source: &impl PageSource, count: usize) {
+        for _ in 0..count {
+            let page = source.take_pages(1).unwrap();
+            // SAFETY: the page is nobody else's, so a part of it can be borrowed, and the last byte as well.
+            let (part, last) =
+                unsafe { (NonNull::from(page.cast::<u8>().as_mut()), page.cast::<u8>().add(PAGE_SIZE - 1)) };
+            assert!(source.holds(part) && source.holds(last));
+            let whole = source.rederive(part);
+            assert_eq!(whole, page.cast());
+            // SAFETY: it is good for all of the page, which nobody else uses.
+            unsafe { whole.write_bytes(1, PAGE_SIZE) };
+        }
+        assert!(source.take_pages(1).is_none());
+    }
+
+    with_pages(3, |pages| {
+        let mut on_the_stack = 0_u8;
+        let elsewhere = NonNull::from(&mut on_the_stack);
+        let [a, b, c] = pages else { unreachable!("there are three") };
+        let arenas = [a, b].map(|page| Arena::from_pages(core::slice::from_mut(page)).unwrap());
+        let first = arenas[0].take_pages(1).unwrap().cast::<u8>();
+        assert!(arenas[0].holds(first) && !arenas[1].holds(first) && arenas.holds(first));
+        let second = arenas[1].take_pages(1).unwrap().cast::<u8>();
+        assert!(!arenas[0].holds(second) && arenas[1].holds(second) && arenas.holds(second));
+        let both = (&arenas, Arena::from_pages(core::slice::from_mut(c)).unwrap());
+        let third = NonNull::from(&mut *both.1.alloc_page().unwrap()).cast::<u8>();
+        assert!(both.holds(first) && both.holds(second) && both.holds(third) && !both.holds(elsewhere));
+        assert!(!both.0.holds(third) && !both.1.holds(second));
+    });
+    with_pages(3, |pages| {
+        let (two, one) = pages.split_at_mut(2);
+        let (low, high) = two.split_at_mut(1);
+        let arenas = [low, high].map(|pages| Arena::from_pages(pages).unwrap());
+        check(&(&arenas, Arena::from_pages(one).unwrap()), 3);
+    });
+    with_pages(1, |pages| check(&[Arena::from_pages(pages).unwrap()], 1));
+    // One that says nothing of its own.
+    with_pages(1, |pages| {
+        let arena = Arena::from_pages(pages).unwrap();
+        let pool = FixedBlock::new(Counting(&arena, Cell::new(0)), PAGE_SIZE).unwrap();
+        let block = pool.allocate().unwrap();
+        // SAFETY: the block is nobody else's, so a part of it can be borrowed.
+        let part = NonNull::from(unsafe { block.as_ptr().as_mut() }.unwrap());
+        assert!(pool.page_source().holds(part));
+        assert_eq!(pool.page_source().rederive(part), block);
+    });
+    let lazy: Lazy<RawRegion> = Lazy::new(|| Err(ArenaError::InvalidSize { size: 0 }));
+    assert!(!lazy.holds(NonNull::dangling()));
+}

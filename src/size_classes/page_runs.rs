@@ -20,7 +20,7 @@ pub(super) struct PageRuns {
 /// A size that runs have: 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20.. pages.
 ///
 /// From 4 pages on it is four to eight quarters of a power of two.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct RunSize {
     /// How many sizes are smaller.
     list: usize,
