@@ -9,8 +9,18 @@ fn main() {
         return;
     }
     let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it");
-    let script = if arch.starts_with("riscv") { "riscv".to_owned() } else { arch };
+    let is_small = env::var("TARGET").is_ok_and(|target| target.starts_with("thumbv6m"));
+    let scripts: &[&str] = match &*arch {
+        "arm" if is_small => &["microbit", "pages"],
+        "arm" => &["mps2", "pages"],
+        "riscv32" | "riscv64" => &["riscv"],
+        other => &[other],
+    };
+    let memory: String = scripts
+        .iter()
+        .map(|script| fs::read_to_string(format!("link/{script}.x")).expect("a script for this architecture"))
+        .collect();
     let out = env::var("OUT_DIR").expect("cargo sets it");
-    fs::copy(format!("link/{script}.x"), Path::new(&out).join("memory.x")).expect("a script for this architecture");
+    fs::write(Path::new(&out).join("memory.x"), memory).expect("the output folder is there to write to");
     println!("cargo::rustc-link-search={out}");
 }

@@ -28,7 +28,7 @@ enum Task {
         /// Such as thumbv7m-none-eabi
         targets: Vec<String>,
     },
-    /// Run the firmware, the kernel and the freestanding Linux program, and check what they print
+    /// Run the firmware, the heap, the kernel and the freestanding Linux program, and check what they print
     Programs,
     /// Read the machine code of the hot path, which has no loop, call, atomic or division, and so many instructions; and
     /// see that nothing panics in a program that calls every function

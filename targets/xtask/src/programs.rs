@@ -6,9 +6,12 @@ use defmt_decoder::{DecodeError, Table};
 use crate::target::{self, succeed};
 use crate::{Result, elf};
 
-/// Builds and runs the three programs, and checks what they print.
+/// Builds and runs the programs, and checks what they print.
 pub(crate) fn run() -> Result<()> {
     firmware()?;
+    for triple in ["thumbv7em-none-eabihf", "riscv32imac-unknown-none-elf"] {
+        heap(triple)?;
+    }
     kernel()?;
     freestanding()
 }
@@ -69,6 +72,29 @@ fn decode(program: &[u8], log: &[u8]) -> Result<Vec<String>> {
             Err(DecodeError::UnexpectedEof | DecodeError::Malformed) => return Ok(lines),
         }
     }
+}
+
+/// Runs on a microcontroller, with hpalloc as the global allocator.
+fn heap(triple: &str) -> Result<()> {
+    let target = target::find(triple)?;
+    let mut cargo = target.cargo_with_alloc("build")?;
+    succeed(cargo.args(["--release", "--package", "hpalloc-heap"]))?;
+    let output = target.run(&target.binary("release", "heap"))?;
+    let lines = lines(output.stdout)?;
+    if !output.status.success() {
+        return Err(format!("heap failed on {triple} with {}, after it printed: {lines:#?}", output.status).into());
+    }
+    check(
+        &format!("heap on {triple}"),
+        &lines,
+        &[
+            "2000 rounds, 12 sensors, in ",
+            "round 1999",
+            "exhausted after ",
+            "50 rounds after it was exhausted",
+            "block size       live       peak       free",
+        ],
+    )
 }
 
 /// Boots on an emulated PC.

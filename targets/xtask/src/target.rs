@@ -80,7 +80,20 @@ impl Target {
     ///
     /// Where there is no such toolchain, with what to install.
     pub(crate) fn cargo(&self, subcommand: &str) -> Result<Command> {
-        let mut command = Toolchain::find(self)?.cargo();
+        self.cargo_with("core", subcommand)
+    }
+
+    /// The same for a program that uses `alloc`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`cargo`](Self::cargo).
+    pub(crate) fn cargo_with_alloc(&self, subcommand: &str) -> Result<Command> {
+        self.cargo_with("core,alloc", subcommand)
+    }
+
+    fn cargo_with(&self, libraries: &str, subcommand: &str) -> Result<Command> {
+        let mut command = Toolchain::find(self)?.cargo(libraries);
         if self.is_x86() {
             command.arg("-Zjson-target-spec");
         }
@@ -179,7 +192,8 @@ impl Toolchain {
         }
     }
 
-    fn cargo(self) -> Command {
+    /// Cargo, which builds these libraries where they aren't installed.
+    fn cargo(self, libraries: &str) -> Command {
         let mut command = timeout(if matches!(self, Self::Debian) { "/usr/bin/cargo" } else { "cargo" });
         // For `custom_test_frameworks` and `build-std`.
         command.env("RUSTC_BOOTSTRAP", "1");
@@ -190,7 +204,7 @@ impl Toolchain {
             command.env("PATH", format!("/usr/bin:{path}")).env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
         }
         if !matches!(self, Self::Installed) {
-            command.env("CARGO_UNSTABLE_BUILD_STD", "core");
+            command.env("CARGO_UNSTABLE_BUILD_STD", libraries);
             command.env("CARGO_UNSTABLE_BUILD_STD_FEATURES", "compiler-builtins-mem");
         }
         command
