@@ -2,8 +2,9 @@
 
 use core::ptr::{NonNull, addr_of, with_exposed_provenance, with_exposed_provenance_mut};
 use core::slice;
+use core::sync::atomic::{AtomicBool, Ordering};
 
-use hpalloc::{MAX_ARENA_SIZE, PAGE_SIZE};
+use hpalloc::{Arena, ArenaError, MAX_ARENA_SIZE, PAGE_SIZE, RawRegion};
 
 /// `hvm_start_info`.
 #[repr(C)]
@@ -61,4 +62,16 @@ pub(crate) fn free_memory() -> Option<NonNull<[u8]>> {
     let size = (end - start) & !(PAGE_SIZE - 1);
     let first = NonNull::new(with_exposed_provenance_mut(start))?;
     Some(NonNull::slice_from_raw_parts(first, size))
+}
+
+/// The arena over that memory, once: it is an error where there is none, and the second time.
+pub(crate) fn arena() -> Result<Arena<RawRegion>, ArenaError> {
+    static CLAIMED: AtomicBool = AtomicBool::new(false);
+
+    let free = free_memory().unwrap_or_else(|| NonNull::slice_from_raw_parts(NonNull::dangling(), 0));
+    if CLAIMED.swap(true, Ordering::Relaxed) {
+        return Err(ArenaError::AlreadyClaimed { available: free.len() });
+    }
+    // SAFETY: the boot loader says that it is free, it is mapped, and nothing else uses it.
+    unsafe { Arena::from_raw(free) }
 }

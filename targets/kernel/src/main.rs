@@ -1,15 +1,19 @@
 //! A kernel for x86_64 that boots in QEMU: an arena over the memory that the boot loader reports free gives out the page
-//! frames for real page tables, and the pages for pools of the kernel's objects, one on each core.
+//! frames for real page tables, the pages for pools of the kernel's objects, one on each core, and those for its heap.
 
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
 mod boot;
+mod processes;
 
 use core::ptr::NonNull;
 
-use hpalloc::{Arena, BlockSize, FixedBlock, Locked, PAGE_SIZE, RawRegion, Spin};
+use hpalloc::{Arena, BlockSize, FixedBlock, Lazy, Locked, PAGE_SIZE, RawRegion, SizeClasses, Spin};
 use hpalloc_target_harness::println;
+use processes::Counts;
 use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::{
     FrameAllocator, Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB, Translate,
@@ -19,14 +23,27 @@ use x86_64::{PhysAddr, VirtAddr};
 /// Memory is mapped one to one, so a physical address is a virtual one.
 const PHYSICAL_MEMORY: VirtAddr = VirtAddr::zero();
 
+/// All memory that is free when the kernel starts. What needs some first, makes the arena over it.
+type Memory = Locked<Lazy<RawRegion>, Spin>;
+
+static MEMORY: Memory = Locked::new(Lazy::new(boot::arena));
+
+#[global_allocator]
+static HEAP: Locked<SizeClasses<&Memory>, Spin> = Locked::new(SizeClasses::new(&MEMORY));
+
+fn pages_allocated() -> usize {
+    MEMORY.with(|memory| memory.arena().map_or(0, Arena::pages_allocated))
+}
+
 /// The arena as the page frame allocator of the crate `x86_64`.
-struct Frames<'a>(&'a Arena<RawRegion>);
+struct Frames;
 
 // SAFETY: the arena hands a page out once.
-unsafe impl FrameAllocator<Size4KiB> for Frames<'_> {
+unsafe impl FrameAllocator<Size4KiB> for Frames {
     fn allocate_frame(&mut self) -> Option<PhysFrame> {
-        let page = self.0.alloc_page()?.as_mut_ptr();
-        PhysFrame::from_start_address(PhysAddr::new(page.expose_provenance() as u64)).ok()
+        let address =
+            MEMORY.with(|memory| Some(memory.arena().ok()?.alloc_page()?.as_mut_ptr().expose_provenance()))?;
+        PhysFrame::from_start_address(PhysAddr::new(address as u64)).ok()
     }
 }
 
@@ -37,23 +54,20 @@ struct Task {
 }
 
 /// What a core has for itself.
-struct Core<'a> {
-    tasks: FixedBlock<&'a Locked<Arena<RawRegion>, Spin>>,
+struct Core {
+    tasks: FixedBlock<&'static Memory>,
 }
 
 fn run() {
     let free = boot::free_memory().expect("the boot loader reports free memory");
     println!("free memory: {} MiB at {:p}", free.len() >> 20, free);
-    // SAFETY: the boot loader says that it is free, it is mapped, and nothing else uses it.
-    let arena = unsafe { Arena::from_raw(free) }.expect("whole pages");
-    let frames_before = arena.pages_allocated();
 
     // Page tables: the ones that are in force, extended by frames of the arena.
     let (level_4, _) = Cr3::read();
     let level_4 = core::ptr::with_exposed_provenance_mut::<PageTable>(level_4.start_address().as_u64() as usize);
     // SAFETY: the table is in force, memory is mapped one to one, and there is no other reference to it.
     let mut tables = unsafe { OffsetPageTable::new(&mut *level_4, PHYSICAL_MEMORY) };
-    let mut frames = Frames(&arena);
+    let mut frames = Frames;
     let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
     let pages = (0..64).map(|index| {
         let address = VirtAddr::new(0x4444_0000_0000 + index * 0x20_0000);
@@ -74,15 +88,14 @@ fn run() {
             assert_eq!(mapped.read_volatile(), index as u64);
         }
     }
-    println!("64 pages mapped, written and read back, with {} frames", arena.pages_allocated() - frames_before);
+    println!("64 pages mapped, written and read back, with {} frames", pages_allocated());
 
-    println!("{arena:?}");
+    MEMORY.with(|memory| println!("{memory:?}"));
 
     // Objects: each core has a pool of tasks over the same arena. It allocates and frees in it without a lock; the lock is
     // taken where a pool needs a page. (This machine has one core, which plays both.)
-    let arena: Locked<_, Spin> = Locked::new(arena);
     let cores =
-        [(); 2].map(|()| Core { tasks: FixedBlock::with_block_size(&arena, const { BlockSize::of::<Task>() }) });
+        [(); 2].map(|()| Core { tasks: FixedBlock::with_block_size(&MEMORY, const { BlockSize::of::<Task>() }) });
     let mut first = None;
     for id in 0..10_000 {
         let task = cores[id as usize % 2].tasks.allocate().expect("a block is free").cast::<Task>();
@@ -107,6 +120,17 @@ fn run() {
     }
     let per_page = cores[0].tasks.blocks_per_page();
     println!("2 cores with 5000 tasks each, in {} pages of {PAGE_SIZE} bytes", 2 * 5000_usize.div_ceil(per_page));
+
+    // The heap: whatever allocates. When all is freed, each class has all of its blocks back.
+    let before = pages_allocated();
+    let Counts { spawned, sent, received } = processes::run();
+    assert_eq!(sent, received);
+    HEAP.with(|heap| {
+        let (run_pages, free_run_pages) = heap.run_pages();
+        assert_eq!((heap.peak_blocks(), run_pages), (heap.free_blocks(), free_run_pages));
+        println!("{heap}");
+    });
+    println!("{spawned} processes, {sent} messages, none damaged, in {} pages", pages_allocated() - before);
 }
 
 hpalloc_target_harness::entry!(run);

@@ -101,7 +101,7 @@ fn heap(triple: &str) -> Result<()> {
 fn kernel() -> Result<()> {
     let target = target::find("x86_64-hpalloc-kernel")?;
     target.needs_qemu()?;
-    let mut cargo = target.cargo("run")?;
+    let mut cargo = target.cargo_with_alloc("run")?;
     let output = succeed(cargo.args(["--release", "--package", "hpalloc-kernel"]))?;
     check(
         "kernel",
@@ -110,6 +110,7 @@ fn kernel() -> Result<()> {
             "free memory: ",
             "64 pages mapped, written and read back, with ",
             "2 cores with 5000 tasks each, in 40 pages of 4096 bytes",
+            "3053 processes, 23648 messages, none damaged, in ",
         ],
     )
 }
