@@ -9,7 +9,8 @@ fn main() {
         return;
     }
     let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it");
-    let is_small = env::var("TARGET").is_ok_and(|target| target.starts_with("thumbv6m"));
+    let is_small = env::var("TARGET").is_ok_and(|target| target.starts_with("thumbv6m"))
+        && env::var_os("CARGO_FEATURE_MPS2").is_none();
     let scripts: &[&str] = match &*arch {
         "arm" if is_small => &["microbit", "pages"],
         "arm" => &["mps2", "pages"],

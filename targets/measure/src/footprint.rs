@@ -48,6 +48,40 @@ mod allocator {
     }
 }
 
+#[cfg(feature = "size_classes")]
+mod allocator {
+    use core::alloc::Layout;
+    use core::ptr::NonNull;
+
+    use hpalloc::{Arena, RawRegion, SizeClasses};
+
+    type Heap<'a> = SizeClasses<&'a Arena<RawRegion>>;
+
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    fn footprint_allocate(heap: &Heap<'_>, layout: Layout) -> Option<NonNull<u8>> {
+        heap.allocate(layout)
+    }
+
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    unsafe fn footprint_deallocate(heap: &Heap<'_>, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { heap.deallocate(block, layout) }
+    }
+
+    pub(crate) fn use_it(memory: NonNull<[u8]>) {
+        // SAFETY: the memory is nobody else's.
+        let Ok(arena) = (unsafe { Arena::from_raw(memory) }) else { return };
+        let heap = SizeClasses::new(&arena);
+        let layout = core::hint::black_box(super::LAYOUT);
+        if let Some(block) = footprint_allocate(&heap, layout) {
+            // SAFETY: the block is live, and not used after this.
+            unsafe { footprint_deallocate(&heap, block, layout) };
+        }
+    }
+}
+
 #[cfg(feature = "linked_list_allocator")]
 mod allocator {
     use core::ptr::NonNull;
@@ -122,6 +156,7 @@ mod allocator {
 
 #[cfg(not(any(
     feature = "hpalloc",
+    feature = "size_classes",
     feature = "linked_list_allocator",
     feature = "rlsf",
     feature = "buddy_system_allocator",

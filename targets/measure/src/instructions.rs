@@ -4,12 +4,15 @@
 #![no_std]
 #![no_main]
 
+mod costs;
 mod counter;
 
 use core::ptr::NonNull;
 
 use hpalloc::{Arena, BlockSize, FixedBlock, PAGE_SIZE, StaticRegion};
 use hpalloc_target_harness::println;
+
+use costs::{Costs, random};
 
 const OPERATIONS: u32 = 100_000;
 const PAGES: usize = if cfg!(target_arch = "arm") { 3 } else { 64 };
@@ -37,19 +40,7 @@ unsafe extern "C" fn deallocate(pool: &Pool<'_>, block: NonNull<u8>) {
     unsafe { pool.deallocate(block) }
 }
 
-macro_rules! function_of_one_instruction {
-    ($(fn $name:ident($($argument:ty),*) $(-> $result:ty)?;)*) => {$(
-        #[unsafe(naked)]
-        unsafe extern "C" fn $name($(_: $argument),*) $(-> $result)? {
-            #[cfg(target_arch = "arm")]
-            core::arch::naked_asm!("bx lr");
-            #[cfg(not(target_arch = "arm"))]
-            core::arch::naked_asm!("ret");
-        }
-    )*};
-}
-
-function_of_one_instruction! {
+costs::function_of_one_instruction! {
     fn allocate_nothing(&Pool<'_>) -> Option<NonNull<u8>>;
     fn deallocate_nothing(&Pool<'_>, NonNull<u8>);
 }
@@ -79,44 +70,6 @@ unsafe fn measure_deallocate(
     unsafe { function(pool, block) };
     let end = counter::read();
     counter::instructions(start, end)
-}
-
-/// The costs of an operation.
-struct Costs {
-    name: &'static str,
-    min: u32,
-    max: u32,
-    /// Numbers of blocks, and what the operation cost that had so many live, before or after it.
-    at: [(usize, u32); 3],
-}
-
-impl Costs {
-    const fn new(name: &'static str, at: [usize; 3]) -> Self {
-        Self { name, min: u32::MAX, max: 0, at: [(at[0], 0), (at[1], 0), (at[2], 0)] }
-    }
-
-    fn record(&mut self, cost: u32, live: usize) {
-        self.min = self.min.min(cost);
-        self.max = self.max.max(cost);
-        for (at, cost_there) in &mut self.at {
-            if *at == live {
-                assert!(*cost_there == 0 || *cost_there == cost, "{}: {} and {cost}", self.name, *cost_there);
-                *cost_there = cost;
-            }
-        }
-    }
-
-    fn is_incomplete(&self) -> bool {
-        self.at.iter().any(|&(_, cost)| cost == 0)
-    }
-}
-
-/// Marsaglia, *Xorshift RNGs*, 2003.
-fn random(state: &mut u32) -> u32 {
-    *state ^= *state << 13;
-    *state ^= *state >> 17;
-    *state ^= *state << 5;
-    *state
 }
 
 fn run() {
@@ -179,8 +132,8 @@ fn run() {
         metadata = (PAGES * PAGE_SIZE - pool.peak_blocks() * BLOCK_SIZE.bytes()).div_ceil(FULL);
     }
     println!("bytes of metadata per block: {metadata}");
-    for Costs { name, min, max, at: [(_, few), (_, more), (_, full)] } in costs {
-        println!("{name}: {min} {max} {few} {more} {full}");
+    for cost in &costs {
+        println!("{cost}");
     }
 }
 

@@ -12,10 +12,15 @@ const LIMITED_TARGET: &str = "thumbv7m-none-eabi";
 const FOOTPRINT_TARGETS: [&str; 3] = ["thumbv6m-none-eabi", LIMITED_TARGET, "riscv32imac-unknown-none-elf"];
 const PEERS: [&str; 4] = ["linked_list_allocator", "rlsf", "buddy_system_allocator", "heapless"];
 
+/// What the names contain of the functions that allocating from a `SizeClasses` takes, and giving back. A Cortex-M0 counts
+/// leading zeros in software.
+const SIZE_CLASSES: [&str; 7] =
+    ["footprint_allocate", "footprint_deallocate", "size_classes", "size_table", "carver", "take_pages", "clz"];
+
 /// Measures, and writes the tables of the README, or checks that no figure has grown beyond them.
 pub(crate) fn run(check: bool) -> Result<()> {
     let mut readme = Document::read(README)?;
-    for name in ["footprint", "instructions"] {
+    for name in ["footprint", "instructions", "heap instructions"] {
         readme.section(name)?;
     }
     let instructions = Instructions::measure()?;
@@ -26,7 +31,12 @@ pub(crate) fn run(check: bool) -> Result<()> {
         return Err(format!("README.md does not say: {summary}").into());
     }
     let committed = readme.text().to_owned();
-    for (name, table) in [("footprint", footprint), ("instructions", instructions.table())] {
+    let tables = [
+        ("footprint", footprint),
+        ("instructions", instructions.operations.table()),
+        ("heap instructions", instructions.heap_operations.table()),
+    ];
+    for (name, table) in tables {
         println!("{table}");
         if check {
             readme.no_growth(name, &without_peers(&table))?;
@@ -60,15 +70,18 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
         functions.iter().map(|(name, _)| ((*name).to_owned(), Vec::new())).collect();
     let mut sums = Vec::new();
     let mut limited = 0;
+    let mut heap = Vec::new();
+    let mut heap_program = Vec::new();
     let mut peers = vec![Vec::new(); PEERS.len() + 1];
     for triple in FOOTPRINT_TARGETS {
         let target = target::find(triple)?;
         let build = |features| build_footprint(target, features, "footprint");
         // A Cortex-M0 has no instruction that divides: a function would be linked.
-        let silent = build("hpalloc,silent")?;
         let unwanted = |name: &str| name.contains("div") || name.contains("panic");
-        if let Some(function) = silent.functions.iter().find(|function| unwanted(&function.name)) {
-            return Err(format!("hpalloc brings {} on {triple}", function.name).into());
+        for features in ["hpalloc,silent", "size_classes,silent"] {
+            if let Some(function) = build(features)?.functions.iter().find(|function| unwanted(&function.name)) {
+                return Err(format!("hpalloc brings {} on {triple}", function.name).into());
+            }
         }
         let nothing = build("")?;
         let program = build("hpalloc")?;
@@ -88,6 +101,11 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
             return Err(format!("FixedBlock takes {sum} bytes on {triple}: the limit is {LIMIT}").into());
         }
         sums.push(sum.to_string());
+        let program_with_heap = build("size_classes")?;
+        let of_heap = |name: &str| SIZE_CLASSES.iter().any(|part| name.contains(part));
+        let heap_functions = program_with_heap.functions.iter().filter(|function| of_heap(&function.name));
+        heap.push(heap_functions.map(|function| function.code.len()).sum::<usize>().to_string());
+        heap_program.push((program_with_heap.size - nothing.size).to_string());
         peers[0].push((program.size - nothing.size).to_string());
         for (peer, cells) in PEERS.iter().zip(&mut peers[1..]) {
             // A pool of heapless's needs LL/SC, or a double-word compare-and-swap.
@@ -96,11 +114,15 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
         }
     }
     rows.insert(4, ("**`FixedBlock` together**".to_owned(), sums));
+    rows.push(("`SizeClasses::allocate` and `deallocate`, with all that they call".to_owned(), heap));
     let ram = |bytes: &[String]| FOOTPRINT_TARGETS.map(|triple| bytes[position(triple)].clone());
     rows.push(("RAM of an `Arena`".to_owned(), ram(&instructions.arena_bytes).to_vec()));
     rows.push(("RAM of a `FixedBlock`".to_owned(), ram(&instructions.pool_bytes).to_vec()));
+    rows.push(("RAM of a `SizeClasses` with the default sizes".to_owned(), ram(&instructions.heap_bytes).to_vec()));
+    rows.push(("its table, in flash".to_owned(), ram(&instructions.table_bytes).to_vec()));
     rows.push(("metadata per block".to_owned(), ram(&instructions.metadata_bytes).to_vec()));
     rows.push(("program with hpalloc".to_owned(), peers.remove(0)));
+    rows.push(("program with hpalloc's `SizeClasses`".to_owned(), heap_program));
     rows.extend(PEERS.iter().map(|peer| format!("program with `{peer}`")).zip(peers));
 
     let mut table = Table::new("bytes", &FOOTPRINT_TARGETS);
@@ -131,53 +153,48 @@ fn position(triple: &str) -> usize {
     TARGETS.iter().position(|target| target.triple == triple).expect("one of the targets")
 }
 
-/// What the program `instructions` printed, for each of the targets.
+/// What the programs `instructions` and `heap_instructions` printed, for each of the targets.
+#[derive(Default)]
 struct Instructions {
     arena_bytes: Vec<String>,
     pool_bytes: Vec<String>,
+    heap_bytes: Vec<String>,
+    table_bytes: Vec<String>,
     metadata_bytes: Vec<String>,
-    /// An operation, and for each target: minimum, maximum, and what it cost with few, more and all blocks live.
-    operations: Vec<(String, Vec<[u64; 5]>)>,
+    operations: Operations,
+    heap_operations: Operations,
 }
 
 impl Instructions {
     fn measure() -> Result<Self> {
-        let mut measured = Self {
-            arena_bytes: Vec::new(),
-            pool_bytes: Vec::new(),
-            metadata_bytes: Vec::new(),
-            operations: Vec::new(),
-        };
+        let mut measured = Self::default();
         for target in &TARGETS {
-            let mut cargo = target.cargo("build")?;
-            succeed(cargo.args(["--release", "--package", "hpalloc-measure", "--bin", "instructions"]))?;
-            let output = target.run(&target.binary("release", "instructions"))?;
-            let text = String::from_utf8(output.stdout)?;
-            if !output.status.success() {
-                return Err(format!("counting on {} failed with {}:\n{text}", target.triple, output.status).into());
-            }
-            for line in text.lines() {
-                let (name, value) = line.split_once(": ").ok_or_else(|| format!("{}: {line}", target.triple))?;
-                match name {
-                    "bytes of an Arena" => measured.arena_bytes.push(value.to_owned()),
-                    "bytes of a FixedBlock" => measured.pool_bytes.push(value.to_owned()),
-                    "bytes of metadata per block" => measured.metadata_bytes.push(value.to_owned()),
-                    _ => measured.record(name, value)?,
-                }
+            for program in ["instructions", "heap_instructions"] {
+                measured.run(target, program)?;
             }
         }
         Ok(measured)
     }
 
-    fn record(&mut self, name: &str, value: &str) -> Result<()> {
-        let costs: Vec<u64> = value.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
-        let costs: [u64; 5] = costs.try_into().map_err(|_| format!("{name}: {value}"))?;
-        if costs[2..].iter().any(|&cost| cost != costs[2]) {
-            return Err(format!("{name}: the cost depends on how many blocks are live: {:?}", &costs[2..]).into());
+    fn run(&mut self, target: &Target, program: &str) -> Result<()> {
+        let mut cargo = target.cargo("build")?;
+        succeed(cargo.args(["--release", "--package", "hpalloc-measure", "--bin", program]))?;
+        let output = target.run(&target.binary("release", program))?;
+        let text = String::from_utf8(output.stdout)?;
+        if !output.status.success() {
+            return Err(format!("counting on {} failed with {}:\n{text}", target.triple, output.status).into());
         }
-        match self.operations.iter_mut().find(|(known, _)| known == name) {
-            Some((_, targets)) => targets.push(costs),
-            None => self.operations.push((name.to_owned(), vec![costs])),
+        for line in text.lines() {
+            let (name, value) = line.rsplit_once(": ").ok_or_else(|| format!("{}: {line}", target.triple))?;
+            match name {
+                "bytes of an Arena" => self.arena_bytes.push(value.to_owned()),
+                "bytes of a FixedBlock" => self.pool_bytes.push(value.to_owned()),
+                "bytes of a SizeClasses" => self.heap_bytes.push(value.to_owned()),
+                "bytes of a table" => self.table_bytes.push(value.to_owned()),
+                "bytes of metadata per block" => self.metadata_bytes.push(value.to_owned()),
+                _ if program == "instructions" => self.operations.record(target, name, value)?,
+                _ => self.heap_operations.record(target, name, value)?,
+            }
         }
         Ok(())
     }
@@ -185,7 +202,7 @@ impl Instructions {
     /// What the README at the root says of the limited target, where `FixedBlock` takes that many bytes of code.
     fn summary(&self, bytes: u64) -> String {
         let target = position(LIMITED_TARGET);
-        let most = |operation: usize| self.operations[operation].1[target][1];
+        let most = |operation: usize| self.operations.0[operation].1[target].1;
         format!(
             "{} instructions for a free block, {} for a fresh one, {} with a new page, {} to free; {bytes} bytes of code \
              for all of it, {} bytes of RAM for a pool",
@@ -196,13 +213,38 @@ impl Instructions {
             self.pool_bytes[target],
         )
     }
+}
 
-    /// The table of instructions: for each operation the least and the most that it took.
+/// Operations by name, with the least and the most instructions that each took on each of the targets.
+#[derive(Default)]
+struct Operations(Vec<(String, Vec<(u64, u64)>)>);
+
+impl Operations {
+    /// Adds what an operation took: the least, the most, and where that was looked at, what it took with few, more and all
+    /// blocks live, which may make no difference.
+    fn record(&mut self, target: &Target, name: &str, value: &str) -> Result<()> {
+        let costs: Vec<u64> = value.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
+        let (&[least, most], by_live) = costs.split_first_chunk().ok_or_else(|| format!("{name}: {value}"))?;
+        if by_live.iter().any(|cost| *cost != by_live[0]) {
+            return Err(format!("{name}: the cost depends on how many blocks are live: {by_live:?}").into());
+        }
+        let index = self.0.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+            self.0.push((name.to_owned(), Vec::new()));
+            self.0.len() - 1
+        });
+        let targets = &mut self.0[index].1;
+        targets.resize(position(target.triple) + 1, (u64::MAX, 0));
+        let costs = &mut targets[position(target.triple)];
+        *costs = (costs.0.min(least), costs.1.max(most));
+        Ok(())
+    }
+
+    /// The table of instructions.
     fn table(&self) -> String {
         let mut table = Table::new("instructions", &TARGETS.map(|target| target.triple));
-        for (name, costs) in &self.operations {
-            table.row(&format!("{name}: minimum"), costs.iter().map(|costs| costs[0].to_string()));
-            table.row(&format!("{name}: **maximum**"), costs.iter().map(|costs| costs[1].to_string()));
+        for (name, costs) in &self.0 {
+            table.row(&format!("{name}: minimum"), costs.iter().map(|(least, _)| least.to_string()));
+            table.row(&format!("{name}: **maximum**"), costs.iter().map(|(_, most)| most.to_string()));
         }
         table.into_text()
     }

@@ -1,0 +1,61 @@
+use core::fmt;
+
+/// The costs of an operation.
+pub(crate) struct Costs {
+    pub(crate) name: &'static str,
+    pub(crate) min: u32,
+    pub(crate) max: u32,
+    /// Numbers of blocks, and what the operation cost that had so many live, before or after it.
+    at: [(usize, u32); 3],
+}
+
+impl Costs {
+    pub(crate) const fn new(name: &'static str, at: [usize; 3]) -> Self {
+        Self { name, min: u32::MAX, max: 0, at: [(at[0], 0), (at[1], 0), (at[2], 0)] }
+    }
+
+    pub(crate) fn record(&mut self, cost: u32, live: usize) {
+        self.min = self.min.min(cost);
+        self.max = self.max.max(cost);
+        for (at, cost_there) in &mut self.at {
+            if *at == live {
+                assert!(*cost_there == 0 || *cost_there == cost, "{}: {} and {cost}", self.name, *cost_there);
+                *cost_there = cost;
+            }
+        }
+    }
+
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.at.iter().any(|&(_, cost)| cost == 0)
+    }
+}
+
+impl fmt::Display for Costs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, min, max, at: [(_, few), (_, more), (_, full)] } = self;
+        write!(f, "{name}: {min} {max} {few} {more} {full}")
+    }
+}
+
+/// Marsaglia, *Xorshift RNGs*, 2003.
+pub(crate) fn random(state: &mut u32) -> u32 {
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    *state
+}
+
+/// Functions that return at once, to know what measuring takes.
+macro_rules! function_of_one_instruction {
+    ($(fn $name:ident($($argument:ty),*) $(-> $result:ty)?;)*) => {$(
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name($(_: $argument),*) $(-> $result)? {
+            #[cfg(target_arch = "arm")]
+            core::arch::naked_asm!("bx lr");
+            #[cfg(not(target_arch = "arm"))]
+            core::arch::naked_asm!("ret");
+        }
+    )*};
+}
+
+pub(crate) use function_of_one_instruction;

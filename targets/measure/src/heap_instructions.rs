@@ -1,0 +1,296 @@
+//! Counts the instructions of each operation of `SizeClasses`, from its entry to its return, exactly (`-icount`).
+//!
+//! Twice: for a few layouts, from no block to as many as there is memory for and back, whether the number of live blocks
+//! makes a difference; and for all layouts, what the least and the most is.
+
+#![no_std]
+#![no_main]
+
+mod costs;
+mod counter;
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use hpalloc::{Arena, Borrowed, DEFAULT_SIZES, PAGE_SIZE, Region, SizeClasses, SizeTable};
+use hpalloc_target_harness::println;
+
+use costs::{Costs, random};
+
+/// Enough for more than a hundred of the largest blocks.
+const PAGES: usize = 600;
+/// The most blocks that are live at once.
+const LIVE: usize = 4096;
+const WORD: usize = size_of::<usize>();
+/// Up to this size and aligned to a word, a request is small.
+const SMALL: usize = 128 * WORD;
+/// The size of the last class.
+const LAST: usize = 16_384;
+
+hpalloc::static_buffer! {
+    static MEMORY: StaticBuffer<PAGES>;
+}
+
+hpalloc::static_buffer! {
+    static NOTHING: StaticBuffer<1>;
+}
+
+type Heap<'a> = SizeClasses<&'a Arena<Borrowed<'a>>>;
+
+// What is measured: functions that aren't inlined, and one that returns at once, to know what measuring takes. A layout is
+// passed as it is to a Rust function: in two registers.
+
+#[inline(never)]
+unsafe extern "C" fn allocate(heap: &Heap<'_>, align: usize, size: usize) -> Option<NonNull<u8>> {
+    // SAFETY: they are those of a layout.
+    heap.allocate(unsafe { Layout::from_size_align_unchecked(size, align) })
+}
+
+#[inline(never)]
+unsafe extern "C" fn deallocate(heap: &Heap<'_>, block: NonNull<u8>, align: usize, size: usize) {
+    // SAFETY: they are those of a layout, and as the caller promises.
+    unsafe { heap.deallocate(block, Layout::from_size_align_unchecked(size, align)) }
+}
+
+costs::function_of_one_instruction! {
+    fn allocate_nothing(&Heap<'_>, usize, usize) -> Option<NonNull<u8>>;
+    fn deallocate_nothing(&Heap<'_>, NonNull<u8>, usize, usize);
+}
+
+/// The block, and the instructions that the call took with what measuring takes.
+#[inline(never)]
+fn measure_allocate(
+    function: unsafe extern "C" fn(&Heap<'_>, usize, usize) -> Option<NonNull<u8>>,
+    heap: &Heap<'_>,
+    layout: Layout,
+) -> (Option<NonNull<u8>>, u32) {
+    let (align, size) = (layout.align(), layout.size());
+    let start = counter::read();
+    // SAFETY: they are those of a layout.
+    let block = unsafe { function(heap, align, size) };
+    let end = counter::read();
+    (block, counter::instructions(start, end))
+}
+
+/// The instructions that the call took with what measuring takes.
+#[inline(never)]
+unsafe fn measure_deallocate(
+    function: unsafe extern "C" fn(&Heap<'_>, NonNull<u8>, usize, usize),
+    heap: &Heap<'_>,
+    block: NonNull<u8>,
+    layout: Layout,
+) -> u32 {
+    let (align, size) = (layout.align(), layout.size());
+    let start = counter::read();
+    // SAFETY: as the caller promises.
+    unsafe { function(heap, block, align, size) };
+    let end = counter::read();
+    counter::instructions(start, end)
+}
+
+/// What measuring itself takes.
+struct Overhead {
+    allocate: u32,
+    deallocate: u32,
+}
+
+impl Overhead {
+    fn measure(heap: &Heap<'_>) -> Self {
+        let layout = Layout::new::<u8>();
+        // SAFETY: they do nothing.
+        let deallocate = unsafe { measure_deallocate(deallocate_nothing, heap, NonNull::dangling(), layout) };
+        Self { allocate: measure_allocate(allocate_nothing, heap, layout).1 - 1, deallocate: deallocate - 1 }
+    }
+
+    fn allocate(&self, heap: &Heap<'_>, layout: Layout) -> (Option<NonNull<u8>>, u32) {
+        let (block, cost) = measure_allocate(allocate, heap, layout);
+        (block, cost - self.allocate)
+    }
+
+    /// The block is the heap's, has the layout, and isn't used any more.
+    unsafe fn deallocate(&self, heap: &Heap<'_>, block: NonNull<u8>, layout: Layout) -> u32 {
+        // SAFETY: as the caller promises.
+        let cost = unsafe { measure_deallocate(deallocate, heap, block, layout) };
+        cost - self.deallocate
+    }
+}
+
+// What an operation finds, as an index of `OPERATIONS`.
+const FREE: usize = 0;
+const FRESH: usize = 1;
+const REFILL: usize = 2;
+const NONE: usize = 3;
+const FREEING: usize = 4;
+
+/// For a small request, for what another class serves, and for runs of pages.
+const OPERATIONS: [[&str; 5]; 3] = [
+    [
+        "small: allocate, from the free list",
+        "small: allocate, a fresh block",
+        "small: allocate, with a refill",
+        "small: allocate, none left",
+        "small: deallocate",
+    ],
+    [
+        "not small: allocate, from the free list",
+        "not small: allocate, a fresh block",
+        "not small: allocate, with a refill",
+        "not small: allocate, none left",
+        "not small: deallocate",
+    ],
+    [
+        "run of pages: allocate, from its list",
+        "",
+        "run of pages: allocate, from the source",
+        "run of pages: allocate, none left",
+        "run of pages: deallocate",
+    ],
+];
+
+/// Which of the three a layout is.
+fn kind(heap: &Heap<'_>, layout: Layout) -> usize {
+    if layout.size() <= SMALL && layout.align() <= WORD {
+        0
+    } else if (1..=LAST).contains(&heap.usable_size(layout)) {
+        1
+    } else {
+        2
+    }
+}
+
+/// From no block to all that there is memory for, mostly, and back, until each operation was seen with few, a hundred and
+/// all blocks live.
+fn with_many_live(arena: &mut Arena<impl Region>, layout: Layout) {
+    arena.reset();
+    let usable = SizeClasses::new(&*arena).usable_size(layout);
+    let (per_run, pages) = if usable <= PAGE_SIZE { (PAGE_SIZE / usable, 1) } else { (1, usable / PAGE_SIZE) };
+    let full = (PAGES / pages * per_run).min(LIVE / per_run * per_run);
+    let memory = arena.alloc_pages(full / per_run * pages).expect("it has so many pages");
+    let mut part = Arena::from_pages(memory).expect("it isn't empty");
+
+    // A run begins after every `per_run` blocks.
+    let hundred = 100_usize.next_multiple_of(per_run);
+    let names = OPERATIONS[kind(&Heap::new(&part), layout)];
+    let mut costs = [
+        Costs::new(names[FREE], [1, 100, full]),
+        Costs::new(names[FRESH], [2, hundred, full]),
+        Costs::new(names[REFILL], [1, hundred + 1, full - per_run + 1]),
+        Costs::new(names[NONE], [full; 3]),
+        Costs::new(names[FREEING], [1, 100, full]),
+    ];
+    let occurs = |operation: usize| per_run > 1 || operation != FRESH;
+    let mut state = 1;
+    while (0..).zip(&costs).any(|(operation, costs)| occurs(operation) && costs.is_incomplete()) {
+        part.reset();
+        let heap = Heap::new(&part);
+        let overhead = Overhead::measure(&heap);
+        let mut live = [NonNull::<u8>::dangling(); LIVE];
+        let (mut count, mut carved, mut rising) = (0, 0, true);
+        while rising || count > 0 {
+            if rising == (random(&mut state) % 4 > 0) {
+                let operation = match carved {
+                    _ if count < carved => FREE,
+                    _ if carved == full => NONE,
+                    _ if carved % per_run == 0 => REFILL,
+                    _ => FRESH,
+                };
+                let (block, cost) = overhead.allocate(&heap, layout);
+                if let Some(block) = block {
+                    live[count] = block;
+                    count += 1;
+                    carved = carved.max(count);
+                } else {
+                    assert_eq!(count, full);
+                    rising = false;
+                }
+                costs[operation].record(cost, count);
+            } else if count > 0 {
+                let chosen = random(&mut state) as usize % count;
+                live[..count].swap(chosen, count - 1);
+                // SAFETY: the block is live, and forgotten.
+                let cost = unsafe { overhead.deallocate(&heap, live[count - 1], layout) };
+                costs[FREEING].record(cost, count);
+                count -= 1;
+            }
+        }
+    }
+    for (operation, costs) in (0..).zip(&costs) {
+        if occurs(operation) {
+            println!("{costs}");
+        }
+    }
+}
+
+/// The layouts that can make a difference: block sizes are even multiples of a word.
+fn layouts() -> impl Iterator<Item = Layout> {
+    let in_classes = (0..=LAST).step_by(8).flat_map(|size| [size, size + 1]);
+    let with_pages = (LAST..PAGES * PAGE_SIZE).step_by(PAGE_SIZE).flat_map(|size| [size + 1, size + PAGE_SIZE]);
+    in_classes.chain(with_pages).flat_map(|size| {
+        (0..=PAGE_SIZE.ilog2()).filter_map(move |shift| Layout::from_size_align(size, 1 << shift).ok())
+    })
+}
+
+/// The least and the most that each operation takes, over all layouts.
+fn over_all_layouts(arena: &mut Arena<impl Region>) {
+    let nothing = NOTHING.claim().and_then(Arena::from_region).expect("claimed once");
+    let empty = Arena::from_pages(nothing.alloc_pages(1).expect("it has one")).expect("it isn't empty");
+    assert!(empty.alloc_page().is_some());
+    let empty = Heap::new(&empty);
+    let mut costs = OPERATIONS.map(|names| names.map(|name| Costs::new(name, [usize::MAX; 3])));
+
+    let memory = arena.alloc_pages(PAGES).expect("it has so many pages");
+    let mut part = Arena::from_pages(memory).expect("it isn't empty");
+    for layout in layouts() {
+        part.reset();
+        let heap = Heap::new(&part);
+        let overhead = Overhead::measure(&heap);
+        let costs = &mut costs[kind(&heap, layout)];
+        let (first, cost) = overhead.allocate(&heap, layout);
+        let Some(first) = first else { continue };
+        costs[REFILL].record(cost, 1);
+        if heap.usable_size(layout) < PAGE_SIZE {
+            let (second, cost) = overhead.allocate(&heap, layout);
+            assert!(second.is_some());
+            costs[FRESH].record(cost, 2);
+        }
+        // SAFETY: the block is the heap's, and isn't used.
+        costs[FREEING].record(unsafe { overhead.deallocate(&heap, first, layout) }, 1);
+        let (again, cost) = overhead.allocate(&heap, layout);
+        assert_eq!(again, Some(first));
+        costs[FREE].record(cost, 1);
+        let (none, cost) = overhead.allocate(&empty, layout);
+        assert!(none.is_none());
+        costs[NONE].record(cost, 0);
+    }
+    // Also what is too large, or aligned to more than a page.
+    let too_large = (0..=hpalloc::MAX_ARENA_SIZE).step_by(PAGE_SIZE);
+    let overhead = Overhead::measure(&empty);
+    for layout in too_large.flat_map(|size| [Layout::from_size_align(size + 1, 1), Layout::from_size_align(size, 8192)])
+    {
+        let layout = layout.expect("far below the largest");
+        let (none, cost) = overhead.allocate(&empty, layout);
+        assert!(none.is_none());
+        costs[kind(&empty, layout)][NONE].record(cost, 0);
+    }
+    for Costs { name, min, max, .. } in costs.as_flattened() {
+        if !name.is_empty() {
+            println!("{name}: {min} {max}");
+        }
+    }
+}
+
+fn run() {
+    counter::start();
+    println!("bytes of a SizeClasses: {}", size_of::<Heap<'_>>());
+    println!("bytes of a table: {}", size_of_val::<SizeTable<27>>(DEFAULT_SIZES));
+
+    let mut arena = MEMORY.claim().and_then(Arena::from_region).expect("claimed once");
+    over_all_layouts(&mut arena);
+    let small = [(1, 1), (64, WORD), (SMALL, WORD)];
+    let other = [(64, 64), (600, 128), (1100, 8), (2048, 8), (4096, 4096), (LAST, 8)];
+    for (size, align) in small.into_iter().chain(other).chain([(17_000, 8), (20_000, 4096)]) {
+        with_many_live(&mut arena, Layout::from_size_align(size, align).expect("a layout"));
+    }
+}
+
+hpalloc_target_harness::entry!(run);
