@@ -10,10 +10,10 @@ use core::hint::black_box;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-use allocator_api2::alloc::{Allocator, Layout};
+use allocator_api2::alloc::{Allocator, GlobalAlloc, Layout};
 use hpalloc::{
     Arena, ArenaError, BlockSize, BlockSizeError, CriticalSection, DEFAULT_BUFFER, FixedBlock, Lazy, Locked, PAGE_SIZE,
-    Page, PageSource, Pool, PoolBox, Region, StaticRegion,
+    Page, PageSource, Pool, PoolBox, Region, SizeClasses, SizeTable, StaticRegion,
 };
 
 hpalloc::static_buffer! {
@@ -25,6 +25,7 @@ fn run() {
     let _ = black_box(every_source());
     let _ = black_box(block_size(black_box(64)));
     every_pool();
+    every_heap();
     let _ = black_box(in_a_slice(black_box(&mut [[MaybeUninit::uninit(); 50]; 2])));
 }
 
@@ -114,6 +115,65 @@ fn every_pool() {
     let mut own: Locked<_, CriticalSection> = Locked::new(black_box(7));
     black_box(own.get_mut());
     black_box(own.into_inner());
+}
+
+/// Heaps of size classes: with sizes that are known at run time, over an arena, and as the global allocator.
+fn every_heap() {
+    static HEAP: Locked<SizeClasses<Lazy<StaticRegion>>, CriticalSection> =
+        Locked::new(SizeClasses::new(Lazy::new(|| Arena::from_region(MEMORY.claim()?))));
+
+    let _ = black_box(SizeTable::new(black_box([16, 64, 256])).map(|table| table.block_sizes()[0].bytes()));
+    let Ok(small) = Layout::from_size_align(black_box(40), black_box(8)) else { return };
+    let Ok(large) = Layout::from_size_align(black_box(9000), black_box(64)) else { return };
+    if let Ok(arena) = MEMORY.claim().and_then(Arena::from_region) {
+        every_class(&SizeClasses::new(&arena), small, large);
+        every_class(&SizeClasses::with_table(&arena, hpalloc::size_table![16, 64, 256]), small, large);
+        every_class(&SizeClasses::with_table(&arena, hpalloc::size_table![]), small, large);
+    }
+    HEAP.with(|heap| every_class(heap, small, large));
+    every_allocation(&HEAP, small, large);
+    // SAFETY: the block is passed on with the layout that it has.
+    unsafe {
+        let block = GlobalAlloc::alloc_zeroed(&HEAP, small);
+        let block = GlobalAlloc::realloc(&HEAP, black_box(block), small, large.size());
+        GlobalAlloc::dealloc(&HEAP, black_box(block), Layout::from_size_align_unchecked(large.size(), small.align()));
+        GlobalAlloc::dealloc(&HEAP, black_box(GlobalAlloc::alloc(&HEAP, large)), large);
+    }
+}
+
+fn every_class<P: PageSource, const N: usize>(heap: &SizeClasses<P, N>, small: Layout, large: Layout) {
+    for layout in [small, large] {
+        if let Some(block) = black_box(heap.allocate(layout)) {
+            // SAFETY: the block was allocated just now.
+            unsafe { heap.deallocate(block, layout) };
+        }
+    }
+    if let Some(block) = heap.allocate(small) {
+        // SAFETY: the block is passed on with the layout that it has, if the one before succeeded.
+        unsafe {
+            if let Some(block) = black_box(heap.grow(block, small, large)) {
+                black_box(heap.shrink(block, large, small));
+            }
+        }
+    }
+    black_box((heap.usable_size(small), heap.block_sizes()));
+    black_box((heap.peak_blocks(), heap.free_blocks(), heap.run_pages()));
+    black_box(heap.page_source());
+    every_allocation(heap, small, large);
+}
+
+/// As collections allocate.
+fn every_allocation(heap: impl Allocator, small: Layout, large: Layout) {
+    if let Ok(block) = black_box(heap.allocate_zeroed(small)) {
+        // SAFETY: the block is passed on with the layout that it has.
+        unsafe {
+            if let Ok(block) = black_box(heap.grow_zeroed(block.cast(), small, large)) {
+                if let Ok(block) = black_box(heap.shrink(block.cast(), large, small)) {
+                    heap.deallocate(block.cast(), small);
+                }
+            }
+        }
+    }
 }
 
 /// A pool in a slice, and collections on it.

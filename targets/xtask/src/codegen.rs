@@ -2,7 +2,7 @@ use capstone::arch::{BuildsCapstone, arm, x86};
 use capstone::{Capstone, Insn};
 
 use crate::Result;
-use crate::report::{build, build_footprint};
+use crate::report::{SIZE_CLASSES, build, build_footprint};
 use crate::target::{self, TARGETS, Target};
 
 /// A function, and the most instructions that the paths through it may have, the return included.
@@ -12,26 +12,74 @@ struct Limits {
     paths: &'static [usize],
 }
 
-/// From the free list, and a fresh block. A refill is another function, which is jumped to: without a page, and with one.
-const X86_64: [Limits; 3] = [
-    Limits { function: "footprint_allocate", paths: &[6, 10] },
-    Limits { function: "refill", paths: &[12, 23] },
-    Limits { function: "footprint_deallocate", paths: &[4] },
+/// What the program `footprint` holds with one of hpalloc's allocators.
+struct HotPath {
+    /// The feature that makes it hold that one.
+    allocator: &'static str,
+    /// Functions that are jumped to where the hot path ends, besides the refill.
+    out_of_line: &'static [&'static str],
+    functions: [Limits; 3],
+}
+
+/// What isn't small. The length of the name is a part of the symbol, and tells them apart.
+const OTHER: [&str; 2] = ["14allocate_other", "16deallocate_other"];
+
+// From the free list, and a fresh block. A refill is another function, which is jumped to: without a page, and with one.
+
+const X86_64: [HotPath; 2] = [
+    HotPath {
+        allocator: "hpalloc",
+        out_of_line: &[],
+        functions: [
+            Limits { function: "footprint_allocate", paths: &[6, 10] },
+            Limits { function: "refill", paths: &[12, 22] },
+            Limits { function: "footprint_deallocate", paths: &[4] },
+        ],
+    },
+    HotPath {
+        allocator: "size_classes",
+        out_of_line: &OTHER,
+        functions: [
+            Limits { function: "footprint_allocate", paths: &[20, 24] },
+            Limits { function: "refill", paths: &[11, 21] },
+            Limits { function: "footprint_deallocate", paths: &[15] },
+        ],
+    },
 ];
 
-const THUMBV7M: [Limits; 3] = [
-    Limits { function: "footprint_allocate", paths: &[9, 16] },
-    Limits { function: "refill", paths: &[13, 27] },
-    Limits { function: "footprint_deallocate", paths: &[6] },
+const THUMBV7M: [HotPath; 2] = [
+    HotPath {
+        allocator: "hpalloc",
+        out_of_line: &[],
+        functions: [
+            Limits { function: "footprint_allocate", paths: &[9, 16] },
+            Limits { function: "refill", paths: &[13, 26] },
+            Limits { function: "footprint_deallocate", paths: &[6] },
+        ],
+    },
+    HotPath {
+        allocator: "size_classes",
+        out_of_line: &OTHER,
+        functions: [
+            Limits { function: "footprint_allocate", paths: &[21, 25] },
+            Limits { function: "refill", paths: &[11, 22] },
+            Limits { function: "footprint_deallocate", paths: &[18] },
+        ],
+    },
 ];
 
-/// Reads the machine code of `allocate`, its refill from an arena, and `deallocate`, which hold no backward branch, no call
-/// but the jump to the refill, no atomic operation and no division, and no more instructions than these.
+/// Reads the machine code of `allocate`, its refill from an arena, and `deallocate`, of a `FixedBlock` and of `SizeClasses`
+/// for small requests. They hold no backward branch, no call but the jump to the refill or to what serves other requests, no
+/// atomic operation and no division, and no more instructions than these.
 pub(crate) fn run() -> Result<()> {
     let x86 = Capstone::new().x86().mode(x86::ArchMode::Mode64).build()?;
     let thumb = Capstone::new().arm().mode(arm::ArchMode::Thumb).build()?;
-    check("x86_64-hpalloc-kernel", &x86, &X86_64)?;
-    check("thumbv7m-none-eabi", &thumb, &THUMBV7M)?;
+    for path in &X86_64 {
+        check("x86_64-hpalloc-kernel", &x86, path)?;
+    }
+    for path in &THUMBV7M {
+        check("thumbv7m-none-eabi", &thumb, path)?;
+    }
     for target in &TARGETS {
         no_panic(target)?;
     }
@@ -52,28 +100,42 @@ fn no_panic(target: &Target) -> Result<()> {
     Ok(())
 }
 
-fn check(triple: &str, disassembler: &Capstone, limits: &[Limits]) -> Result<()> {
+fn check(triple: &str, disassembler: &Capstone, path: &HotPath) -> Result<()> {
     let target = target::find(triple)?;
-    let program = build_footprint(target, "hpalloc,silent", "release")?;
-    for limit in limits {
+    let allocator = path.allocator;
+    let program = build_footprint(target, &format!("{allocator},silent"), "release")?;
+    let refill = program.function("refill")?.address;
+    let mut ends = vec![refill];
+    for name in path.out_of_line {
+        ends.push(program.function(name)?.address);
+    }
+    for limit in &path.functions {
         let function = program.function(limit.function)?;
-        let refill = program.function("refill")?.address;
         let code = disassembler.disasm_all(&function.code, function.address)?;
-        let wrong = |what: &str| format!("{triple}: {} {what}:\n{code}", limit.function);
+        let wrong = |what: &str| format!("{triple}: {allocator}: {} {what}:\n{code}", limit.function);
 
+        let mut lengths = Vec::new();
+        follow(&code, &ends, 0, 0, &mut lengths).map_err(|what| wrong(&what))?;
+        lengths.sort_unstable();
+        if lengths.len() != limit.paths.len() || lengths.iter().zip(limit.paths).any(|(length, most)| length > most) {
+            return Err(wrong(&format!("takes {lengths:?} instructions, and may take {:?}", limit.paths)).into());
+        }
+        println!("ok  {triple}: {allocator}: {} takes {lengths:?} instructions", limit.function);
+    }
+    // All of it, with what isn't on the hot path.
+    let belongs = |name: &str| name.contains("refill") || SIZE_CLASSES.iter().any(|part| name.contains(part));
+    for function in program.functions.iter().filter(|function| belongs(&function.name)) {
+        let code = disassembler.disasm_all(&function.code, function.address)?;
+        let wrong = |what: &str| format!("{triple}: {allocator}: {} {what}:\n{code}", function.name);
+        if code.iter().map(|instruction| instruction.bytes().len()).sum::<usize>() < function.code.len() {
+            return Err(wrong("has more code than can be read").into());
+        }
         for instruction in code.iter() {
             let mnemonic = instruction.mnemonic().unwrap_or_default();
             if is_atomic(mnemonic, instruction) || mnemonic.contains("div") {
                 return Err(wrong(&format!("has a {mnemonic}")).into());
             }
         }
-        let mut lengths = Vec::new();
-        follow(&code, refill, 0, 0, &mut lengths).map_err(|what| wrong(&what))?;
-        lengths.sort_unstable();
-        if lengths.len() != limit.paths.len() || lengths.iter().zip(limit.paths).any(|(length, most)| length > most) {
-            return Err(wrong(&format!("takes {lengths:?} instructions, and may take {:?}", limit.paths)).into());
-        }
-        println!("ok  {triple}: {} takes {lengths:?} instructions", limit.function);
     }
     Ok(())
 }
@@ -84,10 +146,10 @@ fn is_atomic(mnemonic: &str, instruction: &Insn<'_>) -> bool {
         || (mnemonic == "xchg" && memory)
 }
 
-/// Follows all paths from an instruction on, `taken` of them behind it, and adds the lengths of those that return.
+/// Follows all paths from an instruction on to a return or to where the hot path ends, `taken` of them behind it, and adds the lengths of those that return.
 fn follow(
     code: &[Insn<'_>],
-    refill: u64,
+    ends: &[u64],
     mut index: usize,
     mut taken: usize,
     lengths: &mut Vec<usize>,
@@ -108,7 +170,7 @@ fn follow(
             }
             Flow::Call => return Err(format!("calls: {mnemonic} {operands}")),
             Flow::Jump { to, always } => {
-                if to == refill {
+                if ends.contains(&to) {
                     if always {
                         return Ok(());
                     }
@@ -121,7 +183,7 @@ fn follow(
                     if always {
                         index = there;
                     } else {
-                        follow(code, refill, there, taken, lengths)?;
+                        follow(code, ends, there, taken, lengths)?;
                     }
                 }
             }

@@ -14,7 +14,7 @@ const PEERS: [&str; 4] = ["linked_list_allocator", "rlsf", "buddy_system_allocat
 
 /// What the names contain of the functions that allocating from a `SizeClasses` takes, and giving back. A Cortex-M0 counts
 /// leading zeros in software.
-const SIZE_CLASSES: [&str; 7] =
+pub(crate) const SIZE_CLASSES: [&str; 7] =
     ["footprint_allocate", "footprint_deallocate", "size_classes", "size_table", "carver", "take_pages", "clz"];
 
 /// Measures, and writes the tables of the README, or checks that no figure has grown beyond them.
