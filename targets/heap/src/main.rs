@@ -59,24 +59,23 @@ fn round(number: u32, kept: &mut VecDeque<Rc<Report>>) {
     }
 }
 
+/// Aligned to more than a page is.
+#[repr(align(8192))]
+struct Overaligned(#[allow(dead_code, reason = "so that it takes memory")] u8);
+
 /// More than there is is an error, and so is all that there is in small parts; nothing else comes to harm.
 fn exhaust() {
     assert!(Vec::<u8>::new().try_reserve_exact(PAGES * PAGE_SIZE + 1).is_err());
     assert!(Vec::<u8>::new().try_reserve_exact(isize::MAX as usize).is_err());
-
-    /// Aligned to more than a page is.
-    #[repr(align(8192))]
-    struct Overaligned;
-    const { assert!(align_of::<Overaligned>() > PAGE_SIZE) };
-    assert!(Vec::<(Overaligned, u8)>::new().try_reserve_exact(1).is_err());
+    assert!(Vec::<Overaligned>::new().try_reserve_exact(1).is_err());
 
     let mut parts: Vec<Vec<u8>> = Vec::with_capacity(PAGES * 4);
-    loop {
+    for number in 0_u8..=255 {
         let mut part = Vec::new();
         if part.try_reserve_exact(1000).is_err() {
             break;
         }
-        part.resize(1000, parts.len() as u8);
+        part.resize(1000, number);
         parts.push(part);
     }
     assert_eq!(pages_taken(), PAGES, "the last page was taken");

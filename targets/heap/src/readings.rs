@@ -1,5 +1,5 @@
-use alloc::format;
 use alloc::string::String;
+use core::fmt::Write;
 
 pub(crate) const SENSORS: [&str; 12] = [
     "attic",
@@ -25,7 +25,7 @@ pub(crate) struct Readings([[i32; EACH]; SENSORS.len()]);
 impl Readings {
     pub(crate) fn of_round(round: u32) -> Self {
         let mut state = round.wrapping_mul(0x9E37_79B9) | 1;
-        Self([(); SENSORS.len()].map(|()| [(); EACH].map(|()| (random(&mut state) % 800) as i32 - 300)))
+        Self([(); SENSORS.len()].map(|()| [(); EACH].map(|()| (random(&mut state) % 800).cast_signed() - 300)))
     }
 
     pub(crate) fn of_sensor(&self, sensor: usize) -> &[i32; EACH] {
@@ -40,7 +40,7 @@ impl Readings {
                 let tenths = readings[index];
                 let sign = if tenths < 0 { '-' } else { '+' };
                 let (degrees, rest) = (tenths.abs() / 10, tenths.abs() % 10);
-                text += &format!("{sensor}: {sign}{degrees:02}.{rest} C\n");
+                let _ = writeln!(text, "{sensor}: {sign}{degrees:02}.{rest} C");
             }
         }
         text

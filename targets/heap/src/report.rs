@@ -95,7 +95,9 @@ impl Report {
             assert_eq!(readings.len(), EACH, "readings of {sensor} in round {round}");
             let mut all = figures();
             for figure in &mut all {
-                readings.iter().for_each(|&reading| figure.add(reading));
+                for &reading in &readings {
+                    figure.add(reading);
+                }
             }
             let results: Vec<_> = all.iter().map(|figure| (figure.name(), figure.result())).collect();
             let texts: Vec<_> =
@@ -118,8 +120,8 @@ impl Report {
         for (index, figures) in self.figures.values().enumerate() {
             let mut expected = *readings.of_sensor(index);
             expected.sort_unstable();
-            let mean = expected.iter().sum::<i32>() / EACH as i32;
-            let expected = [("highest", expected[EACH - 1]), ("mean", mean), ("median", expected[EACH / 2])];
+            let (sum, count) = expected.iter().fold((0, 0), |(sum, count), reading| (sum + reading, count + 1));
+            let expected = [("highest", expected[EACH - 1]), ("mean", sum / count), ("median", expected[EACH / 2])];
             assert_eq!(figures[..], expected, "{} in round {round}", SENSORS[index]);
         }
         assert_eq!(self.text.lines().count(), 1 + SENSORS.len(), "the text of round {round}: {}", self.text);

@@ -3,8 +3,9 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::hint::black_box;
 
-use hpalloc::PAGE_SIZE;
+use hpalloc::{PAGE_SIZE, Page};
 
 /// A process, as far as the kernel keeps anything of it on its heap.
 struct Process {
@@ -39,10 +40,15 @@ fn words(number: u64) -> impl Iterator<Item = u64> {
     (0..length).map(move |word| number.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ word)
 }
 
+/// What the I/O buffer of a process is filled with.
+fn pattern(id: u64) -> u8 {
+    id.to_le_bytes()[0]
+}
+
 impl Process {
     fn new(id: u64) -> Self {
-        let io = Box::new(IoBuffer([id as u8; PAGE_SIZE]));
-        assert!((&raw const *io).addr() % PAGE_SIZE == 0, "an I/O buffer is a page");
+        let io = Box::new(IoBuffer([pattern(id); PAGE_SIZE]));
+        assert!(black_box(&raw const *io).cast::<Page>().is_aligned(), "an I/O buffer is a page");
         Self { name: format!("process {id}"), mailbox: VecDeque::new(), io }
     }
 
@@ -54,13 +60,13 @@ impl Process {
     }
 
     /// Receives what is left, and ends.
-    fn exit(mut self: Box<Self>, id: u64) -> u64 {
+    fn exit(mut self, id: u64) -> u64 {
         let mut received = 0;
         while self.receive() {
             received += 1;
         }
         assert_eq!(self.name, format!("process {id}"));
-        assert!(self.io.0.iter().all(|&byte| byte == id as u8), "the I/O buffer of process {id} was written to");
+        assert!(self.io.0.iter().all(|&byte| byte == pattern(id)), "the I/O buffer of process {id} was written to");
         received
     }
 }
