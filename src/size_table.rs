@@ -164,7 +164,7 @@ impl<const N: usize> SizeTable<N> {
     /// The class that serves any request; `N` where none does.
     pub(crate) fn class_of(&self, layout: Layout) -> usize {
         // So that it begins at a class whose blocks may be aligned enough.
-        let size = layout.pad_to_align().size();
+        let size = layout.pad_to_align().size().max(layout.align());
         let begin = match self.by_words.get(words(size)) {
             Some(&class) => class,
             None => self.by_steps[(size / STEP).min(STEPS)],

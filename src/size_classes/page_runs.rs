@@ -60,10 +60,11 @@ impl PageRuns {
         if let Some(run) = self.free.get(size.list)?.pop() {
             return Some(run);
         }
-        let run = source.take_pages(size.pages())?.cast::<u8>();
+        let pages = size.pages();
+        let run = source.take_pages(pages)?.cast::<u8>();
         // For `PageSource::rederive`.
         run.as_ptr().expose_provenance();
-        self.taken.set(self.taken.get() + size.pages());
+        self.taken.set(self.taken.get() + pages);
         Some(run)
     }
 

@@ -25,10 +25,11 @@ pub(crate) fn run(check: bool) -> Result<()> {
     }
     let instructions = Instructions::measure()?;
     let (footprint, bytes) = footprint(&instructions)?;
-    let summary = instructions.summary(bytes);
-    let front = fs::read_to_string("README.md")?;
-    if !front.split_whitespace().collect::<Vec<_>>().join(" ").contains(&summary) {
-        return Err(format!("README.md does not say: {summary}").into());
+    let front = fs::read_to_string("README.md")?.split_whitespace().collect::<Vec<_>>().join(" ");
+    for summary in [instructions.summary(bytes), instructions.heap_summary()] {
+        if !front.contains(&summary) {
+            return Err(format!("README.md does not say: {summary}").into());
+        }
     }
     let committed = readme.text().to_owned();
     let tables = [
@@ -209,6 +210,23 @@ impl Instructions {
             most(2),
             most(4),
             self.pool_bytes[target],
+        )
+    }
+
+    /// What it says of a heap there: of small requests, and of any.
+    fn heap_summary(&self) -> String {
+        let target = position(LIMITED_TARGET);
+        let most = |names: fn(&str) -> bool| {
+            let operations = self.heap_operations.0.iter().filter(|(name, _)| names(name));
+            operations.map(|(_, costs)| costs[target].1).max().unwrap_or(0)
+        };
+        format!(
+            "{} instructions for a small request, {} with a new page, {} to free; at most {} and {} whatever the layout",
+            most(|name| name == "small: allocate, from the free list"),
+            most(|name| name == "small: allocate, with a refill"),
+            most(|name| name == "small: deallocate"),
+            most(|name| name.contains(": allocate")),
+            most(|name| name.contains(": deallocate")),
         )
     }
 }
