@@ -38,9 +38,39 @@ impl Size {
     }
 }
 
-/// An allocator of any of the sizes.
+/// An allocator of any layout but those of no bytes.
 ///
 /// Each measurement is a process of its own, so what an allocator holds is not given back: it is there until the end.
+pub(crate) trait General {
+    /// With room for so many bytes at once.
+    fn new(bytes: usize) -> Self;
+
+    fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>>;
+
+    /// # Safety
+    ///
+    /// The block is live, was allocated here with this layout, and is not used any more.
+    unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout);
+
+    /// The block with another size and the same contents, wherever it is then. Here: what an allocator that can't do better
+    /// does.
+    ///
+    /// # Safety
+    ///
+    /// That of [`deallocate`](Self::deallocate), and the size is not zero.
+    #[inline]
+    unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
+        let moved = self.allocate(Layout::from_size_align(size, layout.align()).ok()?)?;
+        // SAFETY: both have so many bytes, and the new one is nobody else's. The rest is as the caller promises.
+        unsafe {
+            moved.copy_from_nonoverlapping(block, layout.size().min(size));
+            self.deallocate(block, layout);
+        }
+        Some(moved)
+    }
+}
+
+/// An allocator of any of the sizes. As for all of these, what it holds is there until the process ends.
 pub(crate) trait Heap {
     /// With room for so many bytes at once.
     fn new(bytes: usize) -> Self;
@@ -54,6 +84,23 @@ pub(crate) trait Heap {
 
     /// All that was allocated is given back.
     fn all_freed(&mut self) {}
+}
+
+impl<G: General> Heap for G {
+    fn new(bytes: usize) -> Self {
+        General::new(bytes)
+    }
+
+    #[inline]
+    fn allocate(&mut self, size: Size) -> Option<NonNull<u8>> {
+        General::allocate(self, size.layout())
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: NonNull<u8>, size: Size) {
+        // SAFETY: as the caller promises.
+        unsafe { General::deallocate(self, block, size.layout()) }
+    }
 }
 
 /// An allocator of blocks of one size: that of `[u64; WORDS]`.

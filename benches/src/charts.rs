@@ -19,7 +19,9 @@ const FONT: &str = "sans-serif";
 /// hpalloc stands out; the floors, which are no allocators, stand back.
 fn color(contestant: Contestant) -> RGBColor {
     match contestant {
-        Contestant::Hpalloc | Contestant::HpallocHuge | Contestant::HpallocPrefaulted => RGBColor(217, 72, 15),
+        Contestant::Hpalloc | Contestant::HpallocClasses | Contestant::HpallocHuge | Contestant::HpallocPrefaulted => {
+            RGBColor(217, 72, 15)
+        }
         Contestant::Seed => RGBColor(134, 142, 150),
         Contestant::FloorPointers
         | Contestant::FloorBulk

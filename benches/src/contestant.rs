@@ -5,14 +5,14 @@ use std::mem::MaybeUninit;
 use bumpalo::Bump;
 use clap::ValueEnum;
 use slab::Slab;
-use talc::DefaultBinning;
-use talc::base::Talc;
-use talc::source::Manual;
 
-use crate::allocator::{Blocks, Heap, Shared};
+use crate::allocator::{Blocks, General, Heap, Shared};
 use crate::floor::{BulkList, PointerStack, Successive};
-use crate::ours::{Hpalloc, HpallocShared, Huge, Plain, Prefaulted};
-use crate::peers::{Behind, Buddy, Glibc, Heapless, Jemalloc, Mimalloc, Rlsf, Snmalloc};
+use crate::general;
+use crate::heaps::{Behind, Buddy, LinkedList, Rlsf, Talc};
+use crate::mallocs::{Glibc, Jemalloc, Mimalloc, Snmalloc};
+use crate::ours::{Classes, Hpalloc, HpallocShared, Huge, Plain, Prefaulted};
+use crate::peers::Heapless;
 use crate::seed::Seed;
 use crate::workload::{self, Effort, Order, WORDS};
 
@@ -29,6 +29,11 @@ pub(crate) enum Workload {
     Mix,
     List,
     FirstTouch,
+    Mixed,
+    MixedSmallBatch,
+    MixedBatch,
+    Vectors,
+    Strings,
     #[value(name = "live-1000")]
     Live1Thousand,
     #[value(name = "live-10000")]
@@ -58,7 +63,11 @@ impl Workload {
         Self::FirstTouch,
     ];
 
-    /// The same with more and more blocks live.
+    /// Those of requests of any size, for allocators that take them: nanoseconds as above.
+    pub(crate) const GENERAL: [Self; 5] =
+        [Self::Mixed, Self::MixedSmallBatch, Self::MixedBatch, Self::Vectors, Self::Strings];
+
+    /// The same as the churn, with more and more blocks live.
     pub(crate) const LIVE: [Self; 5] =
         [Self::Live1Thousand, Self::Live10Thousand, Self::Live100Thousand, Self::Live1Million, Self::Live4Million];
 
@@ -74,6 +83,11 @@ impl Workload {
             Self::Mix => "four sizes",
             Self::List => "list",
             Self::FirstTouch => "first touch",
+            Self::Mixed => "mixed small sizes",
+            Self::MixedSmallBatch => "batch of 100, mixed",
+            Self::MixedBatch => "batch of 1000, mixed",
+            Self::Vectors => "growing vectors",
+            Self::Strings => "strings",
             Self::Live1Thousand => "1,000",
             Self::Live10Thousand => "10,000",
             Self::Live100Thousand => "100,000",
@@ -88,6 +102,7 @@ impl Workload {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, ValueEnum)]
 pub(crate) enum Contestant {
     Hpalloc,
+    HpallocClasses,
     HpallocHuge,
     HpallocPrefaulted,
     Seed,
@@ -115,6 +130,7 @@ impl Contestant {
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Hpalloc => "hpalloc",
+            Self::HpallocClasses => "hpalloc size classes",
             Self::HpallocHuge => "hpalloc, huge pages",
             Self::HpallocPrefaulted => "hpalloc, prefaulted",
             Self::Seed => "baseline: eager carving",
@@ -150,29 +166,33 @@ impl Contestant {
                 Self::Jemalloc => of_threads::<Jemalloc>(),
                 Self::Snmalloc => of_threads::<Snmalloc>(),
                 Self::Heapless => of_threads::<Heapless>(),
-                Self::Talc => of_threads::<Behind<Talc<Manual, DefaultBinning>>>(),
+                Self::Talc => of_threads::<Behind<Talc>>(),
                 Self::Rlsf => of_threads::<Behind<Rlsf>>(),
-                Self::LinkedList => of_threads::<Behind<linked_list_allocator::Heap>>(),
+                Self::LinkedList => of_threads::<Behind<LinkedList>>(),
                 Self::Buddy => of_threads::<Behind<Buddy>>(),
                 _ => return None,
             });
         }
         match self {
             Self::Hpalloc => of_heap::<Hpalloc<Plain>>(workload),
+            // Where memory is touched first or more and more blocks are live, it is as the pools are.
+            Self::HpallocClasses if !first_touch && !Workload::LIVE.contains(&workload) => {
+                of_general::<Classes>(workload)
+            }
             // In memory that is in use already, they are the one above.
             Self::HpallocHuge if first_touch => of_heap::<Hpalloc<Huge>>(workload),
             Self::HpallocPrefaulted if first_touch => of_heap::<Hpalloc<Prefaulted>>(workload),
             Self::Seed => of_heap::<Seed>(workload),
-            Self::Glibc => of_heap::<Glibc>(workload),
-            Self::Mimalloc => of_heap::<Mimalloc>(workload),
-            Self::Jemalloc => of_heap::<Jemalloc>(workload),
-            Self::Snmalloc => of_heap::<Snmalloc>(workload),
+            Self::Glibc => of_general::<Glibc>(workload),
+            Self::Mimalloc => of_general::<Mimalloc>(workload),
+            Self::Jemalloc => of_general::<Jemalloc>(workload),
+            Self::Snmalloc => of_general::<Snmalloc>(workload),
             // It frees all blocks at once, so it can't do what frees some.
             Self::Bumpalo if batch || first_touch || workload == List => of_heap::<Bump>(workload),
-            Self::Talc => of_heap::<Talc<Manual, DefaultBinning>>(workload),
-            Self::Rlsf => of_heap::<Rlsf>(workload),
-            Self::LinkedList => of_heap::<linked_list_allocator::Heap>(workload),
-            Self::Buddy => of_heap::<Buddy>(workload),
+            Self::Talc => of_general::<Talc>(workload),
+            Self::Rlsf => of_general::<Rlsf>(workload),
+            Self::LinkedList => of_general::<LinkedList>(workload),
+            Self::Buddy => of_general::<Buddy>(workload),
             Self::Slab if workload == List => Some(one(workload::list::<Slab<MaybeUninit<[u64; 3]>>>)),
             Self::Slab => of_blocks::<Slab<MaybeUninit<[u64; WORDS]>>>(workload),
             Self::Heapless => of_blocks::<Heapless>(workload),
@@ -195,6 +215,18 @@ fn one(program: impl Fn(Effort) -> f64 + 'static) -> Program {
 
 fn of_threads<B: Shared + 'static>() -> Program {
     one(|effort| workload::two_threads::<B>(effort, 1000))
+}
+
+fn of_general<G: General + 'static>(workload: Workload) -> Option<Program> {
+    let batch = |count| Some(one(move |effort| general::batch::<G>(effort, count)));
+    match workload {
+        Workload::Mixed => Some(one(general::churn::<G>)),
+        Workload::MixedSmallBatch => batch(100),
+        Workload::MixedBatch => batch(1000),
+        Workload::Vectors => Some(one(general::vectors::<G>)),
+        Workload::Strings => Some(one(general::strings::<G>)),
+        _ => of_heap::<G>(workload),
+    }
 }
 
 fn of_heap<H: Heap + 'static>(workload: Workload) -> Option<Program> {
@@ -223,5 +255,8 @@ fn of_blocks<B: Blocks<WORDS> + 'static>(workload: Workload) -> Option<Program> 
         Workload::Live4Million => among(4_000_000),
         Workload::Latency => Some(Box::new(workload::latency::<B>)),
         Workload::Mix | Workload::List | Workload::TwoThreads => None,
+        Workload::Mixed | Workload::MixedSmallBatch | Workload::MixedBatch | Workload::Vectors | Workload::Strings => {
+            None
+        }
     }
 }

@@ -12,10 +12,13 @@ use crate::workload::Effort;
 // The order of these lines is that of the layers: a module uses only those above it.
 mod allocator;
 mod ours;
+mod mallocs;
+mod heaps;
 mod peers;
 mod floor;
 mod seed;
 mod workload;
+mod general;
 mod contestant;
 mod rounds;
 mod charts;

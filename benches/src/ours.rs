@@ -1,11 +1,15 @@
 //! hpalloc as a workload's allocator.
 
+use std::alloc::Layout;
+use std::cmp::Ordering;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use hpalloc::{Arena, FixedBlock, HugePages, Locked, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE, Spin};
+use hpalloc::{
+    Arena, FixedBlock, HugePages, Locked, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE, SizeClasses, Spin,
+};
 
-use crate::allocator::{Blocks, Heap, Shared, Size};
+use crate::allocator::{Blocks, General, Heap, Shared, Size};
 
 /// A pool for each size, over one arena.
 pub(crate) struct Hpalloc<M> {
@@ -58,6 +62,42 @@ impl<M: Memory> Heap for Hpalloc<M> {
     unsafe fn deallocate(&mut self, block: NonNull<u8>, size: Size) {
         // SAFETY: as the caller promises, it came from this pool.
         unsafe { self.pools[size as usize].deallocate(block) }
+    }
+}
+
+/// A heap of size classes, without a lock.
+pub(crate) type Classes = &'static SizeClasses<Arena<Mapping>>;
+
+impl General for Classes {
+    fn new(bytes: usize) -> Self {
+        // A block may be twice as large as its request, and what a vector leaves behind as large as the vector. Memory that
+        // isn't used costs nothing.
+        let bytes = (4 * bytes + (1 << 20)).min(MAX_ARENA_SIZE);
+        let arena = Arena::new(bytes.next_multiple_of(PAGE_SIZE)).expect("memory for an arena");
+        Box::leak(Box::new(SizeClasses::new(arena)))
+    }
+
+    #[inline]
+    fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        SizeClasses::allocate(self, layout)
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { SizeClasses::deallocate(self, block, layout) }
+    }
+
+    #[inline]
+    unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
+        let new = Layout::from_size_align(size, layout.align()).ok()?;
+        // SAFETY: as the caller promises, and the new size is on the side that each asks for.
+        unsafe {
+            match size.cmp(&layout.size()) {
+                Ordering::Less => self.shrink(block, layout, new),
+                _ => self.grow(block, layout, new),
+            }
+        }
     }
 }
 

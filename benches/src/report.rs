@@ -21,6 +21,7 @@ pub(crate) fn run(rounds: usize, quick: bool) -> Result<()> {
         ("run", run),
         ("targets", targets(&measured)),
         ("time", times(&measured, &Workload::TIMED)),
+        ("heaps", times(&measured, &Workload::GENERAL)),
         ("latency", latencies(&measured)),
         ("live", times(&measured, &Workload::LIVE)),
     ];
@@ -71,8 +72,11 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
 
 /// What the figures have to reach, and whether they do.
 fn targets(measured: &Measurements) -> String {
-    use Contestant::{Bumpalo, FloorBulk, FloorWritePrefaulted, Glibc, Hpalloc, HpallocHuge, HpallocPrefaulted, Seed};
-    use Workload::{BatchFifo, BatchLifo, BatchRandom, FirstTouch, Latency, Pair, SmallBatch};
+    use Contestant::{
+        Bumpalo, FloorBulk, FloorWritePrefaulted, Glibc, Hpalloc, HpallocClasses, HpallocHuge, HpallocPrefaulted,
+        LinkedList, Rlsf, Seed, Talc,
+    };
+    use Workload::{BatchFifo, BatchLifo, BatchRandom, FirstTouch, Latency, Mixed, MixedSmallBatch, Pair, SmallBatch};
 
     let mut table = Table::new("how many times as much the other takes", &["aim", "measured", "reached"]);
     let mut times = |what: &str, at_least: f64, other: Figure, ours: Figure| {
@@ -98,6 +102,12 @@ fn targets(measured: &Measurements) -> String {
     for (other, at_least) in [(Seed, 4.0), (Bumpalo, 2.0)] {
         let what = format!("{}, over {}", title(FirstTouch, other), HpallocHuge.title());
         times(&what, at_least, (FirstTouch, other, 0), huge);
+    }
+    for workload in [Mixed, MixedSmallBatch] {
+        for (other, at_least) in [(fastest(workload), 1.0), (Talc, 3.0), (Rlsf, 3.0), (LinkedList, 3.0)] {
+            let what = format!("{}, over {}", title(workload, other), HpallocClasses.title());
+            times(&what, at_least, (workload, other, 0), (workload, HpallocClasses, 0));
+        }
     }
     let quantile = |figure: usize| format!("latency at {}", quantile_title(QUANTILES[figure]));
     let prefaulted = HpallocPrefaulted.title();
@@ -200,5 +210,8 @@ fn summary(measured: &Measurements) -> String {
         row(workload.title(), workload, Contestant::Hpalloc);
     }
     row("the same, hpalloc in huge pages", Workload::FirstTouch, Contestant::HpallocHuge);
+    for workload in [Workload::Mixed, Workload::MixedSmallBatch] {
+        row(&format!("{}, hpalloc's size classes", workload.title()), workload, Contestant::HpallocClasses);
+    }
     table.into_text()
 }

@@ -14,7 +14,7 @@ use crate::allocator::{Blocks, Heap, Shared, Size};
 /// The blocks of most workloads: 64 bytes.
 pub(crate) const WORDS: usize = 8;
 /// How many operations a pass has that is repeated: the time is looked up after each pass.
-const OPERATIONS: usize = 10_000;
+pub(crate) const OPERATIONS: usize = 10_000;
 /// How many blocks are live in the churn, on average.
 const CHURN: usize = 100_000;
 /// How many blocks of four sizes are live in the mix, on average.
@@ -62,7 +62,7 @@ impl Effort {
     pub(crate) const QUICK: Self = Self { time: Duration::from_millis(2), part: 32 };
 
     /// The nanoseconds of one of the operations, of which a pass does so many.
-    fn time(self, operations: usize, mut pass: impl FnMut()) -> f64 {
+    pub(crate) fn time(self, operations: usize, mut pass: impl FnMut()) -> f64 {
         let warm = Instant::now();
         while warm.elapsed() < self.time / 4 {
             pass();
@@ -87,7 +87,7 @@ fn nanoseconds(time: Duration, operations: usize) -> f64 {
 /// The host of a virtual machine may have taken back memory that was free for a while (by a balloon, or because the
 /// machine reports free pages), and then gives it again page by page when it is touched. A huge page takes it twenty times
 /// as long as the page fault that the workload is about.
-fn warm_machine(bytes: usize) {
+pub(crate) fn warm_machine(bytes: usize) {
     // Not in explicit ones, which would be those of another pool.
     let options = MappingOptions::new().huge_pages(HugePages::Transparent).prefault(true);
     // Twice as much, for what an allocator has beside the blocks.
