@@ -13,6 +13,7 @@ use crate::heaps::{Behind, Buddy, LinkedList, Rlsf, Talc};
 use crate::mallocs::{Glibc, Jemalloc, Mimalloc, Snmalloc};
 use crate::ours::{Classes, Hpalloc, HpallocShared, Huge, Plain, Prefaulted};
 use crate::peers::Heapless;
+use crate::programs::{self, Prepared};
 use crate::seed::Seed;
 use crate::workload::{self, Effort, Order, WORDS};
 
@@ -34,6 +35,11 @@ pub(crate) enum Workload {
     MixedBatch,
     Vectors,
     Strings,
+    Json,
+    Regex,
+    Btree,
+    HashMap,
+    Source,
     #[value(name = "live-1000")]
     Live1Thousand,
     #[value(name = "live-10000")]
@@ -67,6 +73,9 @@ impl Workload {
     pub(crate) const GENERAL: [Self; 5] =
         [Self::Mixed, Self::MixedSmallBatch, Self::MixedBatch, Self::Vectors, Self::Strings];
 
+    /// Programs with whatever global allocator they are given: milliseconds, and a digest of what came out.
+    pub(crate) const PROGRAMS: [Self; 5] = [Self::Json, Self::Regex, Self::Btree, Self::HashMap, Self::Source];
+
     /// The same as the churn, with more and more blocks live.
     pub(crate) const LIVE: [Self; 5] =
         [Self::Live1Thousand, Self::Live10Thousand, Self::Live100Thousand, Self::Live1Million, Self::Live4Million];
@@ -88,6 +97,11 @@ impl Workload {
             Self::MixedBatch => "batch of 1000, mixed",
             Self::Vectors => "growing vectors",
             Self::Strings => "strings",
+            Self::Json => "JSON",
+            Self::Regex => "regular expressions",
+            Self::Btree => "B-tree of strings",
+            Self::HashMap => "hash table",
+            Self::Source => "Rust source",
             Self::Live1Thousand => "1,000",
             Self::Live10Thousand => "10,000",
             Self::Live100Thousand => "100,000",
@@ -95,6 +109,18 @@ impl Workload {
             Self::Live4Million => "4,000,000",
             Self::Latency => "latency",
         }
+    }
+
+    /// The program that it is, if it is one.
+    pub(crate) fn prepare(self) -> Option<fn() -> Prepared> {
+        Some(match self {
+            Self::Json => programs::json,
+            Self::Regex => programs::regex,
+            Self::Btree => programs::btree,
+            Self::HashMap => programs::hash_map,
+            Self::Source => programs::source,
+            _ => return None,
+        })
     }
 }
 
@@ -116,6 +142,8 @@ pub(crate) enum Contestant {
     Talc,
     Rlsf,
     LinkedList,
+    EmbeddedList,
+    EmbeddedTlsf,
     Buddy,
     FloorPointers,
     FloorBulk,
@@ -126,6 +154,20 @@ pub(crate) enum Contestant {
 impl Contestant {
     /// The allocators that a program on a host would use instead.
     pub(crate) const MALLOCS: [Self; 4] = [Self::Glibc, Self::Mimalloc, Self::Jemalloc, Self::Snmalloc];
+
+    /// Those that can be the global allocator of a program.
+    const GLOBAL: [Self; 10] = [
+        Self::HpallocClasses,
+        Self::Glibc,
+        Self::Mimalloc,
+        Self::Jemalloc,
+        Self::Snmalloc,
+        Self::Talc,
+        Self::Rlsf,
+        Self::LinkedList,
+        Self::EmbeddedList,
+        Self::EmbeddedTlsf,
+    ];
 
     pub(crate) const fn title(self) -> &'static str {
         match self {
@@ -144,6 +186,8 @@ impl Contestant {
             Self::Talc => "talc",
             Self::Rlsf => "rlsf",
             Self::LinkedList => "linked_list_allocator",
+            Self::EmbeddedList => "embedded-alloc, linked list",
+            Self::EmbeddedTlsf => "embedded-alloc, TLSF",
             Self::Buddy => "buddy_system_allocator",
             Self::FloorPointers => "floor: array of pointers",
             Self::FloorBulk => "floor: list, many at once",
@@ -158,6 +202,11 @@ impl Contestant {
 
         let batch = matches!(workload, SmallBatch | BatchLifo | BatchFifo | BatchRandom);
         let first_touch = matches!(workload, FirstTouch | Latency);
+        if let Some(prepare) = workload.prepare() {
+            return Self::GLOBAL
+                .contains(&self)
+                .then(|| -> Program { Box::new(move |effort| programs::time(prepare, effort)) });
+        }
         if workload == TwoThreads {
             return Some(match self {
                 Self::Hpalloc => of_threads::<HpallocShared>(),
@@ -254,9 +303,7 @@ fn of_blocks<B: Blocks<WORDS> + 'static>(workload: Workload) -> Option<Program> 
         Workload::Live1Million => among(1_000_000),
         Workload::Live4Million => among(4_000_000),
         Workload::Latency => Some(Box::new(workload::latency::<B>)),
-        Workload::Mix | Workload::List | Workload::TwoThreads => None,
-        Workload::Mixed | Workload::MixedSmallBatch | Workload::MixedBatch | Workload::Vectors | Workload::Strings => {
-            None
-        }
+        // They take more than blocks of one size.
+        _ => None,
     }
 }

@@ -15,12 +15,15 @@ mod ours;
 mod mallocs;
 mod heaps;
 mod peers;
+mod global;
 mod floor;
 mod seed;
 mod workload;
 mod general;
+mod programs;
 mod contestant;
 mod rounds;
+mod memory;
 mod charts;
 mod report;
 mod instructions;
@@ -60,6 +63,9 @@ enum Task {
         #[arg(long)]
         quick: bool,
     },
+    /// Run a program once, with the global allocator that the environment variable `SPEED_ALLOCATOR` names; print a digest of
+    /// its output, and what memory it took
+    Program { workload: Workload },
     /// Do an operation 1000 times, for Valgrind to count its instructions
     Perform { operation: Operation },
 }
@@ -75,6 +81,7 @@ fn main() -> ExitCode {
         Task::Look => report::run(1, true),
         Task::Instructions { check } => instructions::run(check),
         Task::Measure { workload, contestant, quick } => measure(workload, contestant, quick),
+        Task::Program { workload } => program(workload),
         Task::Perform { operation } => instructions::perform(operation),
     };
     if let Err(error) = done {
@@ -86,7 +93,19 @@ fn main() -> ExitCode {
 
 fn measure(workload: Workload, contestant: Contestant, quick: bool) -> Result<()> {
     let program = contestant.program(workload).ok_or("this contestant does not take part in that workload")?;
+    let name = rounds::argument(&contestant);
+    if workload.prepare().is_some() && std::env::var(global::VARIABLE).ok().as_ref() != Some(&name) {
+        return Err(format!("to measure this, set {}={name}", global::VARIABLE).into());
+    }
     let figures = program(if quick { Effort::QUICK } else { Effort::FULL });
     println!("{}", figures.iter().map(f64::to_string).collect::<Vec<_>>().join(" "));
+    Ok(())
+}
+
+fn program(workload: Workload) -> Result<()> {
+    let digest = workload.prepare().ok_or("this workload is no program")?()();
+    // Before anything else is allocated.
+    let memory = global::memory();
+    println!("{digest} {}", memory.iter().map(usize::to_string).collect::<Vec<_>>().join(" "));
     Ok(())
 }

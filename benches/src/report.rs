@@ -8,7 +8,7 @@ use tables::{Document, Table};
 use crate::contestant::{Contestant, Workload};
 use crate::rounds::{self, Figure, Measurements, number};
 use crate::workload::{QUANTILES, quantile_title};
-use crate::{RESULTS, Result, charts};
+use crate::{RESULTS, Result, charts, memory};
 
 /// Measures everything, prints the tables and writes them. With `quick` in short, and writes the charts elsewhere and the
 /// tables nowhere.
@@ -20,10 +20,12 @@ pub(crate) fn run(rounds: usize, quick: bool) -> Result<()> {
     let sections = [
         ("run", run),
         ("targets", targets(&measured)),
-        ("time", times(&measured, &Workload::TIMED)),
-        ("heaps", times(&measured, &Workload::GENERAL)),
+        ("time", times(&measured, "ns", &Workload::TIMED)),
+        ("heaps", times(&measured, "ns", &Workload::GENERAL)),
+        ("programs", times(&measured, "ms", &Workload::PROGRAMS)),
+        ("memory", memory::table()?),
         ("latency", latencies(&measured)),
-        ("live", times(&measured, &Workload::LIVE)),
+        ("live", times(&measured, "ns", &Workload::LIVE)),
     ];
     for (name, text) in &sections {
         println!("{text}");
@@ -153,8 +155,8 @@ fn most_by_chance(rounds: usize) -> usize {
 }
 
 /// The median of each workload, and the spread.
-fn times(measured: &Measurements, workloads: &[Workload]) -> String {
-    let mut table = Table::new("ns", &workloads.iter().map(|workload| workload.title()).collect::<Vec<_>>());
+fn times(measured: &Measurements, unit: &str, workloads: &[Workload]) -> String {
+    let mut table = Table::new(unit, &workloads.iter().map(|workload| workload.title()).collect::<Vec<_>>());
     for &contestant in Contestant::value_variants() {
         if !workloads.iter().any(|&workload| measured.has(workload, contestant)) {
             continue;

@@ -7,8 +7,8 @@ use std::process::Command;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::Result;
 use crate::contestant::{Contestant, Workload};
+use crate::{Result, global};
 
 /// What was measured.
 #[derive(Default)]
@@ -38,6 +38,7 @@ pub(crate) fn run(rounds: usize, quick: bool) -> Result<Measurements> {
             for &mut contestant in contestants {
                 progress.set_message(format!("{}: {}", workload.title(), contestant.title()));
                 let figures = measure(*workload, contestant, quick)?;
+                measurements.same_digest(*workload, contestant, &figures)?;
                 measurements.figures.entry((*workload, contestant)).or_default().push(figures);
                 progress.inc(1);
             }
@@ -54,6 +55,9 @@ fn measure(workload: Workload, contestant: Contestant, quick: bool) -> Result<Ve
     if quick {
         command.arg("--quick");
     }
+    if workload.prepare().is_some() {
+        command.env(global::VARIABLE, argument(&contestant));
+    }
     let output = command.output()?;
     if !output.status.success() {
         let error = String::from_utf8_lossy(&output.stderr);
@@ -63,7 +67,8 @@ fn measure(workload: Workload, contestant: Contestant, quick: bool) -> Result<Ve
     Ok(text.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?)
 }
 
-fn argument(value: &impl ValueEnum) -> String {
+/// What a value is called on the command line.
+pub(crate) fn argument(value: &impl ValueEnum) -> String {
     value.to_possible_value().expect("none is hidden").get_name().to_owned()
 }
 
@@ -71,6 +76,25 @@ impl Measurements {
     fn all(&self, workload: Workload, contestant: Contestant, figure: usize) -> Option<Vec<f64>> {
         let rounds = self.figures.get(&(workload, contestant))?;
         Some(rounds.iter().map(|figures| figures[figure]).collect())
+    }
+
+    /// Whether a program has had the same output with all allocators so far.
+    fn same_digest(&self, workload: Workload, contestant: Contestant, figures: &[f64]) -> Result<()> {
+        if workload.prepare().is_none() {
+            return Ok(());
+        }
+        for (&(_, before), rounds) in self.figures.iter().filter(|((of, _), _)| *of == workload) {
+            for other in rounds {
+                if other.get(1) != figures.get(1) {
+                    let [one, other] = [figures, other].map(|figures| figures.get(1).copied().unwrap_or(f64::NAN));
+                    return Err(format!(
+                        "the digest of {workload:?} is {one} with {contestant:?}, {other} with {before:?}"
+                    )
+                    .into());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether the contestant takes part.

@@ -1,0 +1,67 @@
+//! How much memory programs take, with one allocator and another.
+
+use std::process::Command;
+
+use tables::Table;
+
+use crate::contestant::{Contestant, Workload};
+use crate::rounds::argument;
+use crate::{Result, global};
+
+/// Those whose memory is looked at, beside hpalloc and glibc.
+const OTHERS: [Contestant; 5] =
+    [Contestant::Talc, Contestant::Rlsf, Contestant::LinkedList, Contestant::EmbeddedList, Contestant::EmbeddedTlsf];
+
+/// A table of the pages that each program needed, over what it had allocated at most.
+pub(crate) fn table() -> Result<String> {
+    let titles = Workload::PROGRAMS.map(Workload::title);
+    let mut table = Table::new("peak pages over peak live bytes", &titles);
+    let mut digests = Vec::new();
+    let mut peaks = Vec::new();
+    for workload in Workload::PROGRAMS {
+        let (digest, memory) = run(workload, global::COUNTED)?;
+        digests.push(digest);
+        peaks.push(*memory.first().ok_or("no memory was counted")?);
+    }
+    table.row("peak live bytes, MB", peaks.iter().map(|peak| format!("{:.2}", peak / 1e6)));
+
+    // For each of the figures of an allocator, its ratios.
+    let ratios = |name: &str| -> Result<Vec<Vec<String>>> {
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        for ((workload, expected), peak) in Workload::PROGRAMS.into_iter().zip(&digests).zip(&peaks) {
+            let (digest, memory) = run(workload, name)?;
+            if digest != *expected {
+                return Err(format!("{workload:?}: {digest} with {name}, {expected} with the system's").into());
+            }
+            rows.resize(memory.len(), Vec::new());
+            rows.iter_mut().zip(memory).for_each(|(row, bytes)| row.push(format!("{:.2}", bytes / peak)));
+        }
+        Ok(rows)
+    };
+    let classes = Contestant::HpallocClasses;
+    let rows = ratios(&argument(&classes))?;
+    for (what, row) in ["", ", pages of the arena"].into_iter().zip(rows) {
+        table.row(&format!("{}{what}", classes.title()), row);
+    }
+    let others = OTHERS.map(|contestant| (contestant.title(), argument(&contestant)));
+    for (title, name) in others.into_iter().chain([(Contestant::Glibc.title(), global::GLIBC_HEAP.to_owned())]) {
+        for row in ratios(&name)? {
+            table.row(title, row);
+        }
+    }
+    Ok(table.into_text())
+}
+
+/// The digest of a program's output, and its memory in bytes.
+fn run(workload: Workload, allocator: &str) -> Result<(String, Vec<f64>)> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let output = command.args(["program", &argument(&workload)]).env(global::VARIABLE, allocator).output()?;
+    if !output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{workload:?} with {allocator}: {}\n{error}", output.status).into());
+    }
+    let text = String::from_utf8(output.stdout)?;
+    let mut words = text.split_whitespace();
+    let digest = words.next().ok_or("no digest was printed")?.to_owned();
+    Ok((digest, words.map(str::parse).collect::<std::result::Result<_, _>>()?))
+}

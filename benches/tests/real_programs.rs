@@ -1,0 +1,45 @@
+//! Programs have the same output with hpalloc as their global allocator as with the system's.
+
+use std::process::Command;
+
+/// The digest of the output, by a process of its own.
+fn digest(program: &str, allocator: Option<&str>) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_speed"));
+    command.args(["program", program]).env_remove("SPEED_ALLOCATOR");
+    if let Some(name) = allocator {
+        command.env("SPEED_ALLOCATOR", name);
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_whitespace().next().expect("a digest").to_owned()
+}
+
+fn is_the_same(program: &str) {
+    assert_eq!(digest(program, Some("hpalloc-classes")), digest(program, None));
+}
+
+#[test]
+fn a_json_document_is_printed_the_same() {
+    is_the_same("json");
+}
+
+#[test]
+fn regular_expressions_find_the_same() {
+    is_the_same("regex");
+}
+
+#[test]
+fn a_tree_of_strings_is_the_same() {
+    is_the_same("btree");
+}
+
+#[test]
+fn a_hash_table_of_vectors_is_the_same() {
+    is_the_same("hash-map");
+}
+
+#[test]
+fn the_syntax_of_a_source_file_is_the_same() {
+    is_the_same("source");
+}
