@@ -1,11 +1,12 @@
 //! How many instructions an operation takes, counted by Valgrind's Callgrind: exact, and the same on a busy machine.
 
+use std::alloc::Layout;
 use std::hint::black_box;
 use std::process::Command;
 use std::ptr::NonNull;
 
 use clap::ValueEnum;
-use hpalloc::{Arena, BlockSize, FixedBlock, Mapping, PAGE_SIZE, Page};
+use hpalloc::{Arena, BlockSize, FixedBlock, Mapping, PAGE_SIZE, Page, SizeClasses};
 use tables::{Document, Table};
 
 use crate::{RESULTS, Result, report};
@@ -21,6 +22,9 @@ pub(crate) enum Operation {
     AllocateRefill,
     Deallocate,
     Pair,
+    ClassesAllocate,
+    ClassesDeallocate,
+    ClassesAllocateAligned,
     AllocPage,
     AllocPages,
     AllocZeroedPage,
@@ -34,6 +38,9 @@ impl Operation {
             Self::AllocateRefill => "`FixedBlock::allocate`, with a new page",
             Self::Deallocate => "`FixedBlock::deallocate`",
             Self::Pair => "both, inlined into one function",
+            Self::ClassesAllocate => "`SizeClasses::allocate`, a free block of a small size",
+            Self::ClassesDeallocate => "`SizeClasses::deallocate`, of a small size",
+            Self::ClassesAllocateAligned => "`SizeClasses::allocate`, 100 bytes aligned to 64",
             Self::AllocPage => "`Arena::alloc_page`",
             Self::AllocPages => "`Arena::alloc_pages`",
             Self::AllocZeroedPage => "`Arena::alloc_zeroed_page`, of a fresh mapping",
@@ -45,6 +52,8 @@ impl Operation {
             Self::AllocateFree | Self::AllocateFresh | Self::AllocateRefill => "counted_allocate",
             Self::Deallocate => "counted_deallocate",
             Self::Pair => "counted_pair",
+            Self::ClassesAllocate | Self::ClassesAllocateAligned => "counted_classes_allocate",
+            Self::ClassesDeallocate => "counted_classes_deallocate",
             Self::AllocPage => "counted_alloc_page",
             Self::AllocPages => "counted_alloc_pages",
             Self::AllocZeroedPage => "counted_alloc_zeroed_page",
@@ -76,6 +85,21 @@ extern "Rust" fn counted_pair(pool: &Pool<'_>) {
     }
 }
 
+type Classes<'a> = SizeClasses<&'a Arena<Mapping>>;
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "Rust" fn counted_classes_allocate(heap: &Classes<'_>, layout: Layout) -> Option<NonNull<u8>> {
+    heap.allocate(layout)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "Rust" fn counted_classes_deallocate(heap: &Classes<'_>, block: NonNull<u8>, layout: Layout) {
+    // SAFETY: as the caller promises.
+    unsafe { heap.deallocate(block, layout) }
+}
+
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "Rust" fn counted_alloc_page(arena: &Arena<Mapping>) -> Option<&mut Page> {
@@ -98,6 +122,8 @@ extern "Rust" fn counted_alloc_zeroed_page(arena: &Arena<Mapping>) -> Option<&mu
 pub(crate) fn perform(operation: Operation) -> Result<()> {
     let arena = Arena::new(2 * CALLS * PAGE_SIZE)?;
     let small = FixedBlock::with_block_size(&arena, const { BlockSize::of::<[u64; 8]>() });
+    let classes = Classes::new(&arena);
+    let (plain, aligned) = (Layout::new::<[u8; 100]>(), Layout::from_size_align(100, 64)?);
     let whole_page = FixedBlock::with_block_size(&arena, const { BlockSize::of::<Page>() });
     // The first allocation takes a page, and the next of a page's blocks are fresh.
     let fresh = |index| {
@@ -132,6 +158,19 @@ pub(crate) fn perform(operation: Operation) -> Result<()> {
                 // SAFETY: the block was allocated just now.
                 unsafe { small.deallocate(block) };
                 counted_pair(&small);
+                true
+            }
+            Operation::ClassesAllocate | Operation::ClassesAllocateAligned => {
+                let layout = black_box(if matches!(operation, Operation::ClassesAllocate) { plain } else { aligned });
+                let block = classes.allocate(layout).ok_or("no block is left")?;
+                // SAFETY: the block was allocated just now.
+                unsafe { classes.deallocate(block, layout) };
+                counted_classes_allocate(&classes, layout).is_some()
+            }
+            Operation::ClassesDeallocate => {
+                let block = classes.allocate(black_box(plain)).ok_or("no block is left")?;
+                // SAFETY: the block was allocated just now.
+                unsafe { counted_classes_deallocate(&classes, block, black_box(plain)) };
                 true
             }
             Operation::AllocPage => counted_alloc_page(&arena).is_some(),
