@@ -1,6 +1,7 @@
 //! The traits through which programs and collections allocate.
 
 use core::alloc::{GlobalAlloc, Layout};
+use core::mem;
 use core::ptr::{NonNull, null_mut};
 
 use crate::heap::{Heap, resize};
@@ -43,28 +44,33 @@ impl<H: Heap, M: Lock> Heap for Locked<H, M> {
 /// ```
 ///
 /// Where there is no memory for a request, or none that is aligned to more than [`PAGE_SIZE`](crate::PAGE_SIZE), the pointer
-/// is null, which most collections make an error or an abort of. Everything else goes on.
+/// is null, which most collections make an error or an abort of. Everything else goes on. That holds for making a block smaller
+/// too: where there is no block of the smaller class, `shrink_to_fit` aborts.
 ///
 /// The source must not allocate from the heap that asks it: so not `Boxed`, whose pages come from the global allocator, but a
-/// mapping, a static buffer or an address range.
+/// mapping, a static buffer or an address range. Nor must anything that is done while the heap is locked by
+/// [`with`](Locked::with): a spin lock waits forever then. Printing may allocate, so what a heap says of itself is taken
+/// first and printed afterwards, see [`SizeClasses::usage`].
+///
+/// Where the source or the lock panics, the program aborts: a global allocator must not unwind.
 ///
 /// # Time complexity
 ///
 /// That of [`SizeClasses`], and of waiting for the lock; `realloc` to another class also copies, without the lock, and
 /// `alloc_zeroed` writes the zeros.
 // SAFETY: a block is valid until it is deallocated or the heap goes, which as a global allocator it doesn't. It has the size
-// and the alignment of the layout. Nothing here unwinds.
+// and the alignment of the layout. Nothing unwinds out of here.
 unsafe impl<P: PageSource, M: Lock, const N: usize> GlobalAlloc for Locked<SizeClasses<P, N>, M> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        pointer(self.with(|heap| heap.allocate(layout)))
+        pointer(without_unwinding(|| self.with(|heap| heap.allocate(layout))))
     }
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(block) {
             // SAFETY: the caller's promise is the one that is asked for.
-            unsafe { self.deallocate(block, layout) }
+            without_unwinding(|| unsafe { self.deallocate(block, layout) });
         }
     }
 
@@ -74,8 +80,26 @@ unsafe impl<P: PageSource, M: Lock, const N: usize> GlobalAlloc for Locked<SizeC
             return null_mut();
         };
         // SAFETY: the caller's promise is the one that is asked for.
-        pointer(unsafe { resize(self, block, old, new) }.map(NonNull::cast))
+        pointer(without_unwinding(|| unsafe { resize(self, block, old, new) }).map(NonNull::cast))
     }
+}
+
+/// Calls it; where it panics, that aborts. A page source, the maker of a `Lazy` and a lock are the user's.
+#[inline]
+fn without_unwinding<T>(operation: impl FnOnce() -> T) -> T {
+    struct Abort;
+
+    impl Drop for Abort {
+        fn drop(&mut self) {
+            // While one panic unwinds, a second one aborts.
+            panic!("the global allocator must not unwind");
+        }
+    }
+
+    let abort = Abort;
+    let value = operation();
+    mem::forget(abort);
+    value
 }
 
 fn pointer(block: Option<NonNull<u8>>) -> *mut u8 {

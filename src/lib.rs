@@ -122,7 +122,7 @@ pub use region::{Backing, HugePages, Mapping, MappingOptions};
 pub use region::{Borrowed, RawRegion, Region};
 #[cfg(feature = "static-buffer")]
 pub use region::{DEFAULT_BUFFER, StaticBuffer, StaticPages, StaticRegion};
-pub use size_classes::SizeClasses;
+pub use size_classes::{HeapUsage, SizeClasses};
 pub use size_table::{DEFAULT_SIZES, SizeTable};
 
 /// The README's code, as doctests.

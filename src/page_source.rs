@@ -18,6 +18,8 @@ use crate::Page;
 /// 3. **Aligned:** start on a boundary of [`PAGE_SIZE`](crate::PAGE_SIZE).
 /// 4. **Fixed:** stay so when the source is moved.
 /// 5. **Whole:** are reached, all of a run, through what [`rederive`](Self::rederive) returns for an address in it.
+/// 6. **Held:** are what [`holds`](Self::holds) says `true` of; and if the source has a `rederive` of its own, of no address of
+///    another source, so that an array of sources finds the right one.
 ///
 /// Whoever breaks these makes a pool hand out memory that is somebody else's, twice the same, or not there.
 ///
@@ -81,7 +83,7 @@ pub unsafe trait PageSource {
     /// then is good for that alone: which can be less than the link that is written to a free block.
     ///
     /// A source that has a pointer to all of its memory should return `pointer.with_addr(block.addr())`, as an
-    /// [`Arena`](crate::Arena) does. What is provided is right for any source: it finds the pointer that pools expose of each
+    /// [`Arena`](crate::Arena) does, and say in [`holds`](Self::holds) which addresses those are. What is provided is right for any source: it finds the pointer that pools expose of each
     /// run (see [`core::ptr#exposed-provenance`]). But tools that follow pointers, such as Miri, can't see as much then.
     ///
     /// # Time complexity

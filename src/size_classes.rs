@@ -10,6 +10,8 @@ use crate::{Arena, BlockSize, DEFAULT_SIZES, PageSource, RawRegion, SizeTable};
 mod diagnosis;
 mod page_runs;
 
+pub use diagnosis::HeapUsage;
+
 use page_runs::{PageRuns, RunSize};
 
 /// A heap: blocks of several sizes over one source of pages, for any [`Layout`], in constant time.

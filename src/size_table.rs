@@ -29,8 +29,9 @@ const STEPS: usize = 64;
 /// The class of a request is the first whose blocks are large enough and aligned enough. For a size of up to 128 words
 /// (1024 bytes on a 64-bit machine, 512 on a 32-bit one) that is aligned to a word at most, it is read from a table with an
 /// entry for each number of words. For all others a table says where to begin, and from there it is one step for each class
-/// that is too small (there are as many as have block sizes within the same 512 bytes) or not aligned enough. They depend on
-/// the request and the block sizes alone: what was allocated and freed before makes no difference.
+/// that is too small or not aligned enough, until one fits: over the default sizes at most 4. Of a table of one's own it is
+/// over those that lie in the same 512 bytes, or above 32 KiB, and those that are aligned too little: at most all of them.
+/// Which they are depends on the request and the block sizes alone: what was allocated and freed before makes no difference.
 #[derive(Clone)]
 pub struct SizeTable<const N: usize> {
     /// Ascending.
@@ -163,18 +164,24 @@ impl<const N: usize> SizeTable<N> {
 
     /// The class that serves any request; `N` where none does.
     pub(crate) fn class_of(&self, layout: Layout) -> usize {
-        // So that it begins at a class whose blocks may be aligned enough.
-        let size = layout.pad_to_align().size().max(layout.align());
-        let begin = match self.by_words.get(words(size)) {
-            Some(&class) => class,
-            None => self.by_steps[(size / STEP).min(STEPS)],
-        };
-        let mut class = usize::from(begin);
+        let mut class = self.first_candidate(layout);
         let fits = |size: &BlockSize| size.bytes() >= layout.size() && size.align() >= layout.align();
         while self.sizes.get(class).is_some_and(|size| !fits(size)) {
             class += 1;
         }
         class
+    }
+
+    /// A class that is the one, or below it.
+    #[inline]
+    fn first_candidate(&self, layout: Layout) -> usize {
+        // So that it begins at a class whose blocks may be aligned enough.
+        let size = layout.pad_to_align().size().max(layout.align());
+        let class = match self.by_words.get(words(size)) {
+            Some(&class) => class,
+            None => self.by_steps[(size / STEP).min(STEPS)],
+        };
+        class.into()
     }
 }
 
@@ -217,4 +224,41 @@ macro_rules! size_table {
     ($($bytes:expr),* $(,)?) => {
         const { &$crate::SizeTable::checked([$($bytes),*]) }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use core::alloc::Layout;
+
+    use super::{DEFAULT_SIZES, SizeTable};
+
+    /// How far apart the sizes are that are tried: all of them on a host.
+    const STEP: usize = if cfg!(target_os = "none") { 13 } else { 1 };
+
+    fn layouts() -> impl Iterator<Item = Layout> {
+        let sizes = (0..=20_000).step_by(STEP);
+        sizes.flat_map(|size| (0..14).map(move |shift| Layout::from_size_align(size, 1 << shift).unwrap()))
+    }
+
+    fn both_ways_agree<const N: usize>(table: &SizeTable<N>) {
+        for layout in layouts() {
+            if let Some(class) = table.class_of_small(layout) {
+                assert_eq!(class, table.class_of(layout), "{layout:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn small_requests_have_the_class_that_they_have_as_any_request() {
+        both_ways_agree(DEFAULT_SIZES);
+        both_ways_agree(crate::size_table![8, 24, 40, 1016, 1024, 1032, 5000]);
+        both_ways_agree(crate::size_table![64]);
+        both_ways_agree(crate::size_table![]);
+    }
+
+    #[test]
+    fn the_default_sizes_take_few_steps() {
+        let steps = |layout| DEFAULT_SIZES.class_of(layout) - DEFAULT_SIZES.first_candidate(layout);
+        assert!(layouts().map(steps).max() <= Some(4));
+    }
 }

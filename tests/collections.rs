@@ -10,7 +10,7 @@ use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
 use common::with_pages;
 use hashbrown::HashMap;
-use hpalloc::{Arena, BlockSize, Borrowed, FixedBlock, PAGE_SIZE, Page, SizeClasses};
+use hpalloc::{Arena, BlockSize, Borrowed, FixedBlock, PAGE_SIZE, Page, PageSource, SizeClasses};
 
 fn pool(pages: &mut [Page], block_size: usize) -> FixedBlock<Arena<Borrowed<'_>>> {
     FixedBlock::new(Arena::from_pages(pages).unwrap(), block_size).unwrap()
@@ -278,6 +278,83 @@ fn a_heap_serves_alignments_and_empty_layouts() {
         assert_eq!(heap.free_blocks(), heap.peak_blocks());
         let page_and_more = Layout::from_size_align(1, 2 * PAGE_SIZE).unwrap();
         assert!(Allocator::allocate(&&heap, page_and_more).is_err());
+    });
+}
+
+/// What is allocated is as long as its block, grown in place or moved.
+#[test]
+fn a_heap_lends_all_of_a_block() {
+    with_pages(8, |pages| {
+        let heap = heap(pages);
+        let layout = |size| Layout::from_size_align(size, 1).unwrap();
+        let block = Allocator::allocate(&&heap, layout(100)).unwrap();
+        assert_eq!(block.len(), 112);
+        // SAFETY: each block is passed with the layout that it has.
+        unsafe {
+            let same = (&&heap).grow(block.cast(), layout(100), layout(105)).unwrap();
+            assert_eq!((same.cast(), same.len()), (block.cast::<u8>(), 112));
+            let same = (&&heap).shrink(same.cast(), layout(105), layout(98)).unwrap();
+            assert_eq!((same.cast(), same.len()), (block.cast::<u8>(), 112));
+            let run = (&&heap).grow(same.cast(), layout(98), layout(20_000)).unwrap();
+            assert_eq!(run.len(), 5 * PAGE_SIZE);
+            (&&heap).deallocate(run.cast(), layout(20_000));
+        }
+        assert_eq!((heap.free_blocks(), heap.run_pages()), (heap.peak_blocks(), (5, 5)));
+    });
+}
+
+/// A source whose pointers can be told from those of the collections, because it counts how often it is asked for one.
+struct Asked<'a> {
+    pages: Arena<Borrowed<'a>>,
+    rederived: Cell<usize>,
+}
+
+// SAFETY: the pages are the arena's.
+unsafe impl PageSource for Asked<'_> {
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+        self.pages.take_pages(count)
+    }
+
+    fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
+        self.rederived.set(self.rederived.get() + 1);
+        self.pages.rederive(block)
+    }
+
+    fn holds(&self, address: NonNull<u8>) -> bool {
+        self.pages.holds(address)
+    }
+}
+
+/// Whenever a block comes back, or stays where it is for another layout, its pointer is made anew by the source that it is
+/// from.
+#[test]
+fn what_comes_back_is_rederived_by_its_source() {
+    with_pages(2, |pages| {
+        let [one, other] = pages else { unreachable!("there are two") };
+        let [one, other] = [one, other].map(|page| {
+            let pages = Arena::from_pages(std::slice::from_mut(page)).unwrap();
+            Asked { pages, rederived: Cell::new(0) }
+        });
+        let counts = |pair: &(&Asked<'_>, [&Asked<'_>; 1])| (pair.0.rederived.get(), pair.1[0].rederived.get());
+        let pool = FixedBlock::new((&one, [&other]), PAGE_SIZE / 2).unwrap();
+        let mut boxes: std::vec::Vec<_> = (0..4).map(|number: u8| Box::new_in(number, &pool)).collect();
+        assert_eq!(counts(pool.page_source()), (0, 0));
+        boxes.truncate(3);
+        assert_eq!(counts(pool.page_source()), (0, 1));
+        drop(boxes);
+        assert_eq!(counts(pool.page_source()), (2, 2));
+    });
+    with_pages(4, |pages| {
+        let source = Asked { pages: Arena::from_pages(pages).unwrap(), rederived: Cell::new(0) };
+        let heap = SizeClasses::new(&source);
+        drop(Box::new_in(7_u8, &heap));
+        assert_eq!(source.rederived.get(), 1);
+        let mut numbers: Vec<u8, _> = Vec::with_capacity_in(100, &heap);
+        numbers.extend(0..100);
+        numbers.reserve_exact(5);
+        assert_eq!((numbers.len(), source.rederived.get()), (100, 2), "in place");
+        numbers.reserve_exact(500);
+        assert_eq!(source.rederived.get(), 3, "moved, and the old block given back");
     });
 }
 

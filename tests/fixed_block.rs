@@ -434,4 +434,15 @@ fn sources_know_their_runs_again() {
     });
     let lazy: Lazy<RawRegion> = Lazy::new(|| Err(ArenaError::InvalidSize { size: 0 }));
     assert!(!lazy.holds(NonNull::dangling()));
+    #[cfg(feature = "static-buffer")]
+    {
+        hpalloc::static_buffer! { static BUFFER: StaticBuffer<1>; }
+        let lazy = Lazy::new(|| BUFFER.claim().and_then(Arena::from_region));
+        assert!(!lazy.holds(NonNull::dangling()));
+        let page = lazy.take_pages(1).unwrap().cast::<u8>();
+        // SAFETY: the page's last byte is there.
+        let last = unsafe { page.add(PAGE_SIZE - 1) };
+        assert!(lazy.holds(page) && lazy.holds(last) && !lazy.holds(NonNull::dangling()));
+        assert_eq!(lazy.rederive(last), last);
+    }
 }

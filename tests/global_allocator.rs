@@ -4,6 +4,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Write;
+use std::process::Command;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -113,4 +114,26 @@ fn what_was_freed_is_used_again() {
     }
     // Other tests run at the same time, but none of them takes so much.
     assert!(pages() - before < (5 << 20) / PAGE_SIZE);
+}
+
+/// A source that panics, in a process of its own: it aborts, because a global allocator must not unwind.
+#[test]
+fn a_panic_in_the_source_aborts() {
+    let this = std::env::current_exe().unwrap();
+    let output =
+        Command::new(this).args(["--exact", "--ignored", "--nocapture", "alone_with_a_panic"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("the source panics"), "{text}");
+    assert!(text.contains("the global allocator must not unwind") && !text.contains("unwound"), "{text}");
+}
+
+#[test]
+#[ignore = "aborts; another test runs it in a process of its own"]
+fn alone_with_a_panic() {
+    static OTHER: Locked<SizeClasses<Lazy<Mapping>>, Spin> =
+        Locked::new(SizeClasses::new(Lazy::new(|| panic!("the source panics"))));
+
+    // SAFETY: the size isn't zero.
+    let result = std::panic::catch_unwind(|| unsafe { OTHER.alloc(Layout::new::<u64>()) });
+    eprintln!("unwound: {}", result.is_err());
 }

@@ -43,7 +43,7 @@ fn a_heap_as_a_global_allocator_uses_it() {
     hpalloc::static_buffer! { static MEMORY: StaticBuffer<2>; }
     static HEAP: Heap<3> = Locked::new(SizeClasses::with_table(
         Lazy::new(|| MEMORY.claim().and_then(Arena::from_region)),
-        hpalloc::size_table![64, 256, 1024],
+        hpalloc::size_table![64, 264, 1024],
     ));
 
     // What can't be served is null, and takes nothing.
@@ -78,6 +78,22 @@ fn a_heap_as_a_global_allocator_uses_it() {
         let zeroed = HEAP.alloc_zeroed(layout(60, 1));
         assert_eq!((zeroed, bytes(zeroed, 60)), (block, &[0; 60][..]));
         HEAP.dealloc(zeroed, layout(60, 1));
+    }
+
+    // What is aligned stays so when it moves, and goes back to the class that it came from.
+    let line = layout(50, 64);
+    let block = allocate(&HEAP, line).unwrap().as_ptr();
+    // SAFETY: the block is live, and is passed with the layout that it has.
+    unsafe {
+        assert_eq!(HEAP.realloc(block, line, 64), block);
+        // Blocks of 264 bytes would be large enough.
+        let moved = HEAP.realloc(block, layout(64, 64), 100);
+        assert_eq!(moved.addr() % 1024, 0);
+        assert_eq!(HEAP.realloc(moved, layout(100, 64), 1000), moved);
+        let small = HEAP.realloc(moved, layout(1000, 64), 10);
+        assert_eq!((small.addr() % 64, HEAP.with(SizeClasses::free_blocks)), (0, [0, 0, 1]));
+        HEAP.dealloc(small, layout(10, 64));
+        assert_eq!(HEAP.with(SizeClasses::free_blocks), [1, 0, 1]);
     }
 
     // Until there is nothing left; then null, again and again, and what comes back is to be had again.

@@ -83,44 +83,88 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         (self.runs.taken(), self.runs.free_pages())
     }
 
+    /// All of that at once, to be looked at or printed when the heap isn't locked any more.
+    ///
+    /// # Time complexity
+    ///
+    /// That of [`free_blocks`](Self::free_blocks) and [`run_pages`](Self::run_pages).
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 8];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// for layout in [Layout::new::<u8>(), Layout::new::<[u64; 8]>(), Layout::new::<[u64; 8]>(), Layout::new::<[u64; 2500]>()] {
+    ///     heap.allocate(layout);
+    /// }
+    /// assert_eq!(
+    ///     heap.usage().to_string(),
+    ///     "\
+    /// block size       live       peak       free
+    ///         16          1          1          0
+    ///         64          2          2          0
+    ///  run pages          5          5          0
+    /// ",
+    /// );
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    pub fn usage(&self) -> HeapUsage<N> {
+        HeapUsage {
+            block_sizes: self.block_sizes(),
+            peak_blocks: self.peak_blocks(),
+            free_blocks: self.free_blocks(),
+            run_pages: self.run_pages(),
+        }
+    }
+
     fn classes(&self) -> impl Iterator<Item = (&Carver, &'static BlockSize)> {
         self.carvers.iter().zip(self.block_sizes())
     }
 }
 
-/// The classes, with how many of their blocks are live, how many were at the peak, and how many are free; those that were
-/// never used are left out.
+/// What [`usage`](Self::usage) says.
 ///
-/// ```
-/// use core::alloc::Layout;
-/// use hpalloc::{Arena, Page, SizeClasses};
-///
-/// let mut memory = [const { Page::new() }; 8];
-/// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
-/// for layout in [Layout::new::<u8>(), Layout::new::<[u64; 8]>(), Layout::new::<[u64; 8]>(), Layout::new::<[u64; 2500]>()] {
-///     heap.allocate(layout);
-/// }
-/// assert_eq!(
-///     heap.to_string(),
-///     "\
-/// block size       live       peak       free
-///         16          1          1          0
-///         64          2          2          0
-///  run pages          5          5          0
-/// ",
-/// );
-/// # Ok::<(), hpalloc::ArenaError>(())
-/// ```
+/// (Not of the global allocator, while it is locked: printing may allocate.)
 impl<P: PageSource, const N: usize> fmt::Display for SizeClasses<P, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.usage().fmt(f)
+    }
+}
+
+/// How many blocks a heap had, at one time: see [`SizeClasses::usage`].
+#[derive(Clone, Copy, Debug)]
+pub struct HeapUsage<const N: usize> {
+    /// The block sizes, ascending.
+    pub block_sizes: &'static [BlockSize; N],
+    /// The most that were live at once, of each size: as [`SizeClasses::peak_blocks`].
+    pub peak_blocks: [usize; N],
+    /// Those that are free, of each size: as [`SizeClasses::free_blocks`].
+    pub free_blocks: [usize; N],
+    /// Pages of runs, and how many of them are free: as [`SizeClasses::run_pages`].
+    pub run_pages: (usize, usize),
+}
+
+impl<const N: usize> HeapUsage<N> {
+    /// For each size that was used: how large it is, how many are live, were at the peak, and are free.
+    fn rows(&self) -> impl Iterator<Item = [usize; 4]> {
+        let counts = self.peak_blocks.into_iter().zip(self.free_blocks);
+        let rows = self.block_sizes.iter().zip(counts);
+        let rows = rows.map(|(size, (peak, free))| [size.bytes(), peak.saturating_sub(free), peak, free]);
+        rows.filter(|row| row[2] > 0 || row[3] > 0)
+    }
+}
+
+/// The classes, with how many of their blocks are live, how many were at the peak, and how many are free; those that were
+/// never used are left out.
+impl<const N: usize> fmt::Display for HeapUsage<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:>10}{:>11}{:>11}{:>11}", "block size", "live", "peak", "free")?;
-        for (carver, &size) in self.classes() {
-            let (peak, free) = (carver.carved(size), carver.free_blocks());
-            if peak > 0 || free > 0 {
-                writeln!(f, "{:>10}{:>11}{peak:>11}{free:>11}", size.bytes(), peak.saturating_sub(free))?;
-            }
+        for [size, live, peak, free] in self.rows() {
+            writeln!(f, "{size:>10}{live:>11}{peak:>11}{free:>11}")?;
         }
-        let (peak, free) = self.run_pages();
+        let (peak, free) = self.run_pages;
         writeln!(f, "{:>10}{:>11}{peak:>11}{free:>11}", "run pages", peak.saturating_sub(free))
     }
 }
@@ -137,15 +181,18 @@ impl<P: PageSource, const N: usize> fmt::Debug for SizeClasses<P, N> {
 #[cfg(feature = "defmt")]
 impl<P: PageSource, const N: usize> defmt::Format for SizeClasses<P, N> {
     fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::Format::format(&self.usage(), f);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<const N: usize> defmt::Format for HeapUsage<N> {
+    fn format(&self, f: defmt::Formatter<'_>) {
         defmt::write!(f, "SizeClasses {{ ");
-        for (carver, &size) in self.classes() {
-            let (peak, free) = (carver.carved(size), carver.free_blocks());
-            if peak > 0 || free > 0 {
-                let live = peak.saturating_sub(free);
-                defmt::write!(f, "{=usize} bytes: {=usize} live, {=usize} at the peak; ", size.bytes(), live, peak);
-            }
+        for [size, live, peak, _] in self.rows() {
+            defmt::write!(f, "{=usize} bytes: {=usize} live, {=usize} at the peak; ", size, live, peak);
         }
-        let (peak, free) = self.run_pages();
+        let (peak, free) = self.run_pages;
         defmt::write!(f, "pages of runs: {=usize} live, {=usize} at the peak }}", peak.saturating_sub(free), peak);
     }
 }
