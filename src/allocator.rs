@@ -4,7 +4,8 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::mem;
 use core::ptr::{NonNull, null_mut};
 
-use crate::heap::{Heap, resize};
+use crate::hardened::{MisuseError, reported};
+use crate::heap::{Heap, deallocate, resize};
 use crate::{Lock, Locked, PageSource, SizeClasses};
 
 #[cfg(feature = "allocator-api2")]
@@ -13,14 +14,14 @@ mod api2;
 /// The lock is taken for each operation, but not while what is in a block is moved to another.
 impl<H: Heap, M: Lock> Heap for Locked<H, M> {
     #[inline]
-    fn allocate(&self, layout: Layout) -> Option<NonNull<[u8]>> {
-        self.with(|heap| heap.allocate(layout))
+    fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
+        self.with(|heap| heap.take(layout))
     }
 
     #[inline]
-    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+    unsafe fn give_back(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
         // SAFETY: the caller's promise is the one that is asked for.
-        self.with(|heap| unsafe { heap.deallocate(block, layout) });
+        self.with(|heap| unsafe { heap.give_back(block, layout) })
     }
 
     #[inline]
@@ -63,14 +64,14 @@ impl<H: Heap, M: Lock> Heap for Locked<H, M> {
 unsafe impl<P: PageSource, M: Lock, const N: usize> GlobalAlloc for Locked<SizeClasses<P, N>, M> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        pointer(without_unwinding(|| self.with(|heap| heap.allocate(layout))))
+        pointer(without_unwinding(|| reported(|| self.with(|heap| heap.try_allocate(layout)))))
     }
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(block) {
             // SAFETY: the caller's promise is the one that is asked for.
-            without_unwinding(|| unsafe { self.deallocate(block, layout) });
+            without_unwinding(|| unsafe { deallocate(self, block, layout) });
         }
     }
 
@@ -84,7 +85,7 @@ unsafe impl<P: PageSource, M: Lock, const N: usize> GlobalAlloc for Locked<SizeC
     }
 }
 
-/// Calls it; where it panics, that aborts. A page source, the maker of a `Lazy` and a lock are the user's.
+/// Calls it; where it panics, that aborts. A page source, the maker of a `Lazy`, a lock and a hook are the user's.
 #[inline]
 fn without_unwinding<T>(operation: impl FnOnce() -> T) -> T {
     struct Abort;

@@ -4,8 +4,9 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::slice;
 
-use static_assertions::{assert_impl_all, assert_not_impl_any, const_assert_eq};
+use static_assertions::{assert_impl_all, assert_not_impl_any};
 
+use crate::poison::Memory;
 use crate::region::{DefaultRegion, whole_pages};
 use crate::{ArenaError, Borrowed, PAGE_SIZE, Page, PageSource, RawRegion, Region};
 
@@ -83,6 +84,8 @@ use crate::{ArenaError, Borrowed, PAGE_SIZE, Page, PageSource, RawRegion, Region
 /// # Ok::<(), hpalloc::ArenaError>(())
 /// ```
 pub struct Arena<R = DefaultRegion> {
+    /// What is handed out. Before the region, because it is dropped first.
+    memory: Memory,
     /// Has between one page and [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
     region: R,
     /// How many pages are handed out: those before this index, since the last reset. At most all of them.
@@ -91,7 +94,8 @@ pub struct Arena<R = DefaultRegion> {
     zeroed_from: usize,
 }
 
-const_assert_eq!(size_of::<Arena<RawRegion>>(), 4 * size_of::<usize>());
+#[cfg(not(hpalloc_asan))]
+static_assertions::const_assert_eq!(size_of::<Arena<RawRegion>>(), 4 * size_of::<usize>());
 assert_impl_all!(Arena<Borrowed<'static>>: Send);
 assert_impl_all!(Arena<RawRegion>: Send);
 assert_not_impl_any!(Arena<RawRegion>: Sync, Clone);
@@ -263,7 +267,7 @@ impl<R: Region> Arena<R> {
     /// An arena over a region whose size and alignment were checked.
     fn over(region: R) -> Self {
         let zeroed_from = if region.is_zeroed() { 0 } else { region.pages().len() };
-        Self { region, next: Cell::new(0), zeroed_from }
+        Self { memory: Memory::new(), region, next: Cell::new(0), zeroed_from }
     }
 
     /// The next page, or `None`, again and again, when all are handed out.
@@ -425,6 +429,7 @@ impl<R: Region> Arena<R> {
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     pub fn reset(&mut self) {
+        self.memory.unpoison();
         self.zeroed_from = self.zeroed_from.max(self.next.replace(0));
     }
 }
@@ -441,6 +446,7 @@ unsafe impl<R: Region> PageSource for Arena<R> {
             return None;
         }
         self.next.set(next + count);
+        self.memory.set(pages.as_ptr().cast(), (next + count) * PAGE_SIZE);
         // SAFETY: `next` and the pages after it up to `count` lie within the region, as was just compared.
         Some(unsafe { pages.cast::<Page>().add(next) })
     }

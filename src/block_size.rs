@@ -22,6 +22,9 @@ const ALIGN: usize = align_of::<*mut u8>();
 // `bytes` and `blocks_per_run` of a `BlockSize` are `u32`.
 const_assert!(MAX_ARENA_SIZE <= u32::MAX as usize);
 
+/// What is behind each block with the feature `hardened`, in bytes: two words.
+pub(crate) const GUARD_BYTES: usize = if cfg!(feature = "hardened") { 2 * size_of::<usize>() } else { 0 };
+
 /// The size of a pool's blocks, checked, with the arithmetic that a pool needs.
 ///
 /// Holding one proves that the size is at least that of a pointer (4 or 8 bytes), a multiple of a pointer's alignment
@@ -31,18 +34,20 @@ const_assert!(MAX_ARENA_SIZE <= u32::MAX as usize);
 /// needs. Everything that takes a division is computed when the value is made, which can be at compile time.
 ///
 /// ```
+/// # #[cfg(not(feature = "hardened"))] {
 /// use hpalloc::BlockSize;
 ///
 /// const SIZE: BlockSize = BlockSize::of::<[u64; 3]>();
 /// assert_eq!(SIZE.bytes(), 24);
 /// assert_eq!(SIZE.align(), 8);
 /// assert_eq!(SIZE.blocks_per_page(), 170);
+/// # }
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BlockSize {
     /// Positive, as the type promises.
     bytes: u32,
-    /// Positive. `bytes * blocks_per_run` fits the run's pages.
+    /// Positive. `stride * blocks_per_run` fits the run's pages.
     blocks_per_run: u32,
 }
 
@@ -74,7 +79,8 @@ impl BlockSize {
         if bytes % ALIGN != 0 {
             return Err(BlockSizeError::Misaligned { bytes, align: ALIGN });
         }
-        let blocks_per_run = if bytes <= PAGE_SIZE { PAGE_SIZE / bytes } else { 1 };
+        let stride = stride(bytes);
+        let blocks_per_run = if stride <= PAGE_SIZE { PAGE_SIZE / stride } else { 1 };
         // Both are at most MAX_ARENA_SIZE, which fits.
         #[allow(clippy::cast_possible_truncation, reason = "compared above")]
         Ok(Self { bytes: bytes as u32, blocks_per_run: blocks_per_run as u32 })
@@ -142,23 +148,23 @@ impl BlockSize {
     /// ```
     #[must_use]
     pub const fn align(self) -> usize {
-        // The lowest bit that is set in either.
-        let bits = self.bytes() | PAGE_SIZE;
-        bits & bits.wrapping_neg()
+        align(self.bytes())
     }
 
     /// How many blocks a page holds; 0 where a block is larger than a page.
     ///
     /// ```
+    /// # #[cfg(not(feature = "hardened"))] {
     /// use hpalloc::BlockSize;
     ///
     /// assert_eq!(BlockSize::new(96)?.blocks_per_page(), 42);
     /// assert_eq!(BlockSize::new(8192)?.blocks_per_page(), 0);
+    /// # }
     /// # Ok::<(), hpalloc::BlockSizeError>(())
     /// ```
     #[must_use]
     pub const fn blocks_per_page(self) -> usize {
-        if self.bytes() > PAGE_SIZE { 0 } else { self.blocks_per_run() }
+        if self.stride() > PAGE_SIZE { 0 } else { self.blocks_per_run() }
     }
 
     /// How many bytes `blocks` blocks take, without rounding to pages: what
@@ -166,15 +172,22 @@ impl BlockSize {
     /// [`align`](Self::align). Elsewhere up to `align() - 1` bytes more. `None` where no memory has so many.
     ///
     /// ```
+    /// # #[cfg(not(feature = "hardened"))] {
     /// use hpalloc::BlockSize;
     ///
     /// const BYTES: usize = BlockSize::of::<[u64; 3]>().bytes_for(42).unwrap();
     /// assert_eq!(BYTES, 1008);
     /// assert_eq!(BlockSize::of::<u64>().bytes_for(usize::MAX), None);
+    /// # }
     /// ```
     #[must_use]
     pub const fn bytes_for(self, blocks: usize) -> Option<usize> {
-        self.bytes().checked_mul(blocks)
+        self.stride().checked_mul(blocks)
+    }
+
+    /// How far apart blocks are.
+    pub(crate) const fn stride(self) -> usize {
+        stride(self.bytes())
     }
 
     /// How many blocks are cut from a run of pages. At least one.
@@ -188,23 +201,31 @@ impl BlockSize {
         reason = "`div_ceil` provides for an overflow, which a block size is too small for"
     )]
     pub(crate) const fn pages_per_run(self) -> usize {
-        (self.bytes() + PAGE_SIZE - 1) / PAGE_SIZE
+        (self.stride() + PAGE_SIZE - 1) / PAGE_SIZE
     }
 
     /// How many bytes of a run are cut into blocks. No more than its pages have.
     pub(crate) const fn bytes_per_run(self) -> usize {
-        self.bytes() * self.blocks_per_run()
+        self.stride() * self.blocks_per_run()
     }
 
-    /// How many blocks `bytes` consist of, which must be a multiple of the block size.
+    /// Whether so many bytes are a number of blocks.
+    pub(crate) const fn divides(self, bytes: usize) -> bool {
+        // Where they aren't, the other is a number that is far too large.
+        self.blocks_in(bytes) as u64 * self.stride() as u64 == bytes as u64
+    }
+
+    /// How many blocks are in `bytes`, which must be a multiple of what a block takes.
     ///
     /// Without a division, which a Cortex-M0 doesn't have: where a division leaves no remainder, it is a shift for the
     /// divisor's power of two and a multiplication by the inverse, modulo 2^32, of the odd rest (Warren, *Hacker's
     /// Delight*, 2nd edition, section 10-16). The inverse is found by Newton's method: an odd number is its own inverse
     /// in the lowest three bits, and each step doubles the bits that are right.
     pub(crate) const fn blocks_in(self, bytes: usize) -> usize {
-        let shift = self.bytes.trailing_zeros();
-        let odd = self.bytes >> shift;
+        #[allow(clippy::cast_possible_truncation, reason = "MAX_ARENA_SIZE and a page fit")]
+        let stride = self.stride() as u32;
+        let shift = stride.trailing_zeros();
+        let odd = stride >> shift;
         let mut inverse = odd;
         let mut right_bits = 3;
         while right_bits < u32::BITS {
@@ -215,6 +236,23 @@ impl BlockSize {
         let bytes = bytes as u32;
         (bytes >> shift).wrapping_mul(inverse) as usize
     }
+}
+
+/// The largest power of two that divides the size, but at most a page.
+const fn align(bytes: usize) -> usize {
+    // The lowest bit that is set in either.
+    let bits = bytes | PAGE_SIZE;
+    bits & bits.wrapping_neg()
+}
+
+/// What a block takes: with what guards its end, and so that the next is aligned.
+#[inline]
+const fn stride(bytes: usize) -> usize {
+    if GUARD_BYTES == 0 {
+        return bytes;
+    }
+    let align = align(bytes);
+    (bytes + GUARD_BYTES + align - 1) & !(align - 1)
 }
 
 impl Default for BlockSize {
@@ -359,7 +397,7 @@ mod tests {
         for bytes in sizes {
             let size = BlockSize::new(bytes).unwrap();
             for blocks in 0..=size.blocks_per_run() {
-                assert_eq!(size.blocks_in(blocks * bytes), blocks, "{size:?}");
+                assert_eq!(size.blocks_in(blocks * size.stride()), blocks, "{size:?}");
             }
         }
     }
@@ -371,7 +409,7 @@ mod tests {
             let size = BlockSize::new(bytes).unwrap();
             let run = size.pages_per_run() * PAGE_SIZE;
             assert!(size.bytes_per_run() <= run, "{size:?}");
-            assert!(size.bytes_per_run() + bytes > run, "{size:?}");
+            assert!(size.bytes_per_run() + size.stride() > run, "{size:?}");
             assert!(size.bytes_per_run() > run - PAGE_SIZE, "{size:?}");
         }
     }

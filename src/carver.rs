@@ -2,6 +2,8 @@ use core::cell::Cell;
 use core::ptr::{NonNull, null_mut};
 
 use crate::free_list::FreeList;
+use crate::hardened::{Guard, MisuseError};
+use crate::poison::{Memory, poison, unpoison};
 use crate::{BlockSize, PageSource};
 
 /// Blocks of one size, those that are free and those that are not carved yet: a pool but for its block size and the source
@@ -18,9 +20,14 @@ pub(crate) struct Carver {
     end: Cell<*mut u8>,
     /// How many blocks there are in the runs, and in the memory that it began with.
     blocks: Cell<usize>,
+    /// What it began with.
+    memory: Memory,
+    /// Knows the blocks again, with the feature `hardened`. Otherwise it isn't there.
+    guard: Guard,
 }
 
 // Four words: an array of these is indexed by a shift.
+#[cfg(not(any(feature = "hardened", hpalloc_asan)))]
 static_assertions::assert_eq_size!(Carver, [usize; 4]);
 
 // SAFETY: the pointers are to memory that nothing but this and the holders of its blocks use (PageSource: Exclusive), and
@@ -29,7 +36,19 @@ unsafe impl Send for Carver {}
 
 impl Carver {
     pub(crate) const fn new() -> Self {
-        Self { free: FreeList::new(), fresh: Cell::new(null_mut()), end: Cell::new(null_mut()), blocks: Cell::new(0) }
+        Self {
+            free: FreeList::new(),
+            fresh: Cell::new(null_mut()),
+            end: Cell::new(null_mut()),
+            blocks: Cell::new(0),
+            memory: Memory::new(),
+            guard: Guard::new(),
+        }
+    }
+
+    /// Blocks of others in the family are as its own.
+    pub(crate) const fn in_family(&mut self, family: u32) {
+        self.guard.in_family(family);
     }
 
     /// Begins with memory that comes from no source: so many blocks from `fresh` to `end`.
@@ -44,27 +63,38 @@ impl Carver {
         self.fresh.set(fresh);
         self.end.set(end);
         self.blocks.set(blocks);
+        self.guard.begin_with(fresh.addr(), end.addr());
+        self.memory.set(fresh, end.addr() - fresh.addr());
+        poison(fresh, end.addr() - fresh.addr());
     }
 
     /// A block that is free, or fresh.
+    ///
+    /// # Errors
+    ///
+    /// The free block that would come next was written to. It is taken out; the next call goes on.
     ///
     /// # Safety
     ///
     /// Size.
     #[inline]
-    pub(crate) unsafe fn take(&self, size: BlockSize) -> Option<NonNull<u8>> {
-        if let Some(block) = self.free.pop() {
-            return Some(block);
+    pub(crate) unsafe fn take(&self, size: BlockSize) -> Result<Option<NonNull<u8>>, MisuseError> {
+        // SAFETY: Size.
+        if let Some(block) = unsafe { self.free.pop(size.bytes(), &self.guard) }? {
+            return Ok(Some(block));
         }
         let block = self.fresh.get();
         if block == self.end.get() {
-            return None;
+            return Ok(None);
         }
         // SAFETY: by Fresh and Size, there is a whole block from here to `end`, so its end is within the run, and it isn't
-        // null.
+        // null. Nobody else knows of it.
         unsafe {
-            self.fresh.set(block.add(size.bytes()));
-            Some(NonNull::new_unchecked(block))
+            self.fresh.set(block.add(size.stride()));
+            unpoison(block, size.stride());
+            let block = NonNull::new_unchecked(block);
+            self.guard.hand_out(block, size.bytes());
+            Ok(Some(block))
         }
     }
 
@@ -82,24 +112,42 @@ impl Carver {
         // SAFETY: by PageSource: Run, the run has the pages that were asked for, and they hold `bytes_per_run`, of
         // which one block is a part.
         unsafe {
-            self.fresh.set(run.add(size.bytes()));
+            self.fresh.set(run.add(size.stride()));
             self.end.set(run.add(size.bytes_per_run()));
+            self.guard.begin();
+            self.guard.hand_out(first, size.bytes());
         }
+        poison(self.fresh.get(), size.bytes_per_run() - size.stride());
         self.blocks.set(self.blocks.get() + size.blocks_per_run());
         Some(first)
     }
 
     /// Takes a block back.
     ///
+    /// # Errors
+    ///
+    /// It isn't one that can be taken back, and it isn't.
+    ///
     /// # Safety
     ///
-    /// `block` came from here, or from another one with the same block size whose memory is there as long; it wasn't given
-    /// back since, nothing uses it, and the pointer is good for all of it.
+    /// Size. `block` came from here, or from another one with the same block size whose memory is there as long; it wasn't
+    /// given back since, nothing uses it, and the pointer is good for all of it. (With the feature `hardened`, what isn't so is
+    /// an error.)
     #[inline]
-    pub(crate) unsafe fn give_back(&self, block: NonNull<u8>) {
+    pub(crate) unsafe fn give_back(
+        &self,
+        block: NonNull<u8>,
+        size: BlockSize,
+        source: &impl PageSource,
+    ) -> Result<(), MisuseError> {
+        let fresh = (self.fresh.get().addr(), self.end.get().addr());
         // SAFETY: by the caller's promise the block is a whole one, unused and not in the list; a block is at least as
         // large and as aligned as a pointer (BlockSize).
-        unsafe { self.free.push(block) };
+        unsafe {
+            self.guard.check_live(block, size.bytes(), size.stride(), |offset| size.divides(offset), fresh, source)?;
+            self.free.push(block, size.bytes(), &self.guard);
+        }
+        Ok(())
     }
 
     /// How many blocks were carved. It follows from the blocks there are and the fresh part that is left.

@@ -1,9 +1,10 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use static_assertions::{assert_impl_all, assert_not_impl_any, const_assert};
+use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 use crate::carver::Carver;
+use crate::hardened::{MisuseError, report, reported};
 use crate::{Arena, BlockSize, BlockSizeError, Borrowed, PageSource, RawRegion};
 
 mod in_memory;
@@ -92,7 +93,10 @@ pub struct FixedBlock<P: PageSource> {
     pages: P,
 }
 
-const_assert!(size_of::<FixedBlock<&Arena<RawRegion>>>() <= 5 * size_of::<usize>() + size_of::<BlockSize>());
+#[cfg(not(any(feature = "hardened", hpalloc_asan)))]
+static_assertions::const_assert!(
+    size_of::<FixedBlock<&Arena<RawRegion>>>() <= 5 * size_of::<usize>() + size_of::<BlockSize>()
+);
 assert_impl_all!(FixedBlock<Arena<Borrowed<'static>>>: Send);
 assert_not_impl_any!(FixedBlock<Arena<RawRegion>>: Sync, Clone);
 assert_not_impl_any!(FixedBlock<&Arena<RawRegion>>: Send, Sync);
@@ -155,6 +159,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// Constant: no loop and no division. Where no block is at hand it calls [`PageSource::take_pages`] once.
     ///
     /// ```
+    /// # #[cfg(not(feature = "hardened"))] {
     /// use hpalloc::{Arena, FixedBlock, Page};
     ///
     /// let mut pages = [const { Page::new() }; 1];
@@ -162,13 +167,21 @@ impl<P: PageSource> FixedBlock<P> {
     /// assert!(pool.allocate().is_some());
     /// assert!(pool.allocate().is_some());
     /// assert!(pool.allocate().is_none());
+    /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[inline]
     pub fn allocate(&self) -> Option<NonNull<u8>> {
+        reported(|| self.try_allocate())
+    }
+
+    /// As `allocate`, with misuse that is found on the way returned: the block that would be next was written to, and is left
+    /// out.
+    #[inline]
+    pub(crate) fn try_allocate(&self) -> Result<Option<NonNull<u8>>, MisuseError> {
         // SAFETY: Size.
         match unsafe { self.carver.take(self.block_size) } {
-            None => self.refill(),
+            Ok(None) => Ok(self.refill()),
             block => block,
         }
     }
@@ -211,7 +224,69 @@ impl<P: PageSource> FixedBlock<P> {
     #[inline]
     pub unsafe fn deallocate(&self, block: NonNull<u8>) {
         // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { self.carver.give_back(block) };
+        if let Err(error) = unsafe { self.give_back(block) } {
+            report(error);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// That of `deallocate`.
+    #[inline]
+    pub(crate) unsafe fn give_back(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { self.carver.give_back(block, self.block_size, &self.pages) }
+    }
+
+    /// As [`deallocate`](Self::deallocate), with misuse returned instead of reported to the hook.
+    ///
+    /// # Errors
+    ///
+    /// The block can't be taken back, and isn't.
+    ///
+    /// # Safety
+    ///
+    /// That of `deallocate`, but for what is an error: see [`hardened`](crate::hardened).
+    ///
+    /// ```
+    /// use hpalloc::hardened::Misuse;
+    /// use hpalloc::{Arena, FixedBlock, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 2];
+    /// let arena = Arena::from_pages(&mut pages)?;
+    /// let (small, large) = (FixedBlock::new(&arena, 64)?, FixedBlock::new(&arena, 96)?);
+    /// let block = small.allocate().unwrap();
+    /// // SAFETY: what isn't safe about it is what it returns.
+    /// assert_eq!(unsafe { large.try_deallocate(block) }.unwrap_err().misuse, Misuse::Foreign);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[cfg(feature = "hardened")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "hardened")))]
+    pub unsafe fn try_deallocate(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { self.give_back(block) }
+    }
+
+    /// The same pool, as one of a family: pools with the same number, block size and source may free each other's blocks.
+    ///
+    /// Without the feature `hardened`, all pools may that have the same block size and source. With it, a block of another
+    /// pool is found to be foreign, unless both are of one family.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, FixedBlock, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 2];
+    /// let arena = Arena::from_pages(&mut pages)?;
+    /// let [one, other] = [FixedBlock::new(&arena, 64)?, FixedBlock::new(&arena, 64)?].map(|pool| pool.in_family(1));
+    /// let block = one.allocate().unwrap();
+    /// // SAFETY: the pools are of one family and over one arena, and the block isn't used any more.
+    /// unsafe { other.deallocate(block) };
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn in_family(mut self, family: u32) -> Self {
+        self.carver.in_family(family);
+        self
     }
 
     /// The size of a block in bytes.
@@ -245,9 +320,11 @@ impl<P: PageSource> FixedBlock<P> {
     /// How many blocks a page holds; 0 where a block is larger than a page.
     ///
     /// ```
+    /// # #[cfg(not(feature = "hardened"))] {
     /// # use hpalloc::{Arena, FixedBlock, Page};
     /// # let mut pages = [const { Page::new() }; 1];
     /// assert_eq!(FixedBlock::new(Arena::from_pages(&mut pages)?, 80)?.blocks_per_page(), 51);
+    /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[must_use]

@@ -1,6 +1,9 @@
 use core::cell::Cell;
 use core::iter;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null_mut};
+
+use crate::hardened::{Damage, Guard, MisuseError, mask};
+use crate::poison::{poison, unpoison};
 
 /// The free blocks of a pool, last in, first out: the only code that reads or writes a link.
 ///
@@ -20,7 +23,27 @@ pub(crate) struct FreeList {
 /// What a free block starts with.
 #[derive(Clone, Copy)]
 struct Link {
-    next: Option<NonNull<Link>>,
+    /// Encoded with what `hardened` has for the address of this block.
+    next: *mut Link,
+}
+
+impl Link {
+    /// From a block to the next.
+    #[inline]
+    fn to(next: Option<NonNull<Self>>, block: NonNull<u8>) -> Self {
+        let next = next.map_or(null_mut(), NonNull::as_ptr);
+        Self { next: next.map_addr(|address| address ^ mask(block.addr().get())) }
+    }
+
+    /// # Safety
+    ///
+    /// The block starts with a link.
+    #[inline]
+    unsafe fn read(block: NonNull<u8>) -> Option<NonNull<Self>> {
+        // SAFETY: as the caller promises.
+        let Self { next } = unsafe { block.cast::<Self>().read() };
+        NonNull::new(next.map_addr(|address| address ^ mask(block.addr().get())))
+    }
 }
 
 static_assertions::assert_eq_size!(Link, *mut u8);
@@ -34,56 +57,85 @@ impl FreeList {
         Self { head: Cell::new(None) }
     }
 
-    /// Adds a block.
+    /// Adds a block, which the guard takes back.
     ///
     /// # Safety
     ///
-    /// The block is valid for reads and writes of a pointer and aligned for one, until it is popped; it isn't in the
-    /// list; and nothing else uses it from now on.
+    /// The block has so many bytes, is valid for reads and writes and aligned for a pointer, until it is popped; it isn't in
+    /// the list; and nothing else uses it from now on.
     #[inline]
-    pub(crate) unsafe fn push(&self, block: NonNull<u8>) {
+    pub(crate) unsafe fn push(&self, block: NonNull<u8>, bytes: usize, guard: &Guard) {
         let link = block.cast::<Link>();
         // SAFETY: the caller promises that the block can be written to.
-        unsafe { link.write(Link { next: self.head.get() }) };
+        unsafe {
+            link.write(Link::to(self.head.get(), block));
+            guard.take_back(block, bytes);
+        }
+        poison(block.as_ptr(), bytes);
         self.head.set(Some(link));
     }
 
-    /// Takes out the block that was added last.
+    /// Takes out the block that was added last. The guard hands it out.
+    ///
+    /// # Errors
+    ///
+    /// The block was written to. It is taken out, and if its link can't be trusted all others are too.
+    ///
+    /// # Safety
+    ///
+    /// The blocks of the list have so many bytes, and the guard took them back.
     #[inline]
-    pub(crate) fn pop(&self) -> Option<NonNull<u8>> {
-        let link = self.head.get()?;
-        // SAFETY: by Links, the block in the list holds an initialised link.
-        let Link { next } = unsafe { link.read() };
-        self.head.set(next);
-        Some(link.cast())
+    pub(crate) unsafe fn pop(&self, bytes: usize, guard: &Guard) -> Result<Option<NonNull<u8>>, MisuseError> {
+        let Some(link) = self.head.get() else { return Ok(None) };
+        let block = link.cast::<u8>();
+        unpoison(block.as_ptr(), bytes);
+        // SAFETY: by Links and the caller's promise.
+        unsafe {
+            if let Err(Damage { error, link_is_intact }) = guard.check_free(block, bytes) {
+                self.head.set(if link_is_intact { Link::read(block) } else { None });
+                return Err(error);
+            }
+            self.head.set(Link::read(block));
+            guard.hand_out(block, bytes);
+        }
+        Ok(Some(block))
     }
 
     /// How many blocks there are, by walking the list.
     pub(crate) fn len(&self) -> usize {
-        // SAFETY: by Links, each block in the list holds an initialised link.
-        iter::successors(self.head.get(), |link| unsafe { link.read() }.next).count()
+        iter::successors(self.head.get(), |link| {
+            unpoison(link.as_ptr().cast(), size_of::<Link>());
+            // SAFETY: by Links, each block in the list holds an initialised link.
+            let next = unsafe { Link::read(link.cast()) };
+            poison(link.as_ptr().cast(), size_of::<Link>());
+            next
+        })
+        .count()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::FreeList;
+    use super::{FreeList, Guard};
     use core::ptr::NonNull;
 
     #[test]
     fn the_last_in_is_the_first_out() {
-        let mut blocks = [[0_usize; 4]; 3];
+        const BYTES: usize = 4 * size_of::<usize>();
+        let mut blocks = [[0_usize; 8]; 3];
         let blocks = blocks.each_mut().map(|block| NonNull::from(block).cast::<u8>());
-        let list = FreeList::new();
-        assert_eq!(list.pop(), None);
+        let (list, guard) = (FreeList::new(), Guard::new());
+        // SAFETY: each is a block of its own with room for a guard, on the stack and not used otherwise.
+        let pop = || unsafe { list.pop(BYTES, &guard) }.unwrap();
+        assert_eq!(pop(), None);
         for block in blocks {
-            // SAFETY: each is a block of its own, on the stack and not used otherwise.
-            unsafe { list.push(block) };
+            // SAFETY: likewise.
+            unsafe { list.push(block, BYTES, &guard) };
         }
         assert_eq!(list.len(), 3);
         for block in blocks.into_iter().rev() {
-            assert_eq!(list.pop(), Some(block));
+            assert_eq!(pop(), Some(block));
         }
-        assert_eq!((list.pop(), list.len()), (None, 0));
+        assert_eq!((pop(), list.len()), (None, 0));
     }
 }

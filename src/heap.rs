@@ -1,20 +1,41 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
+use crate::hardened::{MisuseError, report, reported};
+
 /// What serves layouts: what a trait of allocators is adapted to.
 pub(crate) trait Heap {
     /// A block for the layout, all of it.
-    fn allocate(&self, layout: Layout) -> Option<NonNull<[u8]>>;
+    fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError>;
 
     /// # Safety
     ///
     /// The block came from here with this layout, wasn't given back since, and nothing uses it. The pointer may be good for
     /// less than the block.
-    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout);
+    unsafe fn give_back(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError>;
 
     /// The same block, by a pointer that is good for all of it, where what came from here with the old layout serves the new
     /// one as well.
     fn in_place(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<[u8]>>;
+}
+
+/// A block for the layout. Misuse that is found on the way is reported.
+#[inline]
+pub(crate) fn allocate(heap: &impl Heap, layout: Layout) -> Option<NonNull<[u8]>> {
+    reported(|| heap.take(layout))
+}
+
+/// Gives a block back, or reports why it can't be.
+///
+/// # Safety
+///
+/// That of [`Heap::give_back`].
+#[inline]
+pub(crate) unsafe fn deallocate(heap: &impl Heap, block: NonNull<u8>, layout: Layout) {
+    // SAFETY: the caller's promise is the one that is asked for.
+    if let Err(error) = unsafe { heap.give_back(block, layout) } {
+        report(error);
+    }
 }
 
 /// A block of the old layout becomes one of the new layout, where it is or elsewhere. `None` where there is none; then it
@@ -22,17 +43,17 @@ pub(crate) trait Heap {
 ///
 /// # Safety
 ///
-/// That of [`Heap::deallocate`].
+/// That of [`Heap::give_back`].
 pub(crate) unsafe fn resize(heap: &impl Heap, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<[u8]>> {
     if let Some(block) = heap.in_place(block, old, new) {
         return Some(block);
     }
-    let moved = heap.allocate(new)?;
+    let moved = allocate(heap, new)?;
     // SAFETY: both blocks have so many bytes, and the new one is nobody else's. The old one is given back as the caller
     // promises.
     unsafe {
         moved.cast::<u8>().copy_from_nonoverlapping(block, old.size().min(new.size()));
-        heap.deallocate(block, old);
+        deallocate(heap, block, old);
     }
     Some(moved)
 }

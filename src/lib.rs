@@ -47,6 +47,7 @@
 //! | `spin`, `critical-section`, `lock-api` | a spin lock, a critical section, any lock of the crate `lock_api` for [`Locked`] |
 //! | `allocator-api2` | `Allocator` for pools and heaps, so that collections can be in their blocks |
 //! | `stable-deref` | `StableDeref` for [`PoolBox`] |
+//! | `hardened` | misuse of blocks is caught when it happens: the module `hardened` |
 //! | `defmt` | `defmt::Format` on the public types and errors |
 
 #![no_std]
@@ -78,12 +79,19 @@ compile_error!(
 
 // The order of these lines is that of the layers: a module uses only those above it.
 mod page;
+mod poison;
 mod arena_error;
 mod region;
 mod page_source;
 mod arena;
 mod lazy;
 mod block_size;
+#[cfg(feature = "hardened")]
+#[cfg_attr(docsrs, doc(cfg(feature = "hardened")))]
+pub mod hardened;
+#[cfg(not(feature = "hardened"))]
+#[path = "unhardened.rs"]
+mod hardened;
 mod free_list;
 mod carver;
 mod fixed_block;
@@ -100,6 +108,8 @@ pub use arena::Arena;
 pub use arena_error::{ArenaError, MAX_ARENA_SIZE};
 pub use block_size::{BlockSize, BlockSizeError, DEFAULT_BLOCK_SIZE};
 pub use fixed_block::{FixedBlock, NoPages};
+#[cfg(feature = "hardened")]
+pub use hardened::MisuseError;
 pub use lazy::Lazy;
 #[cfg(feature = "critical-section")]
 pub use lock::CriticalSection;
@@ -132,7 +142,8 @@ pub use size_table::{DEFAULT_SIZES, SizeTable};
     feature = "critical-section",
     feature = "mmap",
     feature = "spin",
-    feature = "static-buffer"
+    feature = "static-buffer",
+    not(feature = "hardened")
 ))]
 #[doc = include_str!("../README.md")]
 struct Readme;

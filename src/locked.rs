@@ -4,6 +4,7 @@ use core::ptr::NonNull;
 #[cfg(feature = "lock-api")]
 use core::{marker::PhantomData, ops::Deref};
 
+use crate::hardened::MisuseError;
 use crate::pool::home::Blocks;
 use crate::pool::{alloc, alloc_with};
 use crate::{Home, Lock, Page, PageSource, Pool, PoolBox};
@@ -31,7 +32,7 @@ use crate::{Home, Lock, Page, PageSource, Pool, PoolBox};
 /// taken when a pool needs a page:
 ///
 /// ```
-/// # #[cfg(all(feature = "spin", feature = "std"))] {
+/// # #[cfg(all(feature = "spin", feature = "std", not(feature = "hardened")))] {
 /// use hpalloc::{Arena, Boxed, FixedBlock, Locked, Spin};
 ///
 /// let arena: Locked<_, Spin> = Locked::new(Arena::from_region(Boxed::new(1 << 20)?)?);
@@ -321,14 +322,14 @@ pub type LockedBox<'p, T, P, M> = PoolBox<'p, T, P, Locked<Pool<T, P>, M>>;
 
 impl<T, P: PageSource, M: Lock> Blocks for Locked<Pool<T, P>, M> {
     #[inline]
-    fn take(&self) -> Option<NonNull<u8>> {
+    fn take(&self) -> Result<Option<NonNull<u8>>, MisuseError> {
         self.with(Blocks::take)
     }
 
     #[inline]
-    unsafe fn give_back(&self, block: NonNull<u8>) {
+    unsafe fn give_back(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
         // SAFETY: the caller's promise is the one that is asked for.
-        self.with(|pool| unsafe { pool.give_back(block) });
+        self.with(|pool| unsafe { pool.give_back(block) })
     }
 }
 

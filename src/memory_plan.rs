@@ -26,6 +26,7 @@ use crate::{BlockSize, PAGE_SIZE};
 ///     .values::<Connection>(40) // 20 to a page
 ///     .values::<Packet>(16) // 2 to a page
 ///     .raw_pages(1); // for a table, by `alloc_page`
+/// # #[cfg(not(feature = "hardened"))]
 /// assert_eq!(PLAN.pages(), 2 + 8 + 1);
 ///
 /// # #[cfg(feature = "static-buffer")] {
@@ -76,9 +77,11 @@ impl MemoryPlan {
     /// With a pool of values of type `T`, of which at most so many are live at once.
     ///
     /// ```
+    /// # #[cfg(not(feature = "hardened"))] {
     /// # use hpalloc::MemoryPlan;
     /// assert_eq!(MemoryPlan::new().values::<[u64; 8]>(65).pages(), 2);
     /// assert_eq!(MemoryPlan::new().values::<()>(1000).pages(), 0);
+    /// # }
     /// ```
     #[must_use]
     pub const fn values<T>(self, most: usize) -> Self {
@@ -102,11 +105,13 @@ impl MemoryPlan {
     /// case. Runs of pages, for what is larger than the last class, come on top.
     ///
     /// ```
+    /// # #[cfg(not(feature = "hardened"))] {
     /// use hpalloc::{MemoryPlan, SizeTable};
     ///
     /// static SIZES: &SizeTable<3> = hpalloc::size_table![32, 128, 512];
     /// const PLAN: MemoryPlan = MemoryPlan::new().heap(SIZES.block_sizes(), [200, 40, 0]);
     /// assert_eq!(PLAN.pages(), 2 + 2);
+    /// # }
     /// ```
     #[must_use]
     pub const fn heap<const N: usize>(mut self, sizes: &[BlockSize; N], most: [usize; N]) -> Self {
@@ -131,9 +136,11 @@ impl MemoryPlan {
     /// How many pages it needs, exactly.
     ///
     /// ```
+    /// # #[cfg(not(feature = "hardened"))] {
     /// # use hpalloc::MemoryPlan;
     /// const PLAN: MemoryPlan = MemoryPlan::new().values::<[u8; 4096]>(2);
     /// const { assert!(PLAN.pages() == 2) };
+    /// # }
     /// ```
     #[must_use]
     pub const fn pages(self) -> usize {

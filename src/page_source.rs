@@ -151,11 +151,13 @@ unsafe impl<P: PageSource + ?Sized> PageSource for &P {
 /// The sources in order: a run comes from the first that has it.
 ///
 /// ```
+/// # #[cfg(not(feature = "hardened"))] {
 /// use hpalloc::{Arena, FixedBlock, Page};
 ///
 /// let (mut low, mut high) = ([const { Page::new() }; 1], [const { Page::new() }; 2]);
 /// let pool = FixedBlock::new([Arena::from_pages(&mut low)?, Arena::from_pages(&mut high)?], 4096)?;
 /// assert_eq!(core::iter::from_fn(|| pool.allocate()).count(), 3);
+/// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 // SAFETY: each run comes from one source, which the array owns and doesn't drop before itself.
@@ -179,6 +181,7 @@ unsafe impl<P: PageSource, const N: usize> PageSource for [P; N] {
 /// The first source, then the second: two of different kinds. Pairs nest.
 ///
 /// ```
+/// # #[cfg(not(feature = "hardened"))] {
 /// use hpalloc::{Arena, FixedBlock, Page};
 ///
 /// let (mut fast, mut slow) = ([const { Page::new() }; 1], [const { Page::new() }; 2]);
@@ -186,6 +189,7 @@ unsafe impl<P: PageSource, const N: usize> PageSource for [P; N] {
 /// let pool = FixedBlock::new((&fast, Arena::from_pages(&mut slow)?), 4096)?;
 /// assert_eq!(core::iter::from_fn(|| pool.allocate()).count(), 3);
 /// assert_eq!(fast.pages_remaining(), 0);
+/// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 // SAFETY: each run comes from one source, which the pair owns and doesn't drop before itself.

@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
+use crate::hardened::{MisuseError, report, reported};
 use crate::{Arena, BlockSize, BlockSizeError, Borrowed, FixedBlock, NoPages, PageSource, RawRegion};
 
 mod pool_box;
@@ -140,6 +141,7 @@ impl<T, P: PageSource> Pool<T, P> {
     /// Constant: that of [`FixedBlock::allocate`], and a move.
     ///
     /// ```
+    /// # #[cfg(not(feature = "hardened"))] {
     /// use hpalloc::{Arena, Page, Pool};
     ///
     /// let mut memory = [const { Page::new() }; 1];
@@ -148,6 +150,7 @@ impl<T, P: PageSource> Pool<T, P> {
     /// let first = halves.alloc([1_u8; 2048]).unwrap();
     /// let second = halves.alloc([2; 2048]).unwrap();
     /// assert_eq!(halves.alloc([3; 2048]).unwrap_err(), [3; 2048]);
+    /// # }
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[inline]
@@ -165,6 +168,7 @@ impl<T, P: PageSource> Pool<T, P> {
     /// Constant but for `make`.
     ///
     /// ```
+    /// # #[cfg(not(feature = "hardened"))] {
     /// use hpalloc::{Arena, Page, Pool};
     ///
     /// let mut memory = [const { Page::new() }; 1];
@@ -172,6 +176,7 @@ impl<T, P: PageSource> Pool<T, P> {
     /// let pages = Pool::new(&arena);
     /// let page = pages.alloc_with(|| [0_u8; 4096]).unwrap();
     /// assert!(pages.alloc_with(|| unreachable!()).is_none());
+    /// # }
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[inline]
@@ -269,27 +274,29 @@ pub trait Home<T>: home::Blocks {}
 pub(crate) mod home {
     use core::ptr::NonNull;
 
+    use crate::hardened::MisuseError;
+
     /// Blocks that hold a value of the type that a `Home` is for.
     pub trait Blocks {
-        fn take(&self) -> Option<NonNull<u8>>;
+        fn take(&self) -> Result<Option<NonNull<u8>>, MisuseError>;
 
         /// # Safety
         ///
         /// The block came from `take`, and nothing uses it any more.
-        unsafe fn give_back(&self, block: NonNull<u8>);
+        unsafe fn give_back(&self, block: NonNull<u8>) -> Result<(), MisuseError>;
     }
 }
 
 impl<T, P: PageSource> home::Blocks for Pool<T, P> {
     #[inline]
-    fn take(&self) -> Option<NonNull<u8>> {
-        self.blocks.allocate()
+    fn take(&self) -> Result<Option<NonNull<u8>>, MisuseError> {
+        self.blocks.try_allocate()
     }
 
     #[inline]
-    unsafe fn give_back(&self, block: NonNull<u8>) {
+    unsafe fn give_back(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
         // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { self.blocks.deallocate(block) }
+        unsafe { self.blocks.give_back(block) }
     }
 }
 
@@ -322,7 +329,7 @@ struct Slot<'p, T, H: Home<T>> {
 impl<'p, T, H: Home<T>> Slot<'p, T, H> {
     #[inline]
     fn take(home: &'p H) -> Option<Self> {
-        let place = if size_of::<T>() == 0 { NonNull::dangling() } else { home.take()?.cast() };
+        let place = if size_of::<T>() == 0 { NonNull::dangling() } else { reported(|| home.take())?.cast() };
         Some(Self { place, home })
     }
 
@@ -342,7 +349,9 @@ impl<T, H: Home<T>> Drop for Slot<'_, T, H> {
     fn drop(&mut self) {
         if size_of::<T>() != 0 {
             // SAFETY: by Place, the block came from there, and nobody else knows of it.
-            unsafe { self.home.give_back(self.place.cast()) };
+            if let Err(error) = unsafe { self.home.give_back(self.place.cast()) } {
+                report(error);
+            }
         }
     }
 }

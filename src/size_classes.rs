@@ -4,6 +4,7 @@ use core::ptr::NonNull;
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 use crate::carver::Carver;
+use crate::hardened::{MisuseError, report, reported};
 use crate::heap::{Heap, resize};
 use crate::{Arena, BlockSize, DEFAULT_SIZES, PageSource, RawRegion, SizeTable};
 
@@ -59,6 +60,7 @@ use page_runs::{PageRuns, RunSize};
 /// # Example
 ///
 /// ```
+/// # #[cfg(not(feature = "hardened"))] {
 /// use core::alloc::Layout;
 /// use hpalloc::{Arena, Page, SizeClasses};
 ///
@@ -75,6 +77,7 @@ use page_runs::{PageRuns, RunSize};
 ///     heap.deallocate(b, large);
 /// }
 /// assert_eq!(heap.allocate(large), Some(b));
+/// # }
 /// # Ok::<(), hpalloc::ArenaError>(())
 /// ```
 pub struct SizeClasses<P: PageSource, const N: usize = 27> {
@@ -158,6 +161,12 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// ```
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        reported(|| self.try_allocate(layout))
+    }
+
+    /// As `allocate`, with misuse that is found on the way returned.
+    #[inline]
+    pub(crate) fn try_allocate(&self, layout: Layout) -> Result<Option<NonNull<u8>>, MisuseError> {
         match self.table.class_of_small(layout).and_then(|class| self.class(class)) {
             Some(class) => self.take(class),
             None => self.allocate_other(layout),
@@ -166,10 +175,10 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
 
     /// For what isn't small, or aligned to more than a word.
     #[inline(never)]
-    fn allocate_other(&self, layout: Layout) -> Option<NonNull<u8>> {
+    fn allocate_other(&self, layout: Layout) -> Result<Option<NonNull<u8>>, MisuseError> {
         match self.class(self.table.class_of(layout)) {
             Some(class) => self.take(class),
-            None => self.runs.take(RunSize::of(layout)?, &self.pages),
+            None => RunSize::of(layout).map_or(Ok(None), |size| self.runs.take(size, &self.pages)),
         }
     }
 
@@ -180,10 +189,10 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     }
 
     #[inline]
-    fn take(&self, (carver, size): (&Carver, BlockSize)) -> Option<NonNull<u8>> {
+    fn take(&self, (carver, size): (&Carver, BlockSize)) -> Result<Option<NonNull<u8>>, MisuseError> {
         // SAFETY: Size.
         match unsafe { carver.take(size) } {
-            None => self.refill(carver, size),
+            Ok(None) => Ok(self.refill(carver, size)),
             block => block,
         }
     }
@@ -227,11 +236,52 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// ```
     #[inline]
     pub unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        match self.table.class_of_small(layout).and_then(|class| self.carvers.get(class)) {
-            // SAFETY: the caller's promise is the one that is asked for.
-            Some(carver) => unsafe { carver.give_back(block) },
+        // SAFETY: the caller's promise is the one that is asked for.
+        if let Err(error) = unsafe { self.give_back(block, layout) } {
+            report(error);
+        }
+    }
+
+    /// As [`deallocate`](Self::deallocate), with misuse returned instead of reported to the hook.
+    ///
+    /// # Errors
+    ///
+    /// The block can't be taken back, and isn't.
+    ///
+    /// # Safety
+    ///
+    /// That of `deallocate`, but for what is an error: see [`hardened`](crate::hardened).
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::hardened::Misuse;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut pages = [const { Page::new() }; 2];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut pages)?);
+    /// let block = heap.allocate(Layout::new::<u64>()).unwrap();
+    /// // SAFETY: what isn't safe about it is what it returns.
+    /// let error = unsafe { heap.try_deallocate(block, Layout::new::<[u64; 100]>()) }.unwrap_err();
+    /// assert_eq!(error.misuse, Misuse::Foreign);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[cfg(feature = "hardened")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "hardened")))]
+    pub unsafe fn try_deallocate(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { self.give_back(block, layout) }
+    }
+
+    /// # Safety
+    ///
+    /// That of `deallocate`.
+    #[inline]
+    pub(crate) unsafe fn give_back(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
+        match self.table.class_of_small(layout).and_then(|class| self.class(class)) {
+            // SAFETY: the caller's promise is the one that is asked for, and Size.
+            Some((carver, size)) => unsafe { carver.give_back(block, size, &self.pages) },
             // SAFETY: likewise.
-            None => unsafe { self.deallocate_other(block, layout) },
+            None => unsafe { self.give_back_other(block, layout) },
         }
     }
 
@@ -241,14 +291,37 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// That of `deallocate`.
     #[inline(never)]
-    unsafe fn deallocate_other(&self, block: NonNull<u8>, layout: Layout) {
-        if let Some(carver) = self.carvers.get(self.table.class_of(layout)) {
-            // SAFETY: the caller's promise is the one that is asked for.
-            unsafe { carver.give_back(block) };
-        } else if let Some(size) = RunSize::of(layout) {
-            // SAFETY: likewise.
-            unsafe { self.runs.give_back(size, block) };
+    unsafe fn give_back_other(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
+        if let Some((carver, size)) = self.class(self.table.class_of(layout)) {
+            // SAFETY: the caller's promise is the one that is asked for, and Size.
+            return unsafe { carver.give_back(block, size, &self.pages) };
         }
+        match RunSize::of(layout) {
+            // SAFETY: likewise.
+            Some(size) => unsafe { self.runs.give_back(block, size, &self.pages) },
+            // Nothing with such a layout came from here.
+            None => Ok(()),
+        }
+    }
+
+    /// The same heap, as one of a family: see [`FixedBlock::in_family`](crate::FixedBlock::in_family).
+    ///
+    /// ```
+    /// # use hpalloc::{Arena, Page, SizeClasses};
+    /// # let mut pages = [const { Page::new() }; 2];
+    /// let arena = Arena::from_pages(&mut pages)?;
+    /// let [one, other] = [SizeClasses::new(&arena), SizeClasses::new(&arena)].map(|heap| heap.in_family(1));
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    pub const fn in_family(mut self, family: u32) -> Self {
+        let mut class = 0;
+        while class < N {
+            self.carvers[class].in_family(family);
+            class += 1;
+        }
+        self.runs.in_family(family);
+        self
     }
 
     /// How many bytes a block for the layout has; 0 where it can't be served, whatever memory there is.
@@ -387,15 +460,15 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
 
 impl<P: PageSource, const N: usize> Heap for SizeClasses<P, N> {
     #[inline]
-    fn allocate(&self, layout: Layout) -> Option<NonNull<[u8]>> {
-        let block = self.allocate(layout)?;
-        Some(NonNull::slice_from_raw_parts(block, self.usable_size(layout)))
+    fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
+        let block = self.try_allocate(layout)?;
+        Ok(block.map(|block| NonNull::slice_from_raw_parts(block, self.usable_size(layout))))
     }
 
     #[inline]
-    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+    unsafe fn give_back(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
         // SAFETY: by the caller's promise, and the pointer is good for all of the block (PageSource: Whole).
-        unsafe { self.deallocate(self.pages.rederive(block), layout) }
+        unsafe { self.give_back(self.pages.rederive(block), layout) }
     }
 
     #[inline]

@@ -20,9 +20,7 @@ use hpalloc::{
     Arena, ArenaError, BlockSize, BlockSizeError, Borrowed, FixedBlock, Lazy, Lock, Locked, LockedBox, PAGE_SIZE, Page,
     PageSource, Pool, PoolBox, RawRegion, Region, SizeClasses, SizeTable,
 };
-use static_assertions::{
-    assert_eq_size, assert_impl_all, assert_not_impl_any, assert_obj_safe, const_assert, const_assert_eq,
-};
+use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, assert_obj_safe, const_assert_eq};
 
 assert_impl_all!(ArenaError: Error, Display, Debug, Clone, PartialEq, Eq, Send, Sync);
 assert_impl_all!(BlockSizeError: Error, Display, Debug, Clone, PartialEq, Eq, Send, Sync);
@@ -119,9 +117,11 @@ mod stable {
 
 const_assert_eq!(size_of::<Page>(), PAGE_SIZE);
 const_assert_eq!(align_of::<Page>(), PAGE_SIZE);
+#[cfg(not(hpalloc_asan))]
 const_assert_eq!(size_of::<Arena<RawRegion>>(), 4 * size_of::<usize>());
 const_assert_eq!(size_of::<BlockSize>(), 8);
-const_assert!(size_of::<FixedBlock<&Arena<RawRegion>>>() <= 7 * size_of::<usize>());
+#[cfg(not(any(feature = "hardened", hpalloc_asan)))]
+static_assertions::const_assert!(size_of::<FixedBlock<&Arena<RawRegion>>>() <= 7 * size_of::<usize>());
 
 #[cfg(feature = "mmap")]
 mod mmap {

@@ -29,6 +29,7 @@ fn drain<P: PageSource>(pool: &FixedBlock<P>) -> impl Iterator<Item = usize> {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
 fn blocks_are_carved_in_ascending_order_without_a_gap() {
     with_pages(2, |pages| {
         let base = address(&mut pages[0]);
@@ -44,6 +45,7 @@ fn blocks_are_carved_in_ascending_order_without_a_gap() {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
 fn the_block_freed_last_is_the_next_and_keeps_its_place() {
     with_pages(1, |pages| {
         let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 1024).unwrap();
@@ -61,6 +63,7 @@ fn the_block_freed_last_is_the_next_and_keeps_its_place() {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
 fn all_sizes_from_a_pointer_to_the_whole_arena() {
     with_pages(3, |pages| {
         let base = address(&mut pages[0]);
@@ -88,6 +91,7 @@ fn all_sizes_from_a_pointer_to_the_whole_arena() {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
 fn a_block_larger_than_the_arena_is_refused_and_consumes_nothing() {
     with_pages(2, |pages| {
         let arena = Arena::from_pages(pages).unwrap();
@@ -103,6 +107,7 @@ fn a_block_larger_than_the_arena_is_refused_and_consumes_nothing() {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
 fn pools_share_an_arena_page_by_page() {
     with_pages(3, |pages| {
         let base = address(&mut pages[0]);
@@ -120,7 +125,7 @@ fn pools_share_an_arena_page_by_page() {
 fn a_block_may_be_freed_to_another_pool_of_the_same_size_and_arena() {
     with_pages(1, |pages| {
         let arena = Arena::from_pages(pages).unwrap();
-        let (one, other) = (FixedBlock::new(&arena, 64).unwrap(), FixedBlock::new(&arena, 64).unwrap());
+        let [one, other] = [(); 2].map(|()| FixedBlock::new(&arena, 64).unwrap().in_family(1));
         let block = one.allocate().unwrap();
         // SAFETY: both pools have the same block size and share the arena.
         unsafe { other.deallocate(block) };
@@ -152,6 +157,7 @@ fn a_block_keeps_what_is_written_to_it_beside_busy_neighbours() {
 
 /// Blocks of one and of two words, so that a write beyond a link would be one into a neighbour.
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
 fn freeing_and_allocating_touch_one_word_of_a_block() {
     for words in [1, 2] {
         with_pages(1, |pages| {
@@ -180,6 +186,7 @@ fn freeing_and_allocating_touch_one_word_of_a_block() {
 }
 
 #[test]
+#[cfg_attr(any(feature = "hardened", hpalloc_asan), ignore = "reads memory that nobody has a use for")]
 fn memory_that_was_not_allocated_is_not_touched() {
     with_pages(2, |pages| {
         let pool = FixedBlock::new(Arena::from_pages(&mut *pages).unwrap(), 64).unwrap();
@@ -247,6 +254,7 @@ fn the_block_size_of_a_type_holds_it_aligned() {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
 fn disjoint_regions_are_used_in_order() {
     with_pages(3, |pages| {
         let base = address(&mut pages[0]);
@@ -259,6 +267,7 @@ fn disjoint_regions_are_used_in_order() {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
 fn a_pair_of_sources_is_used_in_order() {
     with_pages(3, |pages| {
         let base = address(&mut pages[0]);
@@ -269,6 +278,7 @@ fn a_pair_of_sources_is_used_in_order() {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
 fn a_run_comes_from_the_first_region_that_has_it() {
     with_pages(3, |pages| {
         let base = address(&mut pages[0]);
@@ -296,6 +306,7 @@ unsafe impl<P: PageSource> PageSource for Counting<'_, P> {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
 fn a_users_source_is_asked_once_a_run() {
     with_pages(2, |pages| {
         let arena = Arena::from_pages(pages).unwrap();
@@ -312,6 +323,7 @@ fn a_users_source_is_asked_once_a_run() {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
 fn an_exhausted_pool_goes_on_when_its_source_has_pages_again() {
     /// A source that has pages only while it is open.
     struct Gate<P>(P, Cell<bool>);
@@ -357,6 +369,7 @@ fn a_lazy_arena_that_cannot_be_made_says_why_and_is_not_tried_again() {
 
 #[cfg(feature = "std")]
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
 fn a_lazy_arena_whose_maker_uses_the_pool_is_made_once() {
     use hpalloc::Boxed;
 
@@ -425,7 +438,7 @@ fn sources_know_their_runs_again() {
     // One that says nothing of its own.
     with_pages(1, |pages| {
         let arena = Arena::from_pages(pages).unwrap();
-        let pool = FixedBlock::new(Counting(&arena, Cell::new(0)), PAGE_SIZE).unwrap();
+        let pool = FixedBlock::new(Counting(&arena, Cell::new(0)), 1024).unwrap();
         let block = pool.allocate().unwrap();
         // SAFETY: the block is nobody else's, so a part of it can be borrowed.
         let part = NonNull::from(unsafe { block.as_ptr().as_mut() }.unwrap());

@@ -177,7 +177,7 @@ fn pools_of_threads_share_an_arena_and_free_each_others_blocks() {
     let counts: Vec<(usize, usize)> = thread::scope(|scope| {
         let (on_the_way, start) = (&on_the_way, &start);
         let run = move |index: u32| {
-            let pool = FixedBlock::with_block_size(&ARENA, SIZE);
+            let pool = FixedBlock::with_block_size(&ARENA, SIZE).in_family(1);
             start.wait();
             for seed in 0..OPERATIONS / THREADS {
                 if let Some(block) = pool.allocate() {
@@ -256,6 +256,7 @@ fn critical_sections_can_be_nested() {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
 fn whoever_has_it_alone_can_reset_the_arena() {
     let mut arena: Locked<_, Spin> = Locked::new(Arena::from_region(Boxed::new(2 * 4096).unwrap()).unwrap());
     let pool = FixedBlock::new(&arena, 4096).unwrap();

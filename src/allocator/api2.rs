@@ -3,20 +3,24 @@ use core::ptr::{self, NonNull};
 
 use allocator_api2::alloc::{AllocError, Allocator};
 
-use crate::heap::{Heap, resize};
+use crate::hardened::MisuseError;
+use crate::heap::{self, Heap};
 use crate::{FixedBlock, Lock, Locked, PageSource, SizeClasses};
 
 /// A block serves requests that it has the size and the alignment for.
 impl<P: PageSource> Heap for FixedBlock<P> {
     #[inline]
-    fn allocate(&self, layout: Layout) -> Option<NonNull<[u8]>> {
-        if fits(self, layout) { Some(whole(self, self.allocate()?)) } else { None }
+    fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
+        if !fits(self, layout) {
+            return Ok(None);
+        }
+        Ok(self.try_allocate()?.map(|block| whole(self, block)))
     }
 
     #[inline]
-    unsafe fn deallocate(&self, block: NonNull<u8>, _: Layout) {
+    unsafe fn give_back(&self, block: NonNull<u8>, _: Layout) -> Result<(), MisuseError> {
         // SAFETY: by the caller's promise, and the pointer is good for all of the block (PageSource: Whole).
-        unsafe { self.deallocate(self.page_source().rederive(block)) }
+        unsafe { self.give_back(self.page_source().rederive(block)) }
     }
 
     #[inline]
@@ -50,14 +54,14 @@ macro_rules! allocator {
                 if layout.size() == 0 {
                     return nothing(layout);
                 }
-                Heap::allocate(*self, layout).ok_or(AllocError)
+                heap::allocate(*self, layout).ok_or(AllocError)
             }
 
             #[inline]
             unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
                 if layout.size() != 0 {
                     // SAFETY: the caller's promise is the one that is asked for.
-                    unsafe { Heap::deallocate(*self, block, layout) };
+                    unsafe { heap::deallocate(*self, block, layout) };
                 }
             }
 
@@ -72,7 +76,7 @@ macro_rules! allocator {
                     return Allocator::allocate(self, new);
                 }
                 // SAFETY: the caller's promise is the one that is asked for.
-                unsafe { resize(*self, block, old, new) }.ok_or(AllocError)
+                unsafe { heap::resize(*self, block, old, new) }.ok_or(AllocError)
             }
 
             #[inline]
@@ -102,7 +106,7 @@ macro_rules! allocator {
                     return nothing(new);
                 }
                 // SAFETY: likewise.
-                unsafe { resize(*self, block, old, new) }.ok_or(AllocError)
+                unsafe { heap::resize(*self, block, old, new) }.ok_or(AllocError)
             }
         }
     };

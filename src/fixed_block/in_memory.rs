@@ -48,6 +48,7 @@ impl<'r> FixedBlock<NoPages<'r>> {
     /// [`MemoryTooLarge`](BlockSizeError::MemoryTooLarge) for one above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
     ///
     /// ```
+    /// # #[cfg(not(feature = "hardened"))] {
     /// use core::mem::MaybeUninit;
     /// use hpalloc::{BlockSizeError, FixedBlock};
     ///
@@ -57,7 +58,8 @@ impl<'r> FixedBlock<NoPages<'r>> {
     /// let mut memory = Memory([MaybeUninit::uninit(); 1024]);
     /// let pool = FixedBlock::from_uninit(&mut memory.0, 24)?;
     /// assert_eq!(core::iter::from_fn(|| pool.allocate()).count(), 42);
-    /// # Ok::<(), BlockSizeError>(())
+    /// # }
+    /// # Ok::<(), hpalloc::BlockSizeError>(())
     /// ```
     pub fn from_uninit(memory: &'r mut [MaybeUninit<u8>], block_size: usize) -> Result<Self, BlockSizeError> {
         Self::in_memory(memory, BlockSize::new(block_size)?)
@@ -65,7 +67,7 @@ impl<'r> FixedBlock<NoPages<'r>> {
 
     /// As [`from_uninit`](Self::from_uninit), of a size that was checked before.
     pub(crate) fn in_memory(memory: &'r mut [MaybeUninit<u8>], block_size: BlockSize) -> Result<Self, BlockSizeError> {
-        let (bytes, address, len) = (block_size.bytes(), memory.as_ptr().addr(), memory.len());
+        let (bytes, address, len) = (block_size.stride(), memory.as_ptr().addr(), memory.len());
         if len > MAX_ARENA_SIZE {
             return Err(BlockSizeError::MemoryTooLarge { len, max: MAX_ARENA_SIZE });
         }

@@ -2,7 +2,9 @@ use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
+use crate::block_size::GUARD_BYTES;
 use crate::free_list::FreeList;
+use crate::hardened::{Guard, MisuseError};
 use crate::{MAX_ARENA_SIZE, PAGE_SIZE, PageSource};
 
 /// From 1 page to [`MAX_ARENA_SIZE`], four for each doubling.
@@ -15,6 +17,7 @@ pub(super) struct PageRuns {
     free: [FreeList; SIZES],
     /// How many pages were taken from the source.
     taken: Cell<usize>,
+    guard: Guard,
 }
 
 /// A size that runs have: 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20.. pages.
@@ -29,10 +32,10 @@ pub(super) struct RunSize {
 impl RunSize {
     /// The smallest that serves the layout, unless none does.
     pub(super) const fn of(layout: Layout) -> Option<Self> {
-        if layout.size() > MAX_ARENA_SIZE || layout.align() > PAGE_SIZE {
+        if layout.size() > MAX_ARENA_SIZE - GUARD_BYTES || layout.align() > PAGE_SIZE {
             return None;
         }
-        Some(Self::of_pages(layout.size().div_ceil(PAGE_SIZE)))
+        Some(Self::of_pages((layout.size() + GUARD_BYTES).div_ceil(PAGE_SIZE)))
     }
 
     /// The smallest of at least so many pages.
@@ -46,37 +49,71 @@ impl RunSize {
         if self.list < 4 { self.list + 1 } else { (5 + self.list % 4) << (self.list / 4 - 1) }
     }
 
+    /// How many bytes there are to use.
     pub(super) const fn bytes(self) -> usize {
-        self.pages() * PAGE_SIZE
+        self.pages() * PAGE_SIZE - GUARD_BYTES
     }
 }
 
 impl PageRuns {
     pub(super) const fn new() -> Self {
-        Self { free: [const { FreeList::new() }; SIZES], taken: Cell::new(0) }
+        Self { free: [const { FreeList::new() }; SIZES], taken: Cell::new(0), guard: Guard::new() }
     }
 
-    pub(super) fn take(&self, size: RunSize, source: &impl PageSource) -> Option<NonNull<u8>> {
-        if let Some(run) = self.free.get(size.list)?.pop() {
-            return Some(run);
+    pub(super) const fn in_family(&mut self, family: u32) {
+        self.guard.in_family(family);
+    }
+
+    /// # Errors
+    ///
+    /// The free run that would come next was written to. It is taken out; the next call goes on.
+    pub(super) fn take(&self, size: RunSize, source: &impl PageSource) -> Result<Option<NonNull<u8>>, MisuseError> {
+        let Some(list) = self.free.get(size.list) else { return Ok(None) };
+        // SAFETY: Runs.
+        if let Some(run) = unsafe { list.pop(size.bytes(), &self.guard) }? {
+            return Ok(Some(run));
         }
         let pages = size.pages();
-        let run = source.take_pages(pages)?.cast::<u8>();
+        let Some(run) = source.take_pages(pages) else { return Ok(None) };
+        let run = run.cast::<u8>();
         // For `PageSource::rederive`.
         run.as_ptr().expose_provenance();
         self.taken.set(self.taken.get() + pages);
-        Some(run)
+        self.guard.begin();
+        // SAFETY: the run has these pages, and nobody else knows of it.
+        unsafe { self.guard.hand_out(run, size.bytes()) };
+        Ok(Some(run))
     }
 
+    /// # Errors
+    ///
+    /// It isn't one that can be taken back, and it isn't.
+    ///
     /// # Safety
     ///
     /// The run came from here, or from other runs whose memory is there as long, with this size. It wasn't given back since,
-    /// nothing uses it, and the pointer is good for all of it.
-    pub(super) unsafe fn give_back(&self, size: RunSize, run: NonNull<u8>) {
+    /// nothing uses it, and the pointer is good for all of it. (With the feature `hardened`, what isn't so is an error.)
+    pub(super) unsafe fn give_back(
+        &self,
+        run: NonNull<u8>,
+        size: RunSize,
+        source: &impl PageSource,
+    ) -> Result<(), MisuseError> {
         if let Some(list) = self.free.get(size.list) {
             // SAFETY: by the caller's promise, the run is unused and not in the list; a page holds a pointer.
-            unsafe { list.push(run) };
+            unsafe {
+                self.guard.check_live(
+                    run,
+                    size.bytes(),
+                    size.bytes() + GUARD_BYTES,
+                    |offset| offset == 0,
+                    (0, 0),
+                    source,
+                )?;
+                list.push(run, size.bytes(), &self.guard);
+            }
         }
+        Ok(())
     }
 
     /// How many pages were taken from the source.

@@ -7,6 +7,7 @@ use core::slice;
 
 use hpalloc::{ArenaError, MAX_ARENA_SIZE, PAGE_SIZE, Page, Region};
 
+pub mod heap_world;
 pub mod world;
 
 /// The most pages that `with_pages` can be asked for. Three of them leave 4 of 16 KiB for everything else.
@@ -34,6 +35,18 @@ pub fn with_pages<T>(count: usize, test: impl FnOnce(&mut [Page]) -> T) -> T {
     let pages = unsafe { &mut (&mut *MEMORY.0.get())[..count] };
     fill(pages);
     test(pages)
+}
+
+/// How many bytes are behind each block, to guard it.
+pub const GUARD: usize = if cfg!(feature = "hardened") { 2 * size_of::<usize>() } else { 0 };
+
+/// How far apart blocks are.
+pub fn stride(block_size: usize) -> usize {
+    if GUARD == 0 {
+        return block_size;
+    }
+    let align = (1 << block_size.trailing_zeros()).min(PAGE_SIZE);
+    (block_size + GUARD).next_multiple_of(align)
 }
 
 /// What the rubbish consists of.

@@ -3,6 +3,7 @@
 use core::ptr::NonNull;
 use core::slice;
 
+use super::stride;
 use hpalloc::{Arena, FixedBlock, PAGE_SIZE, Region};
 
 /// An arena, up to `POOLS` pools over it, each with at most `BLOCKS` blocks, and what is known of them.
@@ -110,8 +111,8 @@ impl<'a, R: Region, const POOLS: usize, const BLOCKS: usize> World<'a, R, POOLS,
             }
             pool.fresh_blocks -= 1;
             pool.carved += 1;
-            pool.fresh += pool.block_size;
-            Some(pool.fresh - pool.block_size)
+            pool.fresh += stride(pool.block_size);
+            Some(pool.fresh - stride(pool.block_size))
         } else {
             None
         };
@@ -166,12 +167,12 @@ impl<'a, R: Region, const BLOCKS: usize> Pool<'a, R, BLOCKS> {
         let real = FixedBlock::new(arena, block_size).expect("a valid block size");
         assert_eq!(real.block_size(), block_size);
         assert_eq!(real.block_align(), (1 << block_size.trailing_zeros()).min(PAGE_SIZE));
-        assert_eq!(real.blocks_per_page(), PAGE_SIZE / block_size);
+        assert_eq!(real.blocks_per_page(), PAGE_SIZE / stride(block_size));
         Self {
             real,
             block_size,
-            blocks_per_run: (PAGE_SIZE / block_size).max(1),
-            pages_per_run: block_size.div_ceil(PAGE_SIZE),
+            blocks_per_run: (PAGE_SIZE / stride(block_size)).max(1),
+            pages_per_run: stride(block_size).div_ceil(PAGE_SIZE),
             live: Stack::new(),
             free: Stack::new(),
             carved: 0,

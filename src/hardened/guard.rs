@@ -1,0 +1,238 @@
+use core::cell::Cell;
+use core::num::NonZeroUsize;
+use core::ptr::NonNull;
+
+use super::{Misuse, MisuseError, SPREAD, key, next_number, report};
+use crate::block_size::GUARD_BYTES;
+use crate::{PAGE_SIZE, PageSource};
+
+static_assertions::const_assert_eq!(size_of::<Words>(), GUARD_BYTES);
+
+/// What free blocks are filled with, word by word, behind the link.
+const PATTERN: usize = usize::from_ne_bytes([0xDF; size_of::<usize>()]);
+/// What numbers of families have set, and those that pools get by themselves have not.
+const FAMILY: usize = 1 << (usize::BITS - 1);
+
+/// What a pool knows its blocks again by.
+///
+/// ```text
+///   ┌──────────────────────┬───────┬──────────┬──────┐
+///   │ block                │ check │ identity │ rest │ next block
+///   └──────────────────────┴───────┴──────────┴──────┘
+/// ```
+///
+/// Behind each block that was handed out once are two words. The *identity* says whose block it is, of what size, where, and
+/// whether it is live or free. The *check* depends on the same, and for a free block on its link too. An overflow comes upon
+/// the check first.
+pub(crate) struct Guard {
+    /// Of this pool, or of its family; zero until it has memory.
+    number: Cell<usize>,
+    live: Cell<usize>,
+    /// The size of the blocks, to report leaks.
+    block_size: Cell<usize>,
+    /// From where to where the memory lies that comes from no source.
+    memory: Cell<(usize, usize)>,
+}
+
+/// What a guard behind a block consists of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+struct Words {
+    check: usize,
+    identity: usize,
+}
+
+const LIVE: usize = 0x5A5A_5A5A;
+const FREE: usize = 0x0F0F_0F0F;
+
+/// What is wrong with a free block.
+pub(crate) struct Damage {
+    pub(crate) error: MisuseError,
+    /// Whether its link is what it was.
+    pub(crate) link_is_intact: bool,
+}
+
+impl Guard {
+    pub(crate) const fn new() -> Self {
+        Self { number: Cell::new(0), live: Cell::new(0), block_size: Cell::new(0), memory: Cell::new((0, 0)) }
+    }
+
+    pub(crate) const fn in_family(&mut self, family: u32) {
+        self.number = Cell::new(family as usize | FAMILY);
+    }
+
+    /// There is memory now.
+    pub(crate) fn begin(&self) {
+        if self.number.get() == 0 {
+            self.number.set(next_number());
+        }
+    }
+
+    /// There is memory now, which comes from no source.
+    pub(crate) fn begin_with(&self, start: usize, end: usize) {
+        self.memory.set((start, end));
+        self.begin();
+    }
+
+    /// What is behind a live block.
+    fn live(&self, block: NonNull<u8>, bytes: usize) -> Words {
+        let base = key() ^ block.addr().get() ^ self.number.get().rotate_left(usize::BITS / 3) ^ bytes.rotate_left(7);
+        let mixed = base.wrapping_mul(SPREAD);
+        Words { check: mixed.swap_bytes().wrapping_mul(SPREAD) ^ LIVE, identity: mixed ^ LIVE }
+    }
+
+    /// What is behind a free block with that link.
+    fn free(&self, block: NonNull<u8>, bytes: usize, link: usize) -> Words {
+        let Words { check, identity } = self.live(block, bytes);
+        Words { check: check ^ link.wrapping_mul(SPREAD), identity: identity ^ LIVE ^ FREE }
+    }
+
+    fn error(&self, block: NonNull<u8>, block_size: usize, misuse: Misuse) -> MisuseError {
+        MisuseError { misuse, block: block.addr().get(), block_size, pool: self.number.get() & !FAMILY }
+    }
+
+    /// The block becomes live.
+    ///
+    /// # Safety
+    ///
+    /// It is a block of this pool with so many bytes, and the guard behind, that nothing uses.
+    pub(crate) unsafe fn hand_out(&self, block: NonNull<u8>, bytes: usize) {
+        self.block_size.set(bytes);
+        self.live.set(self.live.get() + 1);
+        // SAFETY: as the caller promises.
+        unsafe { words(block, bytes).write(self.live(block, bytes)) };
+    }
+
+    /// The block is in the free list now.
+    ///
+    /// # Safety
+    ///
+    /// It is a block of this pool with so many bytes, and the guard behind, that nothing else uses, and starts with a link.
+    pub(crate) unsafe fn take_back(&self, block: NonNull<u8>, bytes: usize) {
+        // One of another pool of the family may come back here.
+        self.live.set(self.live.get().saturating_sub(1));
+        // SAFETY: as the caller promises.
+        unsafe {
+            let link = link(block);
+            for word in rest(block, bytes) {
+                word.write(PATTERN);
+            }
+            words(block, bytes).write(self.free(block, bytes, link));
+        }
+    }
+
+    /// Whether a block of the free list is as it was put there.
+    ///
+    /// # Safety
+    ///
+    /// It is in the free list of this pool, with so many bytes.
+    pub(crate) unsafe fn check_free(&self, block: NonNull<u8>, bytes: usize) -> Result<(), Damage> {
+        // SAFETY: by the caller's promise, the block is there, initialised, and not used otherwise.
+        let (link, found, is_filled) = unsafe {
+            let is_filled = rest(block, bytes).all(|word| word.read() == PATTERN);
+            (link(block), words(block, bytes).read(), is_filled)
+        };
+        let expected = self.free(block, bytes, link);
+        let link_is_intact = found.check == expected.check;
+        if found == expected && is_filled {
+            return Ok(());
+        }
+        let misuse = if link_is_intact { Misuse::WrittenAfterFree } else { Misuse::LinkOverwritten };
+        Err(Damage { error: self.error(block, bytes, misuse), link_is_intact })
+    }
+
+    /// Whether what is to be freed is a live block of this pool.
+    ///
+    /// # Safety
+    ///
+    /// `bytes` is the block size, `stride` how far apart blocks are, and `is_start` says whether one begins so many bytes from
+    /// the start of a run. `fresh` is the part of the newest run that isn't carved yet. The pointer is good for what it
+    /// claims to be, if it is a block of this pool.
+    pub(crate) unsafe fn check_live(
+        &self,
+        block: NonNull<u8>,
+        bytes: usize,
+        stride: usize,
+        is_start: impl FnOnce(usize) -> bool,
+        fresh: (usize, usize),
+        source: &impl PageSource,
+    ) -> Result<(), MisuseError> {
+        let address = block.addr().get();
+        let (start, end) = self.memory.get();
+        let inside = |place: NonNull<u8>| (start..end).contains(&place.addr().get()) || source.holds(place);
+        let error = |misuse| Err(self.error(block, bytes, misuse));
+        if self.number.get() == 0 || !inside(block) {
+            return error(Misuse::Foreign);
+        }
+        if (fresh.0..fresh.1).contains(&address) {
+            return error(Misuse::NeverAllocated);
+        }
+        // Blocks of a page or less lie one after the other from the start of a page, or of the memory.
+        let offset = if (start..end).contains(&address) { address - start } else { address % PAGE_SIZE };
+        let end_of_run = if (start..end).contains(&address) { end - start } else { stride.max(PAGE_SIZE) };
+        let is_start = is_start(offset) && offset + stride <= end_of_run;
+        if is_start && inside(last(block, stride)) {
+            let live = self.live(block, bytes);
+            // SAFETY: this is in memory of the source, or of this pool.
+            let found = unsafe { words(block, bytes).read_volatile() };
+            if found == live {
+                return Ok(());
+            }
+            if found.identity == live.identity {
+                return error(Misuse::Overflow);
+            }
+            if found.identity == self.free(block, bytes, 0).identity {
+                return error(Misuse::DoubleFree);
+            }
+        }
+        // The first block of a run was handed out, so its guard says whose run it is.
+        let first = block.map_addr(|address| NonZeroUsize::new(address.get() - offset).unwrap_or(address));
+        // SAFETY: as above.
+        let identity = unsafe { words(first, bytes).read_volatile() }.identity;
+        let is_ours = identity == self.live(first, bytes).identity || identity == self.free(first, bytes, 0).identity;
+        error(match (is_ours, is_start) {
+            (false, _) => Misuse::Foreign,
+            (true, false) => Misuse::NotABlock,
+            (true, true) => Misuse::Overflow,
+        })
+    }
+}
+
+/// The last byte of what begins there.
+fn last(block: NonNull<u8>, stride: usize) -> NonNull<u8> {
+    block.map_addr(|address| address.saturating_add(stride - 1))
+}
+
+/// The words of a block behind its link.
+fn rest(block: NonNull<u8>, bytes: usize) -> impl Iterator<Item = NonNull<usize>> {
+    // A block is a whole number of words (BlockSize).
+    let words = block.cast::<usize>();
+    (1..bytes / size_of::<usize>())
+        .map(move |index| words.map_addr(|address| address.saturating_add(index * size_of::<usize>())))
+}
+
+/// The guard behind a block.
+fn words(block: NonNull<u8>, bytes: usize) -> *mut Words {
+    block.as_ptr().wrapping_add(bytes).cast()
+}
+
+/// The link at the start of a free block, as it is stored.
+///
+/// # Safety
+///
+/// The block starts with one.
+unsafe fn link(block: NonNull<u8>) -> usize {
+    // SAFETY: as the caller promises.
+    unsafe { block.cast::<*mut u8>().read() }.addr()
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let blocks = self.live.get();
+        // A block of a family may have been freed to another pool.
+        if blocks > 0 && self.number.get() & FAMILY == 0 {
+            let misuse = Misuse::Leaked { blocks };
+            report(MisuseError { misuse, block: 0, block_size: self.block_size.get(), pool: self.number.get() });
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Programs that misuse a pool or a heap, each in a process of its own, which has to end with the message that says so: that
+//! of the feature `hardened`, or without it that of `AddressSanitizer`, where the crate is built for that.
+#![cfg(any(feature = "hardened", hpalloc_asan))]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::process::Command;
+
+use common::with_pages;
+use hpalloc::{Arena, Boxed, FixedBlock, Lazy, Locked, Page, Pool, PoolBox, SizeClasses, Spin};
+
+/// Runs one of the programs below in a process of its own, which has to fail with the message.
+fn dies(program: &str, hardened: &str, asan: Option<&str>) {
+    let Some(message) = (if cfg!(feature = "hardened") { Some(hardened) } else { asan }) else { return };
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output =
+        command.args(["--exact", "--ignored", "--nocapture", &format!("{program}::program")]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("running 1 test") && !output.status.success(), "{program} lives on:\n{text}");
+    assert!(text.contains(message), "{program} does not say {message:?}:\n{text}");
+}
+
+/// Each of these is a test of its own: what is misused, what is found with `hardened`, and what `AddressSanitizer` reports, if
+/// it can see it.
+macro_rules! dies {
+    ($($(#[$attribute:meta])* $name:ident, $hardened:literal, $asan:expr, $program:block)*) => {$(
+        $(#[$attribute])*
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn dies() {
+                super::dies(stringify!($name), $hardened, $asan);
+            }
+
+            #[test]
+            #[ignore = "dies; another test runs it in a process of its own"]
+            fn program() {
+                // SAFETY: this is what must not be done. It is done in a process that it ends.
+                #[allow(unused_unsafe, reason = "some programs misuse what is safe")]
+                unsafe { $program }
+            }
+        }
+    )*};
+}
+
+const POISON: Option<&str> = Some("AddressSanitizer: use-after-poison");
+
+type Blocks<'a> = FixedBlock<&'a Arena<hpalloc::Borrowed<'a>>>;
+
+/// Two pools of blocks of 64 bytes over one arena.
+fn with_pools(program: impl FnOnce(Blocks<'_>, Blocks<'_>)) {
+    with_pages(16, |pages| {
+        let arena = Arena::from_pages(pages).unwrap();
+        program(FixedBlock::new(&arena, 64).unwrap(), FixedBlock::new(&arena, 64).unwrap());
+    });
+}
+
+fn with_heap(program: impl FnOnce(&SizeClasses<Arena<hpalloc::Borrowed<'_>>>)) {
+    with_pages(16, |pages| program(&SizeClasses::new(Arena::from_pages(pages).unwrap())));
+}
+
+/// Writes another byte than the one that is there.
+unsafe fn overwrite(byte: std::ptr::NonNull<u8>) {
+    // SAFETY: this is what must not be done.
+    unsafe { byte.write_volatile(byte.read_volatile() ^ 1) };
+}
+
+fn layout(size: usize) -> Layout {
+    Layout::from_size_align(size, 8).unwrap()
+}
+
+static HEAP: Locked<SizeClasses<Lazy<Boxed>>, Spin> =
+    Locked::new(SizeClasses::new(Lazy::new(|| Boxed::new(1 << 20).and_then(Arena::from_region))));
+
+dies! {
+    double_free, "was freed twice", POISON, {
+        with_pools(|pool, _| {
+            let block = pool.allocate().unwrap();
+            pool.deallocate(block);
+            pool.deallocate(block);
+        });
+    }
+
+    double_free_after_other_operations, "was freed twice", POISON, {
+        with_pools(|pool, other| {
+            let blocks = [(); 200].map(|()| pool.allocate().unwrap());
+            for block in blocks {
+                pool.deallocate(block);
+                assert!(other.allocate().is_some());
+            }
+            for _ in 0..100 {
+                pool.allocate().unwrap();
+            }
+            pool.deallocate(blocks[50]);
+        });
+    }
+
+    #[cfg(feature = "hardened")]
+    free_of_a_value_on_the_stack, "is not from this pool", None, {
+        with_pools(|pool, _| {
+            pool.allocate().unwrap();
+            let mut value = [0_u64; 16];
+            pool.deallocate(std::ptr::NonNull::from(&mut value).cast());
+            std::hint::black_box(value);
+        });
+    }
+
+    #[cfg(feature = "hardened")]
+    free_before_anything_was_allocated, "is not from this pool", None, {
+        with_pools(|pool, other| pool.deallocate(other.allocate().unwrap()));
+    }
+
+    #[cfg(feature = "hardened")]
+    free_of_a_block_of_another_arena, "is not from this pool", None, {
+        with_pools(|pool, _| with_pools(|other, _| {
+            pool.allocate().unwrap();
+            pool.deallocate(other.allocate().unwrap());
+        }));
+    }
+
+    #[cfg(feature = "hardened")]
+    free_of_a_block_of_another_pool_of_the_arena, "is not from this pool", None, {
+        with_pools(|pool, other| {
+            pool.allocate().unwrap();
+            pool.deallocate(other.allocate().unwrap());
+        });
+    }
+
+    #[cfg(feature = "hardened")]
+    free_of_a_page_of_the_arena, "is not from this pool", None, {
+        with_pages(4, |pages| {
+            let arena = Arena::from_pages(pages).unwrap();
+            let pool = FixedBlock::new(&arena, 64).unwrap();
+            pool.allocate().unwrap();
+            let page = arena.alloc_page().unwrap();
+            page.zero();
+            pool.deallocate(std::ptr::NonNull::from(page).cast());
+        });
+    }
+
+    free_of_a_block_that_was_never_handed_out, "was never allocated", POISON, {
+        with_pools(|pool, _| {
+            let first = pool.allocate().unwrap();
+            let second = pool.allocate().unwrap();
+            pool.deallocate(first.add(2 * (second.addr().get() - first.addr().get())));
+        });
+    }
+
+    #[cfg(feature = "hardened")]
+    free_of_a_page_that_was_never_handed_out, "is not from this pool", None, {
+        with_pages(4, |pages| {
+            let last = std::ptr::NonNull::from(&mut pages[3]).cast::<u8>();
+            let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 64).unwrap();
+            pool.allocate().unwrap();
+            pool.deallocate(last);
+        });
+    }
+
+    #[cfg(feature = "hardened")]
+    free_of_the_inside_of_a_block, "is not the start of a block", None, {
+        with_pools(|pool, _| pool.deallocate(pool.allocate().unwrap().add(8)));
+    }
+
+    #[cfg(feature = "hardened")]
+    free_of_a_misaligned_pointer, "is not the start of a block", None, {
+        with_pools(|pool, _| pool.deallocate(pool.allocate().unwrap().add(1)));
+    }
+
+    #[cfg(feature = "hardened")]
+    free_of_the_inside_of_a_block_of_pages, "is not from this pool", None, {
+        with_pages(8, |pages| {
+            let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 3 * 4096).unwrap();
+            pool.deallocate(pool.allocate().unwrap().add(4096));
+        });
+    }
+
+    write_after_free, "was written to after it was freed", POISON, {
+        with_pools(|pool, _| {
+            let block = pool.allocate().unwrap();
+            pool.deallocate(block);
+            overwrite(block.add(63));
+            pool.allocate();
+        });
+    }
+
+    write_after_free_over_the_link, "at its start, where a link was", POISON, {
+        with_pools(|pool, _| {
+            let [one, other] = [(); 2].map(|()| pool.allocate().unwrap());
+            pool.deallocate(one);
+            pool.deallocate(other);
+            other.cast::<usize>().write_volatile(0x1000);
+            pool.allocate();
+        });
+    }
+
+    #[cfg(not(feature = "hardened"))]
+    read_after_free, "", POISON, {
+        with_pools(|pool, _| {
+            let block = pool.allocate().unwrap();
+            pool.deallocate(block);
+            std::hint::black_box(block.read_volatile());
+        });
+    }
+
+    overflow_by_a_byte, "was written to past its end", POISON, {
+        with_pools(|pool, _| {
+            let block = pool.allocate().unwrap();
+            overwrite(block.add(64));
+            pool.deallocate(block);
+        });
+    }
+
+    overflow_by_two_words, "was written to past its end", POISON, {
+        with_pools(|pool, _| {
+            pool.allocate().unwrap();
+            let block = pool.allocate().unwrap();
+            block.add(64).cast::<[usize; 2]>().write_volatile([1, 1]);
+            pool.deallocate(block);
+        });
+    }
+
+    overflow_from_a_free_block, "was written to after it was freed", POISON, {
+        with_pools(|pool, _| {
+            let block = pool.allocate().unwrap();
+            pool.deallocate(block);
+            overwrite(block.add(64 + size_of::<usize>()));
+            pool.allocate();
+        });
+    }
+
+    double_free_in_a_slice, "was freed twice", POISON, {
+        let mut memory = [std::mem::MaybeUninit::uninit(); 1000];
+        let pool = FixedBlock::from_uninit(&mut memory, 24).unwrap();
+        let block = pool.allocate().unwrap();
+        pool.allocate().unwrap();
+        pool.deallocate(block);
+        pool.deallocate(block);
+    }
+
+    a_box_made_twice, "was freed twice", POISON, {
+        let mut pages = [const { Page::new() }; 2];
+        let pool = Pool::<[u64; 8], _>::new(Arena::from_pages(&mut pages).unwrap());
+        let raw = PoolBox::into_raw(pool.alloc([7; 8]).unwrap());
+        drop((pool.from_raw(raw), pool.from_raw(raw)));
+    }
+
+    double_free_in_a_heap, "was freed twice", POISON, {
+        with_heap(|heap| {
+            let block = heap.allocate(layout(100)).unwrap();
+            heap.deallocate(block, layout(100));
+            heap.deallocate(block, layout(100));
+        });
+    }
+
+    #[cfg(feature = "hardened")]
+    free_with_another_layout, "is not from this pool", None, {
+        with_heap(|heap| {
+            heap.allocate(layout(500)).unwrap();
+            heap.deallocate(heap.allocate(layout(100)).unwrap(), layout(500));
+        });
+    }
+
+    overflow_in_a_heap, "was written to past its end", POISON, {
+        with_heap(|heap| {
+            let block = heap.allocate(layout(112)).unwrap();
+            overwrite(block.add(112));
+            heap.deallocate(block, layout(112));
+        });
+    }
+
+    write_after_free_in_a_heap, "was written to after it was freed", POISON, {
+        with_heap(|heap| {
+            let block = heap.allocate(layout(100)).unwrap();
+            heap.deallocate(block, layout(100));
+            overwrite(block.add(111));
+            heap.allocate(layout(100));
+        });
+    }
+
+    double_free_of_a_run_of_pages, "was freed twice", POISON, {
+        with_heap(|heap| {
+            let run = heap.allocate(layout(20_000)).unwrap();
+            heap.deallocate(run, layout(20_000));
+            heap.deallocate(run, layout(20_000));
+        });
+    }
+
+    #[cfg(feature = "hardened")]
+    overflow_of_a_run_of_pages, "was written to past its end", None, {
+        with_heap(|heap| {
+            let run = heap.allocate(layout(20_000)).unwrap();
+            overwrite(run.add(heap.usable_size(layout(20_000))));
+            heap.deallocate(run, layout(20_000));
+        });
+    }
+
+    double_free_in_a_global_allocator, "the global allocator must not unwind", POISON, {
+        let block = HEAP.alloc(layout(100));
+        HEAP.dealloc(block, layout(100));
+        // What it says goes through this allocator if it is the program's: it must not hold its own lock meanwhile.
+        let _ = std::panic::catch_unwind(|| HEAP.dealloc(block, layout(100)));
+    }
+
+    #[cfg(feature = "hardened")]
+    leak, "3 blocks of 64 bytes were live when their pool", None, {
+        hpalloc::hardened::set_hook(|error| panic!("{error}"));
+        with_pools(|pool, _| {
+            let blocks = [(); 4].map(|()| pool.allocate().unwrap());
+            pool.deallocate(blocks[1]);
+        });
+    }
+}
