@@ -56,6 +56,7 @@ fn the_largest_arena_can_be_mapped_and_used_to_its_ends() {
 }
 
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
 fn one_block_may_be_a_whole_mapping() {
     let pool = FixedBlock::new(Arena::new(MAX_ARENA_SIZE).unwrap(), MAX_ARENA_SIZE).unwrap();
     let block = pool.allocate().unwrap();
@@ -99,6 +100,7 @@ fn alone_with_a_small_address_space() {
 }
 
 #[test]
+#[cfg_attr(hpalloc_asan, ignore = "what AddressSanitizer keeps is counted too")]
 fn memory_is_touched_when_the_options_say_so() {
     passes_alone("alone_with_its_resident_memory");
 }
@@ -123,6 +125,7 @@ fn alone_with_its_resident_memory() {
 }
 
 #[test]
+#[cfg_attr(hpalloc_asan, ignore = "what AddressSanitizer keeps is counted too")]
 fn memory_goes_back_where_the_system_has_no_room_for_another_mapping() {
     passes_alone("alone_with_as_many_mappings_as_there_may_be");
 }
@@ -270,5 +273,46 @@ fn alone_with_locked_memory() {
         assert_eq!(status("VmSize"), size, "nothing stays mapped");
     } else {
         println!("the limit is not shown: this process may lock what it wants");
+    }
+}
+
+/// With every address space from too small to large enough, so that each of the system calls is refused once: an error, and
+/// nothing stays mapped.
+#[test]
+fn mappings_are_refused_at_every_point() {
+    passes_alone("alone_with_less_and_less_address_space");
+}
+
+#[test]
+#[ignore = "limits the address space of its process; another test runs it in one of its own"]
+fn alone_with_less_and_less_address_space() {
+    const SIZE: usize = 5 << 20;
+    let size_of_process = || status("VmSize");
+    // What the first call of each kind allocates is there from now on.
+    let kinds = [HugePages::Off, HugePages::Transparent, HugePages::Best, HugePages::Explicit];
+    for (huge, prefault) in kinds.into_iter().flat_map(|huge| [(huge, false), (huge, true)]) {
+        let options = MappingOptions::new().huge_pages(huge).prefault(prefault);
+        drop(options.map(SIZE));
+        let before = size_of_process();
+        let (mut refused, mut served) = (0, 0);
+        for extra in (0..4 * SIZE).step_by(SIZE / 8) {
+            let limit = u64::try_from(before + extra).unwrap();
+            setrlimit(Resource::As, Rlimit { current: Some(limit), maximum: None }).unwrap();
+            match options.map(SIZE) {
+                Ok(mapping) => {
+                    served += 1;
+                    let arena = Arena::from_region(mapping).unwrap();
+                    assert_eq!(arena.alloc_zeroed_page(), Some(&mut [0; PAGE_SIZE]));
+                }
+                Err(error) => {
+                    refused += 1;
+                    let known = matches!(error, ArenaError::MapFailed { .. } | ArenaError::NoHugePages { .. });
+                    assert!(known, "{error}");
+                }
+            }
+            assert_eq!(size_of_process(), before, "something stays mapped, with {extra} bytes to spare");
+        }
+        // Of explicit huge pages the machine may have none.
+        assert!(refused > 0 && (served > 0 || huge == HugePages::Explicit), "{huge:?}");
     }
 }

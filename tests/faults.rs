@@ -1,0 +1,322 @@
+//! What goes wrong elsewhere, at every point where it can: after it nothing is lost, nothing was handed out twice, and
+//! everything goes on.
+
+mod common;
+
+use std::alloc::Layout;
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use common::{bytes, with_pages};
+use hpalloc::{
+    Arena, ArenaError, BlockSize, Borrowed, Boxed, FixedBlock, Lazy, Locked, Page, PageSource, Pool, PoolBox,
+    SizeClasses, Spin,
+};
+
+/// A source whose calls are counted, and of which one doesn't return pages: it fails, or panics.
+struct Faulty<'a> {
+    pages: &'a Arena<Borrowed<'a>>,
+    calls: Cell<usize>,
+    /// The number of the call that goes wrong.
+    fault: usize,
+    panics: bool,
+}
+
+impl<'a> Faulty<'a> {
+    fn new(pages: &'a Arena<Borrowed<'a>>, fault: usize, panics: bool) -> Self {
+        Self { pages, calls: Cell::new(0), fault, panics }
+    }
+}
+
+// SAFETY: the pages are the arena's.
+unsafe impl PageSource for Faulty<'_> {
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+        self.calls.set(self.calls.get() + 1);
+        if self.calls.get() != self.fault {
+            return self.pages.take_pages(count);
+        }
+        if self.panics { resume_unwind(Box::new("a fault")) } else { None }
+    }
+
+    fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
+        self.pages.rederive(block)
+    }
+
+    fn holds(&self, address: NonNull<u8>) -> bool {
+        self.pages.holds(address)
+    }
+}
+
+/// Marsaglia, *Xorshift RNGs*, 2003.
+fn next(state: &mut u32) -> usize {
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    (*state >> 8) as usize
+}
+
+/// Live blocks, each with a stamp of its own in all of its bytes.
+#[derive(Default)]
+struct Live {
+    blocks: Vec<(NonNull<u8>, usize, u8)>,
+    stamp: u8,
+}
+
+impl Live {
+    fn add(&mut self, block: NonNull<u8>, size: usize) {
+        self.stamp = self.stamp.wrapping_add(1);
+        // SAFETY: the block has so many bytes, and is nobody else's; if it is, the stamps will tell.
+        unsafe { block.write_bytes(self.stamp, size) };
+        self.blocks.push((block, size, self.stamp));
+    }
+
+    fn take(&mut self, choice: usize) -> Option<(NonNull<u8>, usize)> {
+        let index = choice.checked_rem(self.blocks.len())?;
+        let (block, size, stamp) = self.blocks.swap_remove(index);
+        // SAFETY: all bytes of the block were written to.
+        let bytes = unsafe { std::slice::from_raw_parts(block.as_ptr(), size) };
+        assert!(bytes.iter().all(|&byte| byte == stamp), "somebody else has written to it");
+        Some((block, size))
+    }
+}
+
+/// Runs the sequence with the fault at each call of the source, until there are no more calls; both kinds of faults.
+fn at_every_call(sequence: impl Fn(&Faulty<'_>)) {
+    for panics in [false, true] {
+        for fault in 1.. {
+            let calls = with_pages(16, |pages| {
+                let arena = Arena::from_pages(pages).unwrap();
+                let source = Faulty::new(&arena, fault, panics);
+                sequence(&source);
+                source.calls.get()
+            });
+            if calls < fault {
+                assert!(fault > 5, "the sequence takes pages several times");
+                break;
+            }
+        }
+    }
+}
+
+/// What an operation returns, or `None` where it panicked.
+fn survived<T>(operation: impl FnOnce() -> Option<T>) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(operation)).ok().flatten()
+}
+
+#[test]
+fn a_pool_goes_on_after_a_fault_of_its_source_at_any_call() {
+    at_every_call(|source| {
+        let pool = FixedBlock::new(source, 1000).unwrap();
+        let (mut live, mut random, mut failures) = (Live::default(), 7, 0);
+        for _ in 0..300 {
+            if next(&mut random) % 3 > 0 && live.blocks.len() < 40 {
+                match survived(|| pool.allocate()) {
+                    Some(block) => live.add(block, 1000),
+                    None => failures += 1,
+                }
+            } else if let Some((block, _)) = live.take(next(&mut random)) {
+                // SAFETY: it is live, and not used after this.
+                unsafe { pool.deallocate(block) };
+            }
+        }
+        assert_eq!(failures, usize::from(source.calls.get() >= source.fault), "one call fails, and no other");
+        while let Some((block, _)) = live.take(0) {
+            // SAFETY: as above.
+            unsafe { pool.deallocate(block) };
+        }
+        assert_eq!(pool.free_blocks(), pool.peak_blocks());
+    });
+}
+
+#[test]
+fn a_heap_goes_on_after_a_fault_of_its_source_at_any_call() {
+    let sizes = hpalloc::size_table![64, 256, 1000];
+    let layout = |size| Layout::from_size_align(size, 8).unwrap();
+    at_every_call(|source| {
+        let heap = SizeClasses::with_table(source, sizes);
+        let (mut live, mut random, mut failures) = (Live::default(), 7, 0);
+        for _ in 0..300 {
+            let size = [64, 200, 1000, 3000][next(&mut random) % 4];
+            if next(&mut random) % 3 > 0 && live.blocks.len() < 12 {
+                match survived(|| heap.allocate(layout(size))) {
+                    Some(block) => live.add(block, size),
+                    None => failures += 1,
+                }
+            } else if let Some((block, old)) = live.take(next(&mut random)) {
+                // SAFETY: it is live, and has that layout.
+                let grown = survived(|| unsafe { heap.grow(block, layout(old), layout(old.max(size))) });
+                failures += usize::from(grown.is_none());
+                live.add(grown.unwrap_or(block), if grown.is_some() { old.max(size) } else { old });
+                if let Some((block, size)) = live.take(next(&mut random)) {
+                    // SAFETY: it is live, and not used after this.
+                    unsafe { heap.deallocate(block, layout(size)) };
+                }
+            }
+        }
+        assert_eq!(failures, usize::from(source.calls.get() >= source.fault), "one call fails, and no other");
+        while let Some((block, size)) = live.take(0) {
+            // SAFETY: as above.
+            unsafe { heap.deallocate(block, layout(size)) };
+        }
+        assert_eq!(heap.free_blocks(), heap.peak_blocks());
+        let (taken, free) = heap.run_pages();
+        assert_eq!(taken, free);
+    });
+}
+
+/// Boxes of a pool whose values panic where they are made or dropped.
+#[test]
+fn a_pool_of_values_goes_on_after_a_panic_in_any_of_them() {
+    struct Value {
+        number: usize,
+        panics: bool,
+    }
+
+    impl Drop for Value {
+        fn drop(&mut self) {
+            if self.panics {
+                resume_unwind(Box::new("a fault"));
+            }
+        }
+    }
+
+    for fault in 0..20 {
+        let mut pages = [const { Page::new() }; 1];
+        let pool = Pool::<Value, _>::new(Arena::from_pages(&mut pages).unwrap());
+        let mut boxes = Vec::new();
+        for number in 0..10 {
+            let made = survived(|| {
+                pool.alloc_with(|| {
+                    if number == fault {
+                        resume_unwind(Box::new("a fault"));
+                    }
+                    Value { number, panics: number + 10 == fault }
+                })
+            });
+            assert_eq!(made.is_none(), number == fault);
+            boxes.extend(made);
+        }
+        let numbers: HashSet<usize> = boxes.iter().map(|value| value.number).collect();
+        assert_eq!(numbers.len(), boxes.len());
+        for value in boxes {
+            let panics = value.panics;
+            let dropped = survived(|| {
+                drop(value);
+                Some(())
+            });
+            assert_eq!(dropped.is_none(), panics);
+        }
+        assert_eq!(pool.blocks().free_blocks(), pool.blocks().peak_blocks());
+        // Taking a value out leaves it to the caller, whose drop panics, if it does.
+        let value = pool.alloc(Value { number: 0, panics: true }).ok().unwrap();
+        let taken = survived(|| {
+            drop(PoolBox::into_inner(value));
+            Some(())
+        });
+        assert!(taken.is_none());
+        assert_eq!(pool.blocks().free_blocks(), pool.blocks().peak_blocks());
+    }
+}
+
+#[test]
+fn a_lazy_arena_whose_maker_panics_is_made_at_the_next_call() {
+    static PANICS: AtomicBool = AtomicBool::new(true);
+    let pool = FixedBlock::new(
+        Lazy::new(|| {
+            if PANICS.swap(false, Ordering::Relaxed) {
+                resume_unwind(Box::new("a fault"));
+            }
+            Boxed::new(4096).and_then(Arena::from_region)
+        }),
+        64,
+    )
+    .unwrap();
+    assert!(survived(|| pool.allocate()).is_none());
+    assert!(survived(|| pool.allocate()).is_some());
+    assert_eq!(pool.peak_blocks(), 1);
+}
+
+/// A thread that dies while it has the lock: it unlocks, and what it had taken is its own loss at most.
+#[test]
+fn threads_that_die_with_the_lock_leave_it_open() {
+    let pool: Locked<_, Spin> =
+        Locked::new(Pool::<[usize; 8], _>::new(Arena::from_region(Boxed::new(16 * 4096).unwrap()).unwrap()));
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|number| {
+                let pool = &pool;
+                scope.spawn(move || {
+                    for round in 0.. {
+                        let value = pool.alloc([number; 8]).unwrap();
+                        assert_eq!(*value, [number; 8]);
+                        if round < 500 {
+                            continue;
+                        }
+                        if number % 2 == 0 {
+                            std::mem::forget(value);
+                            let _guard = pool.lock();
+                            resume_unwind(Box::new("a fault"));
+                        }
+                        // The box goes back while the thread unwinds.
+                        resume_unwind(Box::new("a fault"));
+                    }
+                })
+            })
+            .collect();
+        assert!(threads.into_iter().all(|thread| thread.join().is_err()));
+    });
+    assert!(survived(|| pool.with(|_| -> Option<()> { resume_unwind(Box::new("a fault")) })).is_none());
+    pool.with(|pool| {
+        let live = pool.blocks().peak_blocks() - pool.blocks().free_blocks();
+        assert_eq!(live, 4, "those that were forgotten on purpose");
+    });
+    assert!(pool.alloc([9; 8]).is_ok());
+}
+
+/// A source that asks the very pool that asks it.
+#[test]
+fn a_source_that_uses_its_pool_hands_out_nothing_twice() {
+    thread_local! {
+        static POOL: FixedBlock<Reentrant> = const {
+            FixedBlock::with_block_size(Reentrant(Cell::new(false)), BlockSize::of::<[u64; 64]>())
+        };
+        static ARENA: Arena<Boxed> = Arena::from_region(Boxed::new(64 * 4096).unwrap()).unwrap();
+        static SEEN: Cell<Vec<NonNull<u8>>> = const { Cell::new(Vec::new()) };
+    }
+
+    struct Reentrant(Cell<bool>);
+
+    // SAFETY: the pages are the arena's, which is there as long as the thread.
+    unsafe impl PageSource for Reentrant {
+        fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+            if !self.0.replace(true) {
+                let block = POOL.with(FixedBlock::allocate);
+                SEEN.with(|seen| seen.set(seen.take().into_iter().chain(block).collect()));
+                self.0.set(false);
+            }
+            ARENA.with(|arena| arena.take_pages(count))
+        }
+    }
+
+    let mut seen: Vec<_> = (0..100).filter_map(|_| POOL.with(FixedBlock::allocate)).collect();
+    seen.extend(SEEN.with(Cell::take));
+    let distinct: HashSet<_> = seen.iter().collect();
+    assert_eq!((distinct.len(), seen.len() > 100), (seen.len(), true));
+}
+
+/// Every way to make an arena or a pool, refused: what was lent is free again, untouched.
+#[test]
+fn what_is_refused_was_not_touched() {
+    with_pages(2, |pages| {
+        let memory = bytes(pages);
+        assert!(matches!(Arena::from_uninit(&mut memory[1..]), Err(ArenaError::InvalidSize { .. })));
+        assert!(FixedBlock::from_uninit(&mut memory[..63], 64).is_err());
+        assert!(Pool::<[u64; 2000], _>::from_uninit(memory).is_err());
+        // SAFETY: the pages are full of rubbish.
+        assert!(memory.iter().all(|byte| unsafe { byte.assume_init() } == common::RUBBISH));
+    });
+}
