@@ -1,6 +1,7 @@
 use core::cell::Cell;
 use core::num::NonZeroUsize;
 use core::ptr::NonNull;
+use core::slice;
 
 use super::{Misuse, MisuseError, SPREAD, key, next_number, report};
 use crate::block_size::GUARD_BYTES;
@@ -8,8 +9,10 @@ use crate::{PAGE_SIZE, PageSource};
 
 static_assertions::const_assert_eq!(size_of::<Words>(), GUARD_BYTES);
 
-/// What free blocks are filled with, word by word, behind the link.
-const PATTERN: usize = usize::from_ne_bytes([0xDF; size_of::<usize>()]);
+/// What the bytes of free blocks are, behind the link.
+const PATTERN: u8 = 0xDF;
+/// A word of them.
+const PATTERN_WORD: usize = usize::from_ne_bytes([PATTERN; size_of::<usize>()]);
 /// What numbers of families have set, and those that pools get by themselves have not.
 const FAMILY: usize = 1 << (usize::BITS - 1);
 
@@ -114,9 +117,7 @@ impl Guard {
         // SAFETY: as the caller promises.
         unsafe {
             let link = link(block);
-            for word in rest(block, bytes) {
-                word.write(PATTERN);
-            }
+            block.add(size_of::<usize>()).write_bytes(PATTERN, bytes - size_of::<usize>());
             words(block, bytes).write(self.free(block, bytes, link));
         }
     }
@@ -127,14 +128,15 @@ impl Guard {
     ///
     /// It is in the free list of this pool, with so many bytes.
     pub(crate) unsafe fn check_free(&self, block: NonNull<u8>, bytes: usize) -> Result<(), Damage> {
-        // SAFETY: by the caller's promise, the block is there, initialised, and not used otherwise.
-        let (link, found, is_filled) = unsafe {
-            let is_filled = rest(block, bytes).all(|word| word.read() == PATTERN);
-            (link(block), words(block, bytes).read(), is_filled)
+        // SAFETY: by the caller's promise, the block is there, initialised, and not used otherwise. It is a whole number of
+        // words, of which the link is one.
+        let (link, found, rest) = unsafe {
+            let rest = slice::from_raw_parts(block.cast::<usize>().as_ptr().add(1), bytes / size_of::<usize>() - 1);
+            (link(block), words(block, bytes).read(), rest)
         };
         let expected = self.free(block, bytes, link);
         let link_is_intact = found.check == expected.check;
-        if found == expected && is_filled {
+        if found == expected && rest.iter().all(|&word| word == PATTERN_WORD) {
             return Ok(());
         }
         let misuse = if link_is_intact { Misuse::WrittenAfterFree } else { Misuse::LinkOverwritten };
@@ -201,14 +203,6 @@ impl Guard {
 /// The last byte of what begins there.
 fn last(block: NonNull<u8>, stride: usize) -> NonNull<u8> {
     block.map_addr(|address| address.saturating_add(stride - 1))
-}
-
-/// The words of a block behind its link.
-fn rest(block: NonNull<u8>, bytes: usize) -> impl Iterator<Item = NonNull<usize>> {
-    // A block is a whole number of words (BlockSize).
-    let words = block.cast::<usize>();
-    (1..bytes / size_of::<usize>())
-        .map(move |index| words.map_addr(|address| address.saturating_add(index * size_of::<usize>())))
 }
 
 /// The guard behind a block.
