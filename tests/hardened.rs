@@ -172,6 +172,22 @@ fn a_pointer_into_a_block_and_behind_the_last() {
     });
 }
 
+/// Where what would be behind a block lies outside of the arena, it isn't looked at.
+#[test]
+fn the_inside_of_a_block_of_pages() {
+    with_pages(2, |pages| {
+        let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 4096).unwrap();
+        let block = pool.allocate().unwrap();
+        for offset in [8, 4000, 4096, 4096 + 8, 8191] {
+            // SAFETY: the block, with what is behind it, has two pages.
+            let inside = unsafe { block.add(offset) };
+            assert!(matches!(found(&pool, inside), Misuse::NotABlock | Misuse::Foreign), "{offset}");
+        }
+        // SAFETY: it is live, and not used after this.
+        assert_eq!(unsafe { pool.try_deallocate(block) }, Ok(()));
+    });
+}
+
 #[test]
 fn a_page_that_nobody_has_yet() {
     with_pages(2, |pages| {

@@ -173,25 +173,29 @@ impl Guard {
         let offset = if (start..end).contains(&address) { address - start } else { address % PAGE_SIZE };
         let end_of_run = if (start..end).contains(&address) { end - start } else { stride.max(PAGE_SIZE) };
         let is_start = is_start(offset) && offset + stride <= end_of_run;
-        if is_start && inside(last(block, stride)) {
-            let live = self.live(block, bytes);
-            // SAFETY: this is in memory of the source, or of this pool.
-            let found = unsafe { words(block, bytes).read_volatile() };
-            if found == live {
+        // What is behind a block that begins there, if that is memory of the source, or of this pool.
+        let guard = |block: NonNull<u8>| {
+            let is_there = inside(after(block, bytes)) && inside(after(block, bytes + GUARD_BYTES - 1));
+            // SAFETY: it is there, and aligned, as a block would be.
+            is_there.then(|| unsafe { words(block, bytes).read_volatile() })
+        };
+        let live = |block| self.live(block, bytes);
+        let freed = |block| self.free(block, bytes, 0);
+        if let Some(found) = is_start.then(|| guard(block)).flatten() {
+            if found == live(block) {
                 return Ok(());
             }
-            if found.identity == live.identity {
+            if found.identity == live(block).identity {
                 return error(Misuse::Overflow);
             }
-            if found.identity == self.free(block, bytes, 0).identity {
+            if found.identity == freed(block).identity {
                 return error(Misuse::DoubleFree);
             }
         }
         // The first block of a run was handed out, so its guard says whose run it is.
         let first = block.map_addr(|address| NonZeroUsize::new(address.get() - offset).unwrap_or(address));
-        // SAFETY: as above.
-        let identity = unsafe { words(first, bytes).read_volatile() }.identity;
-        let is_ours = identity == self.live(first, bytes).identity || identity == self.free(first, bytes, 0).identity;
+        let is_ours = guard(first)
+            .is_some_and(|found| found.identity == live(first).identity || found.identity == freed(first).identity);
         error(match (is_ours, is_start) {
             (false, _) => Misuse::Foreign,
             (true, false) => Misuse::NotABlock,
@@ -200,9 +204,9 @@ impl Guard {
     }
 }
 
-/// The last byte of what begins there.
-fn last(block: NonNull<u8>, stride: usize) -> NonNull<u8> {
-    block.map_addr(|address| address.saturating_add(stride - 1))
+/// So many bytes behind a block, or the end of the address space.
+fn after(block: NonNull<u8>, bytes: usize) -> NonNull<u8> {
+    block.map_addr(|address| address.saturating_add(bytes))
 }
 
 /// The guard behind a block.
