@@ -47,7 +47,7 @@ impl Carver {
     }
 
     /// Blocks of others in the family are as its own.
-    pub(crate) const fn in_family(&mut self, family: u32) {
+    pub(crate) const fn in_family(&mut self, family: u16) {
         self.guard.in_family(family);
     }
 
@@ -141,6 +141,8 @@ impl Carver {
         source: &impl PageSource,
     ) -> Result<(), MisuseError> {
         let fresh = (self.fresh.get().addr(), self.end.get().addr());
+        // The guard is behind the block.
+        let block = if cfg!(feature = "hardened") { source.rederive(block) } else { block };
         // SAFETY: by the caller's promise the block is a whole one, unused and not in the list; a block is at least as
         // large and as aligned as a pointer (BlockSize).
         unsafe {

@@ -205,7 +205,8 @@ impl<P: PageSource> FixedBlock<P> {
     /// # Safety
     ///
     /// - `block` was returned by [`allocate`](Self::allocate) of this pool, or of another pool of the same block size
-    ///   whose pages stay valid for as long as this pool's (as when both share an arena);
+    ///   whose pages stay valid for as long as this pool's (as when both share an arena; with the feature `hardened`, both
+    ///   have to be [of one family](Self::in_family));
     /// - since then it wasn't deallocated: a block that is in the free list twice is handed out twice;
     /// - nothing uses it any more;
     /// - the pointer is the one that was returned, or one whose provenance still covers the whole block.
@@ -270,7 +271,8 @@ impl<P: PageSource> FixedBlock<P> {
     /// The same pool, as one of a family: pools with the same number, block size and source may free each other's blocks.
     ///
     /// Without the feature `hardened`, all pools may that have the same block size and source. With it, a block of another
-    /// pool is found to be foreign, unless both are of one family.
+    /// pool is found to be foreign, unless both are of one family. What pools of a family have live isn't known, so no leaks
+    /// are reported; nor can a block be told from one of the family that was there before the arena was reset.
     ///
     /// ```
     /// use hpalloc::{Arena, FixedBlock, Page};
@@ -284,7 +286,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[must_use]
-    pub const fn in_family(mut self, family: u32) -> Self {
+    pub const fn in_family(mut self, family: u16) -> Self {
         self.carver.in_family(family);
         self
     }

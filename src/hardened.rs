@@ -68,7 +68,7 @@ pub struct MisuseError {
     pub misuse: Misuse,
     /// The address of the block; zero for leaks.
     pub block: usize,
-    /// The size of the pool's blocks, in bytes. For runs of pages that of the run.
+    /// The size of the pool's blocks, in bytes. For a run of pages that of the run, and for leaked ones of the last of them.
     pub block_size: usize,
     /// Which pool found it: they are numbered in the order in which they took their first block. Zero before.
     pub pool: usize,
@@ -81,7 +81,8 @@ pub struct MisuseError {
 pub enum Misuse {
     /// The block was freed, and is free.
     DoubleFree,
-    /// What was freed is not in memory of this pool.
+    /// What was freed is not in memory of this pool. (Or nothing shows any more that it is, because it is the only block of its
+    /// run, and was written to by more than a word past its end.)
     Foreign,
     /// What was freed is in memory of this pool, but no block begins there.
     NotABlock,
@@ -113,7 +114,9 @@ impl fmt::Display for MisuseError {
         write!(f, "hpalloc: the block at {block:#x}, for a pool of blocks of {block_size} bytes (number {pool}), ")?;
         f.write_str(match misuse {
             Misuse::DoubleFree => "was freed twice",
-            Misuse::Foreign => "is not from this pool: free it where it was allocated",
+            Misuse::Foreign => {
+                "is not from this pool (or was written to far past its end): free it where it was allocated"
+            }
             Misuse::NotABlock => "is not the start of a block: free the pointer that was allocated",
             Misuse::NeverAllocated => "was never allocated",
             Misuse::Overflow => "was written to past its end",
@@ -133,7 +136,9 @@ static HOOK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Sets what is called with each misuse from now on, by all pools and heaps.
 ///
-/// It may panic, stop, or log and return. The global allocator must not unwind, so there a panic aborts.
+/// It may panic, stop, or log and return. The global allocator must not unwind, so there a panic aborts; and so does one where
+/// something is dropped because of another panic: a pool with leaks, of which a heap reports those of each class, or a box whose
+/// block is damaged.
 ///
 /// ```
 /// use hpalloc::hardened::{self, MisuseError};
@@ -188,12 +193,9 @@ static KEY: AtomicUsize = AtomicUsize::new(0);
 /// assert!(hardened::set_key(random_number));
 /// assert!(!hardened::set_key(random_number + 1));
 /// ```
+#[must_use = "another key may be in use"]
 pub fn set_key(key: usize) -> bool {
-    let unset = key != 0 && KEY.load(Ordering::Relaxed) == 0;
-    if unset {
-        KEY.store(key, Ordering::Relaxed);
-    }
-    unset
+    key != 0 && settle(key) == Ok(())
 }
 
 fn key() -> usize {
@@ -201,15 +203,32 @@ fn key() -> usize {
     if key != 0 {
         return key;
     }
-    // The same for all that come here at the same time.
     let key = (&raw const KEY).addr().wrapping_mul(SPREAD) | 1;
-    KEY.store(key, Ordering::Relaxed);
-    key
+    settle(key).map_or_else(|settled| settled, |()| key)
+}
+
+/// Makes this the key, unless there is one.
+#[cfg(target_has_atomic = "ptr")]
+fn settle(key: usize) -> Result<(), usize> {
+    KEY.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed).map(drop)
+}
+
+/// The same on a chip without compare-and-swap: there, no interrupt may come between that allocates first.
+#[cfg(not(target_has_atomic = "ptr"))]
+fn settle(key: usize) -> Result<(), usize> {
+    match KEY.load(Ordering::Relaxed) {
+        0 => Ok(KEY.store(key, Ordering::Relaxed)),
+        settled => Err(settled),
+    }
 }
 
 /// What a link in a block at that address is encoded with.
 pub(crate) fn mask(address: usize) -> usize {
-    key() ^ address.rotate_left(usize::BITS / 2)
+    mask_with(key(), address)
+}
+
+fn mask_with(key: usize, address: usize) -> usize {
+    key ^ address.rotate_left(usize::BITS / 2)
 }
 
 /// An odd number whose bits are mixed: 2^64 over the golden ratio (Knuth, *The Art of Computer Programming*, volume 3, section
@@ -231,4 +250,16 @@ fn next_number() -> usize {
         last
     };
     last + 1
+}
+
+#[cfg(test)]
+mod tests {
+    /// A link that was copied, or encoded with another key, leads elsewhere.
+    #[test]
+    fn links_depend_on_the_key_and_the_address() {
+        let mask = super::mask_with(1, 0x2000_0040);
+        assert_ne!(super::mask_with(2, 0x2000_0040), mask);
+        assert_ne!(super::mask_with(1, 0x2000_0080), mask);
+        assert_eq!(super::mask(0x40), super::mask_with(super::key(), 0x40));
+    }
 }

@@ -347,6 +347,10 @@ unsafe impl<P: PageSource, M: Lock> PageSource for Locked<P, M> {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.with(|source| source.take_pages(count))
     }
+
+    fn holds(&self, address: NonNull<u8>) -> bool {
+        self.with(|source| source.holds(address))
+    }
 }
 
 impl<T, M> fmt::Debug for Locked<T, M> {

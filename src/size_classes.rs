@@ -216,7 +216,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// # Safety
     ///
     /// - `block` was returned by this heap, or by another with the same table whose pages stay valid for as long as this
-    ///   one's (as when both share an arena), for this layout;
+    ///   one's (as when both share an arena; with the feature `hardened`, both have to be [of one family](Self::in_family)),
+    ///   for this layout;
     /// - since then it wasn't deallocated;
     /// - nothing uses it any more;
     /// - the pointer is the one that was returned, or one whose provenance still covers the whole block.
@@ -299,8 +300,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         match RunSize::of(layout) {
             // SAFETY: likewise.
             Some(size) => unsafe { self.runs.give_back(block, size, &self.pages) },
-            // Nothing with such a layout came from here.
-            None => Ok(()),
+            None => self.runs.refuse(block, layout),
         }
     }
 
@@ -314,7 +314,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[must_use]
-    pub const fn in_family(mut self, family: u32) -> Self {
+    pub const fn in_family(mut self, family: u16) -> Self {
         let mut class = 0;
         while class < N {
             self.carvers[class].in_family(family);

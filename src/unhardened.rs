@@ -41,7 +41,7 @@ impl Guard {
     }
 
     #[inline]
-    pub(crate) const fn in_family(&mut self, _family: u32) {}
+    pub(crate) const fn in_family(&mut self, _family: u16) {}
 
     #[inline]
     pub(crate) const fn begin(&self) {}
@@ -57,6 +57,11 @@ impl Guard {
 
     #[inline]
     pub(crate) const unsafe fn check_free(&self, _block: NonNull<u8>, _bytes: usize) -> Result<(), Damage> {
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) const fn refuse(&self, _block: NonNull<u8>, _bytes: usize) -> Result<(), MisuseError> {
         Ok(())
     }
 

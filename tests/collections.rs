@@ -330,6 +330,7 @@ unsafe impl PageSource for Asked<'_> {
 /// Whenever a block comes back, or stays where it is for another layout, its pointer is made anew by the source that it is
 /// from.
 #[test]
+#[cfg_attr(feature = "hardened", ignore = "guards ask as well")]
 fn what_comes_back_is_rederived_by_its_source() {
     with_pages(2, |pages| {
         let [one, other] = pages else { unreachable!("there are two") };

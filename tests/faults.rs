@@ -320,3 +320,84 @@ fn what_is_refused_was_not_touched() {
         assert!(memory.iter().all(|byte| unsafe { byte.assume_init() } == common::RUBBISH));
     });
 }
+
+/// A lock of the user's that panics, before and after what it guards.
+#[test]
+fn a_lock_that_panics_leaves_all_as_it_was() {
+    static FAULT: AtomicBool = AtomicBool::new(false);
+
+    struct Faulty;
+
+    // SAFETY: it is used by one thread.
+    unsafe impl hpalloc::Lock for Faulty {
+        const UNLOCKED: Self = Self;
+
+        fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+            if FAULT.swap(false, Ordering::Relaxed) {
+                resume_unwind(Box::new("a fault"));
+            }
+            f()
+        }
+    }
+
+    let fails = |operation: &dyn Fn()| {
+        FAULT.store(true, Ordering::Relaxed);
+        assert!(catch_unwind(AssertUnwindSafe(operation)).is_err());
+    };
+    let pool: Locked<_, Faulty> =
+        Locked::new(Pool::<[u8; 64], _>::new(Arena::from_region(Boxed::new(4096).unwrap()).unwrap()));
+    fails(&|| drop(pool.alloc([0; 64])));
+    let first = pool.alloc([1; 64]).unwrap();
+    // A box that can't go back is lost, and no more than that.
+    fails(&|| {
+        FAULT.store(false, Ordering::Relaxed);
+        let lost = pool.alloc([2; 64]);
+        FAULT.store(true, Ordering::Relaxed);
+        drop(lost);
+    });
+    drop(pool.alloc([3; 64]).unwrap());
+    assert_eq!(*first, [1; 64]);
+    assert_eq!(pool.with(|pool| (pool.blocks().peak_blocks(), pool.blocks().free_blocks())), (3, 1));
+}
+
+/// With `hardened`, the hook panics, unless there is another.
+#[cfg(feature = "hardened")]
+#[test]
+fn misuse_that_panics_leaves_all_as_it_was() {
+    with_pages(2, |pages| {
+        let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 64).unwrap();
+        let [one, other] = [(); 2].map(|()| pool.allocate().unwrap());
+        // SAFETY: what isn't in order panics.
+        unsafe {
+            pool.deallocate(one);
+            for wrong in [one, other.add(8)] {
+                assert!(catch_unwind(AssertUnwindSafe(|| pool.deallocate(wrong))).is_err());
+            }
+            one.add(20).write(0);
+        }
+        assert!(survived(|| pool.allocate()).is_none(), "that one was written to");
+        assert_ne!(pool.allocate(), Some(one));
+        // SAFETY: it is live, and not used after this.
+        unsafe { pool.deallocate(other) };
+        assert_eq!(pool.allocate(), Some(other));
+    });
+}
+
+/// A buffer that is claimed again by whoever claims it.
+#[cfg(feature = "static-buffer")]
+#[test]
+fn a_static_buffer_that_is_claimed_during_its_claim() {
+    hpalloc::static_buffer! { static BUFFER: StaticBuffer<1>; }
+    let pool = FixedBlock::new(
+        Lazy::new(|| {
+            let region = BUFFER.claim()?;
+            assert_eq!(BUFFER.claim().unwrap_err(), ArenaError::AlreadyClaimed { available: 4096 });
+            Arena::from_region(region)
+        }),
+        64,
+    )
+    .unwrap();
+    assert!(pool.allocate().is_some() && BUFFER.claim().is_err());
+    drop(pool);
+    assert!(BUFFER.claim().is_ok());
+}

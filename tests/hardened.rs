@@ -172,6 +172,70 @@ fn a_pointer_into_a_block_and_behind_the_last() {
     });
 }
 
+/// What is left over of a page is a multiple of what a block takes away from its start, but no block.
+#[test]
+fn the_rest_of_a_page() {
+    with_pages(1, |pages| {
+        let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 1000).unwrap();
+        let blocks = [(); 4].map(|()| pool.allocate().unwrap());
+        // SAFETY: it is in the page.
+        let rest = unsafe { blocks[0].add(4 * stride(1000)) };
+        assert_eq!(found(&pool, rest), Misuse::NotABlock);
+    });
+}
+
+/// An overflow over both words of the first block's guard: the second block's says whose they are.
+#[test]
+fn a_long_overflow() {
+    with_pools(|pool, _| {
+        let blocks = [(); 3].map(|()| pool.allocate().unwrap());
+        for block in [blocks[0], blocks[2]] {
+            // SAFETY: there are so many bytes before the next block.
+            unsafe { block.add(SIZE).write_bytes(0x41, GUARD) };
+            assert_eq!(found(&pool, block), Misuse::Overflow);
+        }
+    });
+    // There is no other block in its run.
+    with_pages(2, |pages| {
+        let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 4096).unwrap();
+        let block = pool.allocate().unwrap();
+        // SAFETY: there are so many bytes behind the block.
+        unsafe { block.add(4096).write_bytes(0x41, GUARD) };
+        assert_eq!(found(&pool, block), Misuse::Foreign);
+    });
+}
+
+/// Sources that are nested, lazy, several, or behind a lock, and one that can't tell.
+#[test]
+fn foreign_blocks_of_all_kinds_of_sources() {
+    fn check<P: PageSource>(pool: &FixedBlock<P>, foreign: NonNull<u8>) {
+        let block = pool.allocate().unwrap();
+        for pointer in [foreign, NonNull::dangling()] {
+            assert_eq!(found(pool, pointer), Misuse::Foreign);
+        }
+        // SAFETY: it is live, and not used after this.
+        assert_eq!(unsafe { pool.try_deallocate(block) }, Ok(()));
+        assert_eq!(found(pool, block), Misuse::DoubleFree);
+    }
+
+    let mut value = [0_u64; 20];
+    let elsewhere = NonNull::from(&mut value).cast();
+    with_pages(2, |pages| {
+        let (one, two) = pages.split_at_mut(1);
+        let arenas = [one, two].map(|pages| Arena::from_pages(pages).unwrap());
+        check(&FixedBlock::new(&arenas, 56).unwrap(), elsewhere);
+        check(&FixedBlock::new((&arenas[0], &arenas[1]), 56).unwrap(), elsewhere);
+    });
+    let mut memory = [core::mem::MaybeUninit::<u8>::uninit(); 600];
+    check(&FixedBlock::from_uninit(&mut memory, 24).unwrap(), elsewhere);
+    #[cfg(feature = "critical-section")]
+    with_pages(1, |pages| {
+        let arena: hpalloc::Locked<_, hpalloc::CriticalSection> =
+            hpalloc::Locked::new(Arena::from_pages(pages).unwrap());
+        check(&FixedBlock::new(&arena, 56).unwrap(), elsewhere);
+    });
+}
+
 /// Where what would be behind a block lies outside of the arena, it isn't looked at.
 #[test]
 fn the_inside_of_a_block_of_pages() {
@@ -227,10 +291,7 @@ fn every_byte_of_the_guard_counts() {
             unsafe {
                 let before = byte.read();
                 byte.write(before ^ 0x10);
-                // What is damaged is the check word first. Without the identity, the page tells whose it is.
-                let misuse = found(&pool, block);
-                let of_the_first = block.addr().get() % 4096 == 0 && offset >= SIZE + GUARD / 2;
-                assert_eq!(misuse, if of_the_first { Misuse::Foreign } else { Misuse::Overflow }, "{offset}");
+                assert_eq!(found(&pool, block), Misuse::Overflow, "{offset}");
                 byte.write(before);
                 assert_eq!(pool.try_deallocate(block), Ok(()));
             }
@@ -280,6 +341,10 @@ fn a_heap_finds_the_same() {
         assert_eq!(found(large, layout(40)), Some(Misuse::Foreign));
         assert_eq!(found(small, layout(1000)), Some(Misuse::Foreign));
         assert_eq!(found(run, layout(40)), Some(Misuse::Foreign));
+        // Layouts that nothing has, or that only memory beyond the arena could have.
+        for (size, align) in [(64, 8192), (200 << 20, 4), (300 << 20, 4), (8000, 4096)] {
+            assert_eq!(found(small, Layout::from_size_align(size, align).unwrap()), Some(Misuse::Foreign), "{size}");
+        }
         // Another size of the same class is the same to it.
         assert_eq!(found(small, layout(50)), None);
         assert_eq!(found(small, layout(40)), Some(Misuse::DoubleFree));

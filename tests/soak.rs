@@ -1,4 +1,4 @@
-//! A billion operations, with the contents checked: `cargo test --release --test soak -- --ignored`.
+//! A billion operations, with the first and the last word of each block checked: `cargo test --release --test soak -- --ignored`.
 
 mod common;
 
@@ -13,7 +13,11 @@ const OPERATIONS: u64 = 500_000_000;
 const PLACES: usize = 4096;
 
 /// Takes any of the places, and allocates or frees there: so as not to know what comes next.
-fn soak(allocate: impl Fn(usize) -> Option<NonNull<u8>>, free: impl Fn(usize, NonNull<u8>)) {
+fn soak(
+    size: impl Fn(usize) -> usize,
+    allocate: impl Fn(usize) -> Option<NonNull<u8>>,
+    free: impl Fn(usize, NonNull<u8>),
+) {
     let mut places = vec![None; PLACES];
     let mut random = 0x9E37_79B9_7F4A_7C15_u64;
     let (mut allocated, mut refused) = (0_u64, 0_u64);
@@ -29,14 +33,19 @@ fn soak(allocate: impl Fn(usize) -> Option<NonNull<u8>>, free: impl Fn(usize, No
                 allocated += u64::from(block.is_some());
                 refused += u64::from(block.is_none());
                 if let Some(block) = block {
-                    // SAFETY: a block has at least 16 bytes, and this one is nobody else's.
-                    unsafe { block.cast::<[u64; 2]>().write([number, !number]) };
+                    let [first, last] = ends(block, size(place));
+                    // SAFETY: a block has so many bytes, and this one is nobody else's.
+                    unsafe {
+                        first.write(number);
+                        last.write(number ^ 1);
+                    }
                     places[place] = Some((block, number));
                 }
             }
             Some((block, number)) => {
+                let [first, last] = ends(block, size(place));
                 // SAFETY: this was written there.
-                assert_eq!(unsafe { block.cast::<[u64; 2]>().read() }, [number, !number]);
+                assert_eq!(unsafe { [first.read(), last.read()] }, [number, number ^ 1]);
                 free(place, block);
             }
         }
@@ -49,6 +58,12 @@ fn soak(allocate: impl Fn(usize) -> Option<NonNull<u8>>, free: impl Fn(usize, No
     }
 }
 
+/// The first and the last word of a block.
+fn ends(block: NonNull<u8>, size: usize) -> [NonNull<u64>; 2] {
+    // SAFETY: the block has so many bytes.
+    [block.cast(), unsafe { block.add(size - size_of::<u64>()) }.cast()]
+}
+
 #[test]
 #[ignore = "half a billion operations"]
 fn a_pool() {
@@ -56,7 +71,7 @@ fn a_pool() {
     with_pages(31, |pages| {
         let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 64).unwrap();
         // SAFETY: each block is live, and freed once.
-        soak(|_| pool.allocate(), |_, block| unsafe { pool.deallocate(block) });
+        soak(|_| 64, |_| pool.allocate(), |_, block| unsafe { pool.deallocate(block) });
         assert_eq!(pool.free_blocks(), pool.peak_blocks());
     });
 }
@@ -68,8 +83,11 @@ fn a_heap() {
     let layout = |place| layout(place).unwrap();
     with_pages(1000, |pages| {
         let heap = SizeClasses::new(Arena::from_pages(pages).unwrap());
+        let size = |place| heap.usable_size(layout(place));
         // SAFETY: each block is live, has this layout, and is freed once.
-        soak(|place| heap.allocate(layout(place)), |place, block| unsafe { heap.deallocate(block, layout(place)) });
-        assert_eq!(heap.free_blocks(), heap.peak_blocks());
+        let free = |place, block| unsafe { heap.deallocate(block, layout(place)) };
+        soak(size, |place| heap.allocate(layout(place)), free);
+        let (taken, free) = heap.run_pages();
+        assert_eq!((heap.free_blocks(), taken), (heap.peak_blocks(), free));
     });
 }

@@ -47,7 +47,9 @@ enum Operation {
 
 fn step(operation: Operation) -> Option<Step> {
     Some(match operation {
-        Operation::NewPool { words } => Step::NewPool { block_size: (usize::from(words) % 1600 + 1) * size_of::<usize>() },
+        Operation::NewPool { words } => {
+            Step::NewPool { block_size: (usize::from(words) % 1600 + 1) * size_of::<usize>() }
+        }
         Operation::Allocate { pool } => Step::Allocate { pool: pool.into() },
         Operation::Exhaust { pool } => Step::Exhaust { pool: pool.into() },
         Operation::Deallocate { pool, live } => Step::Deallocate { pool: pool.into(), live: live.into() },
@@ -90,9 +92,27 @@ fn in_a_slice(memory: &mut [MaybeUninit<u8>], block_size: usize, steps: &[Operat
             }
             Operation::Exhaust { .. } | Operation::Reset => {}
         }
+        misuse(&pool, &live, *operation);
         assert_eq!(pool.peak_blocks(), live.len() + pool.free_blocks());
     }
 }
+
+/// With `hardened`, a pointer that isn't a live block's is refused, wherever it leads.
+#[cfg(feature = "hardened")]
+fn misuse<P: hpalloc::PageSource>(pool: &FixedBlock<P>, live: &[(NonNull<u8>, u8)], operation: Operation) {
+    let Operation::Deallocate { pool: low, live: high } = operation else { return };
+    let Some(&(near, _)) = live.first() else { return };
+    let offset = usize::from(high) << 4 | usize::from(low);
+    let address = near.as_ptr().wrapping_add(offset).wrapping_sub(1 << 10);
+    let Some(pointer) = NonNull::new(address) else { return };
+    if live.iter().all(|(block, _)| *block != pointer) {
+        // SAFETY: what isn't in order is an error.
+        assert!(unsafe { pool.try_deallocate(pointer) }.is_err(), "{pointer:?}");
+    }
+}
+
+#[cfg(not(feature = "hardened"))]
+fn misuse<P: hpalloc::PageSource>(_: &FixedBlock<P>, _: &[(NonNull<u8>, u8)], _: Operation) {}
 
 /// The same with values, in the boxes of a pool.
 fn boxes(pages: &mut [Page], steps: &[Operation]) {

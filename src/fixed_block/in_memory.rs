@@ -34,6 +34,11 @@ unsafe impl PageSource for NoPages<'_> {
     fn take_pages(&self, _: usize) -> Option<NonNull<Page>> {
         None
     }
+
+    #[inline]
+    fn holds(&self, _: NonNull<u8>) -> bool {
+        false
+    }
 }
 
 impl<'r> FixedBlock<NoPages<'r>> {

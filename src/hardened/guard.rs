@@ -45,7 +45,23 @@ struct Words {
     identity: usize,
 }
 
-const LIVE: usize = 0x5A5A_5A5A;
+impl Words {
+    /// Of a live block. Each of the arguments makes a difference to each of the words, and no two pools have the same words at
+    /// an address, but by chance where they differ in two arguments.
+    fn of(key: usize, address: usize, number: usize, bytes: usize) -> Self {
+        let start = mix(key, address);
+        Self { check: mix(mix(start, bytes), !number), identity: mix(mix(start, number), bytes) }
+    }
+}
+
+/// One to one in each of the arguments.
+fn mix(a: usize, b: usize) -> usize {
+    let mixed = (a ^ b).wrapping_mul(SPREAD);
+    // The product's upper bits depend on all bits, its lower ones on the lower ones.
+    (mixed ^ (mixed >> (usize::BITS / 2 + 1))).wrapping_mul(SPREAD).rotate_left(usize::BITS / 2)
+}
+
+/// What is different where a block is free.
 const FREE: usize = 0x0F0F_0F0F;
 
 /// What is wrong with a free block.
@@ -60,7 +76,7 @@ impl Guard {
         Self { number: Cell::new(0), live: Cell::new(0), block_size: Cell::new(0), memory: Cell::new((0, 0)) }
     }
 
-    pub(crate) const fn in_family(&mut self, family: u32) {
+    pub(crate) const fn in_family(&mut self, family: u16) {
         self.number = Cell::new(family as usize | FAMILY);
     }
 
@@ -79,15 +95,13 @@ impl Guard {
 
     /// What is behind a live block.
     fn live(&self, block: NonNull<u8>, bytes: usize) -> Words {
-        let base = key() ^ block.addr().get() ^ self.number.get().rotate_left(usize::BITS / 3) ^ bytes.rotate_left(7);
-        let mixed = base.wrapping_mul(SPREAD);
-        Words { check: mixed.swap_bytes().wrapping_mul(SPREAD) ^ LIVE, identity: mixed ^ LIVE }
+        Words::of(key(), block.addr().get(), self.number.get(), bytes)
     }
 
     /// What is behind a free block with that link.
     fn free(&self, block: NonNull<u8>, bytes: usize, link: usize) -> Words {
         let Words { check, identity } = self.live(block, bytes);
-        Words { check: check ^ link.wrapping_mul(SPREAD), identity: identity ^ LIVE ^ FREE }
+        Words { check: check ^ mix(FREE, link), identity: identity ^ FREE }
     }
 
     fn error(&self, block: NonNull<u8>, block_size: usize, misuse: Misuse) -> MisuseError {
@@ -143,6 +157,11 @@ impl Guard {
         Err(Damage { error: self.error(block, bytes, misuse), link_is_intact })
     }
 
+    /// What is to be freed with a size that nothing here has.
+    pub(crate) fn refuse(&self, block: NonNull<u8>, bytes: usize) -> Result<(), MisuseError> {
+        Err(self.error(block, bytes, Misuse::Foreign))
+    }
+
     /// Whether what is to be freed is a live block of this pool.
     ///
     /// # Safety
@@ -192,10 +211,15 @@ impl Guard {
                 return error(Misuse::DoubleFree);
             }
         }
-        // The first block of a run was handed out, so its guard says whose run it is.
+        // The first block of a run was handed out, so its guard says whose run it is; or that of the second, if there is one
+        // and the first was damaged.
         let first = block.map_addr(|address| NonZeroUsize::new(address.get() - offset).unwrap_or(address));
-        let is_ours = guard(first)
-            .is_some_and(|found| found.identity == live(first).identity || found.identity == freed(first).identity);
+        let second = (2 * stride <= end_of_run).then(|| after(first, stride));
+        let is_ours = [Some(first), second].into_iter().flatten().any(|block| {
+            let is_one_of_ours =
+                |found: Words| [live(block), freed(block)].iter().any(|it| it.identity == found.identity);
+            guard(block).is_some_and(is_one_of_ours)
+        });
         error(match (is_ours, is_start) {
             (false, _) => Misuse::Foreign,
             (true, false) => Misuse::NotABlock,
@@ -231,6 +255,43 @@ impl Drop for Guard {
         if blocks > 0 && self.number.get() & FAMILY == 0 {
             let misuse = Misuse::Leaked { blocks };
             report(MisuseError { misuse, block: 0, block_size: self.block_size.get(), pool: self.number.get() });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Words;
+
+    /// A guard that was copied, or is another pool's, or was made with another key, is wrong in both of its words.
+    #[test]
+    fn everything_makes_a_difference() {
+        let [key, address, number, bytes] = [0x1234_5678, 0x2000_0040, 3, 64];
+        let words = Words::of(key, address, number, bytes);
+        for bit in 0..usize::BITS {
+            let flip = 1_usize << bit;
+            for other in [
+                Words::of(key ^ flip, address, number, bytes),
+                Words::of(key, address ^ flip, number, bytes),
+                Words::of(key, address, number ^ flip, bytes),
+                Words::of(key, address, number, bytes ^ flip),
+            ] {
+                assert!(other.check != words.check && other.identity != words.identity, "bit {bit}");
+            }
+        }
+    }
+
+    /// Nor do pools of different sizes have the same words at an address.
+    #[test]
+    fn pools_do_not_collide() {
+        let steps = if cfg!(target_os = "none") { 40 } else { 1 };
+        for (address, bytes) in [(0x2000_0000, 64), (0x2000_1040, 1040)] {
+            let ours = Words::of(1, address, 1, bytes);
+            for number in 2..400 {
+                for size in (8..2000).step_by(8 * steps).chain([bytes, bytes + (2 << 20)]) {
+                    assert!(Words::of(1, address, number, size) != ours, "{number}, {size}");
+                }
+            }
         }
     }
 }

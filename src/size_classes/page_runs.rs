@@ -60,7 +60,7 @@ impl PageRuns {
         Self { free: [const { FreeList::new() }; SIZES], taken: Cell::new(0), guard: Guard::new() }
     }
 
-    pub(super) const fn in_family(&mut self, family: u32) {
+    pub(super) const fn in_family(&mut self, family: u16) {
         self.guard.in_family(family);
     }
 
@@ -99,6 +99,7 @@ impl PageRuns {
         size: RunSize,
         source: &impl PageSource,
     ) -> Result<(), MisuseError> {
+        let run = if cfg!(feature = "hardened") { source.rederive(run) } else { run };
         if let Some(list) = self.free.get(size.list) {
             // SAFETY: by the caller's promise, the run is unused and not in the list; a page holds a pointer.
             unsafe {
@@ -114,6 +115,11 @@ impl PageRuns {
             }
         }
         Ok(())
+    }
+
+    /// What is to be given back with a layout that nothing here has.
+    pub(super) fn refuse(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
+        self.guard.refuse(block, layout.size())
     }
 
     /// How many pages were taken from the source.
