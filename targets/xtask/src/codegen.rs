@@ -22,7 +22,7 @@ struct HotPath {
 }
 
 /// What isn't small. The length of the name is a part of the symbol, and tells them apart.
-const OTHER: [&str; 2] = ["14allocate_other", "16deallocate_other"];
+const OTHER: [&str; 2] = ["14allocate_other", "15give_back_other"];
 
 // From the free list, and a fresh block. A refill is another function, which is jumped to: without a page, and with one.
 
