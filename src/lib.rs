@@ -85,6 +85,7 @@ mod region;
 mod page_source;
 mod arena;
 mod lazy;
+mod block_size_error;
 mod block_size;
 #[cfg(feature = "hardened")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hardened")))]
@@ -106,7 +107,8 @@ mod memory_plan;
 
 pub use arena::Arena;
 pub use arena_error::{ArenaError, MAX_ARENA_SIZE};
-pub use block_size::{BlockSize, BlockSizeError, DEFAULT_BLOCK_SIZE};
+pub use block_size::{BlockSize, DEFAULT_BLOCK_SIZE};
+pub use block_size_error::BlockSizeError;
 pub use fixed_block::{FixedBlock, NoPages};
 #[cfg(feature = "hardened")]
 pub use hardened::MisuseError;

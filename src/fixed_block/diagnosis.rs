@@ -1,0 +1,79 @@
+//! What a pool says of itself.
+
+use core::fmt;
+
+use super::FixedBlock;
+use crate::PageSource;
+
+impl<P: PageSource> FixedBlock<P> {
+    /// The most blocks that were ever live at once, which is how many were carved: one is carved only when no other is
+    /// free. Where pools free each other's blocks, how many this one carved.
+    ///
+    /// # Time complexity
+    ///
+    /// Constant, and nothing is counted on the way: it follows from the blocks there are and the fresh part that is left.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, FixedBlock, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 1];
+    /// let pool = FixedBlock::new(Arena::from_pages(&mut pages)?, 64)?;
+    /// let (a, b) = (pool.allocate().unwrap(), pool.allocate().unwrap());
+    /// // SAFETY: the blocks came from this pool and aren't used any more.
+    /// unsafe {
+    ///     pool.deallocate(a);
+    ///     pool.deallocate(b);
+    /// }
+    /// pool.allocate();
+    /// assert_eq!(pool.peak_blocks(), 2);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn peak_blocks(&self) -> usize {
+        self.carver.carved(self.block_size)
+    }
+
+    /// How many blocks are in the free list. Blocks that were never carved don't count.
+    ///
+    /// # Time complexity
+    ///
+    /// Linear in the result, with a cache miss for each block: for diagnosis.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, FixedBlock, Page};
+    ///
+    /// let mut pages = [const { Page::new() }; 1];
+    /// let pool = FixedBlock::new(Arena::from_pages(&mut pages)?, 64)?;
+    /// let block = pool.allocate().unwrap();
+    /// assert_eq!(pool.free_blocks(), 0);
+    /// // SAFETY: the block came from this pool and isn't used any more.
+    /// unsafe { pool.deallocate(block) };
+    /// assert_eq!(pool.free_blocks(), 1);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn free_blocks(&self) -> usize {
+        self.carver.free_blocks()
+    }
+}
+
+impl<P: PageSource> fmt::Debug for FixedBlock<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FixedBlock")
+            .field("block_size", &self.block_size())
+            .field("peak_blocks", &self.peak_blocks())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<P: PageSource> defmt::Format for FixedBlock<P> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "FixedBlock {{ blocks of {=usize} bytes, {=usize} at the peak }}",
+            self.block_size(),
+            self.peak_blocks()
+        );
+    }
+}

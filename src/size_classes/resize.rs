@@ -1,0 +1,145 @@
+//! How large a block is, and how it gets another layout.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use super::SizeClasses;
+use super::page_runs::RunSize;
+use crate::hardened::MisuseError;
+use crate::heap::{Heap, resize};
+use crate::{BlockSize, PageSource};
+
+/// Where blocks come from.
+#[derive(PartialEq, Eq)]
+enum Place {
+    /// The class with that block size.
+    Class(BlockSize),
+    Run(RunSize),
+}
+
+impl<P: PageSource, const N: usize> SizeClasses<P, N> {
+    /// How many bytes a block for the layout has; 0 where it can't be served, whatever memory there is.
+    ///
+    /// # Time complexity
+    ///
+    /// Constant, see [`SizeTable`].
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 1];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// assert_eq!(heap.usable_size(Layout::from_size_align(129, 1)?), 160);
+    /// assert_eq!(heap.usable_size(Layout::from_size_align(129, 64)?), 192);
+    /// assert_eq!(heap.usable_size(Layout::from_size_align(129, 8192)?), 0);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn usable_size(&self, layout: Layout) -> usize {
+        match self.place(layout) {
+            Some(Place::Class(size)) => size.bytes(),
+            Some(Place::Run(size)) => size.bytes(),
+            None => 0,
+        }
+    }
+
+    /// Where blocks for the layout come from, if it can be served.
+    fn place(&self, layout: Layout) -> Option<Place> {
+        match self.block_sizes().get(self.table.class_of(layout)) {
+            Some(&size) => Some(Place::Class(size)),
+            None => RunSize::of(layout).map(Place::Run),
+        }
+    }
+
+    /// Makes a block larger: in place where the new layout has the same class, otherwise by moving it.
+    ///
+    /// Returns where the block is now. `None` where there is none for the new layout; then it stays as it was.
+    ///
+    /// # Time complexity
+    ///
+    /// Constant in place; otherwise as allocating, copying the old size, and deallocating.
+    ///
+    /// # Safety
+    ///
+    /// That of [`deallocate`](Self::deallocate) for `block` and `old`, and the new size is not below the old. Unless it
+    /// returns `None`, the block has the new layout from then on.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 2];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// let [small, same, large] = [100, 112, 113].map(|size| Layout::from_size_align(size, 1).unwrap());
+    /// let block = heap.allocate(small).unwrap();
+    /// // SAFETY: the block has the layouts that are passed with it.
+    /// unsafe {
+    ///     assert_eq!(heap.grow(block, small, same), Some(block));
+    ///     assert_ne!(heap.grow(block, same, large), Some(block));
+    /// }
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    pub unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { resize(self, block, old, new) }.map(NonNull::cast)
+    }
+
+    /// Makes a block smaller: in place where the new layout has the same class, otherwise by moving it.
+    ///
+    /// Returns where the block is now. `None` where there is none for the new layout; then it stays as it was. (So shrinking
+    /// can fail, if the smaller class has no block left.)
+    ///
+    /// # Time complexity
+    ///
+    /// Constant in place; otherwise as allocating, copying the new size, and deallocating.
+    ///
+    /// # Safety
+    ///
+    /// That of [`deallocate`](Self::deallocate) for `block` and `old`, and the new size is not above the old. Unless it
+    /// returns `None`, the block has the new layout from then on.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 2];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// let [large, same, small] = [112, 97, 96].map(|size| Layout::from_size_align(size, 1).unwrap());
+    /// let block = heap.allocate(large).unwrap();
+    /// // SAFETY: the block has the layouts that are passed with it.
+    /// unsafe {
+    ///     assert_eq!(heap.shrink(block, large, same), Some(block));
+    ///     assert_ne!(heap.shrink(block, same, small), Some(block));
+    /// }
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    pub unsafe fn shrink(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { resize(self, block, old, new) }.map(NonNull::cast)
+    }
+}
+
+impl<P: PageSource, const N: usize> Heap for SizeClasses<P, N> {
+    #[inline]
+    fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
+        let block = self.try_allocate(layout)?;
+        Ok(block.map(|block| NonNull::slice_from_raw_parts(block, self.usable_size(layout))))
+    }
+
+    #[inline]
+    unsafe fn give_back(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
+        // SAFETY: by the caller's promise, and the pointer is good for all of the block (PageSource: Whole).
+        unsafe { self.give_back(self.pages.rederive(block), layout) }
+    }
+
+    #[inline]
+    fn in_place(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<[u8]>> {
+        let place = self.place(new);
+        if place.is_none() || place != self.place(old) {
+            return None;
+        }
+        let block = self.pages.rederive(block);
+        Some(NonNull::slice_from_raw_parts(block, self.usable_size(new)))
+    }
+}
