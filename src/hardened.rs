@@ -70,7 +70,8 @@ pub struct MisuseError {
     pub block: usize,
     /// The size of the pool's blocks, in bytes. For a run of pages that of the run, and for leaked ones of the last of them.
     pub block_size: usize,
-    /// Which pool found it: they are numbered in the order in which they took their first block. Zero before.
+    /// Which pool found it: they are numbered in the order in which they took their first block. Zero before. Of one in a
+    /// family, the family's number.
     pub pool: usize,
 }
 

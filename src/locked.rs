@@ -342,6 +342,9 @@ impl<T, P: PageSource, M: Lock> Home<T> for Locked<Pool<T, P>, M> {}
 /// to hand out, so the pool that carved it may come to need another page, though blocks are free elsewhere: `peak_blocks`
 /// counts what a pool carved, and `free_blocks` what is in its own list. Where blocks always go one way, the one end carves
 /// and the other piles up, until there is no page left: there, share one pool instead.
+///
+/// With the feature `hardened`, such pools have to be [of one family](crate::FixedBlock::in_family), and each of them takes the
+/// lock for every block that it takes back, to see whether it is from there.
 // SAFETY: the pages come from a source that nobody can borrow mutably through the lock, one call at a time.
 unsafe impl<P: PageSource, M: Lock> PageSource for Locked<P, M> {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {

@@ -1,3 +1,5 @@
+//! The trait of the crate `allocator-api2`, for pools and heaps.
+
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 

@@ -22,7 +22,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// # Time complexity
     ///
-    /// Constant, see [`SizeTable`].
+    /// Constant, see [`SizeTable`](crate::SizeTable).
     ///
     /// ```
     /// use core::alloc::Layout;
