@@ -1,0 +1,248 @@
+//! Draws an arena and the blocks in its pages, as they are carved, freed and used again.
+//!
+//! ```sh
+//! cargo run --example memory_map
+//! cargo run --example memory_map -- --svg examples/memory_map.svg
+//! ```
+//!
+//! Two pools share an arena. Which of them took which page is noted by a page source of our own, and how many blocks of it
+//! were carved is what the pool says; those that we hold are live, and the rest of the carved ones are free.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::fmt::{self, Display};
+use std::path::PathBuf;
+use std::ptr::NonNull;
+
+use clap::Parser;
+use hpalloc::{Arena, BlockSize, Borrowed, FixedBlock, PAGE_SIZE, Page, PageSource};
+use svg::Document;
+use svg::node::element::{Rectangle, Text};
+
+/// Draws how blocks are carved, freed and used again.
+#[derive(Parser)]
+struct Options {
+    /// Write a picture to this file instead of text to the terminal
+    #[arg(long)]
+    svg: Option<PathBuf>,
+}
+
+/// How many bytes a character or a unit of width is.
+const UNIT: usize = 64;
+const UNITS: usize = PAGE_SIZE / UNIT;
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Live,
+    Free,
+    Fresh,
+}
+
+/// A pool, and what is live in it.
+struct Drawn<'a> {
+    pool: FixedBlock<Noted<'a>>,
+    /// How far apart its blocks are: with the feature `hardened`, more than their size.
+    stride: usize,
+    live: Vec<NonNull<u8>>,
+}
+
+/// An arena that notes the pages that are taken through it.
+struct Noted<'a> {
+    arena: &'a Arena<Borrowed<'a>>,
+    taken: RefCell<Vec<NonNull<Page>>>,
+}
+
+// SAFETY: the pages come from an arena, and what is said of them is what it says.
+unsafe impl PageSource for Noted<'_> {
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+        let first = self.arena.take_pages(count)?;
+        self.taken.borrow_mut().push(first);
+        Some(first)
+    }
+
+    fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
+        self.arena.rederive(block)
+    }
+
+    fn holds(&self, address: NonNull<u8>) -> bool {
+        self.arena.holds(address)
+    }
+}
+
+impl<'a> Drawn<'a> {
+    fn new(arena: &'a Arena<Borrowed<'a>>, block_size: usize) -> Result<Self, Box<dyn Error>> {
+        let pages = Noted { arena, taken: RefCell::default() };
+        let block_size = BlockSize::new(block_size)?;
+        let stride = block_size.bytes_for(1).ok_or("no memory has such a block")?;
+        Ok(Self { pool: FixedBlock::with_block_size(pages, block_size), stride, live: Vec::new() })
+    }
+
+    fn allocate(&mut self, count: usize) -> Result<(), Box<dyn Error>> {
+        for _ in 0..count {
+            self.live.push(self.pool.allocate().ok_or("the arena has no page left")?);
+        }
+        Ok(())
+    }
+
+    /// Frees every `step`th of the live blocks.
+    fn free_each(&mut self, step: usize) {
+        let (freed, live): (Vec<_>, Vec<_>) = (0..).zip(self.live.drain(..)).partition(|(index, _)| index % step == 0);
+        self.live = live.into_iter().map(|(_, block)| block).collect();
+        for (_, block) in freed {
+            // SAFETY: it came from this pool and isn't used any more.
+            unsafe { self.pool.deallocate(block) };
+        }
+    }
+
+    /// The pages of this pool, each with its blocks: one after the other was carved.
+    fn pages(&self) -> Vec<(NonNull<Page>, PageMap)> {
+        let mut carved = self.pool.peak_blocks();
+        let taken = self.pool.page_source().taken.borrow();
+        let page = |&page: &NonNull<Page>| {
+            let blocks = (0..self.pool.blocks_per_page()).map(|index| {
+                let Some(rest) = carved.checked_sub(1) else { return State::Fresh };
+                carved = rest;
+                let address = page.addr().get() + index * self.stride;
+                let is_live = self.live.iter().any(|block| block.addr().get() == address);
+                if is_live { State::Live } else { State::Free }
+            });
+            (page, PageMap { block_size: self.pool.block_size(), stride: self.stride, blocks: blocks.collect() })
+        };
+        taken.iter().map(page).collect()
+    }
+}
+
+/// The blocks of a page.
+struct PageMap {
+    block_size: usize,
+    stride: usize,
+    blocks: Vec<State>,
+}
+
+impl PageMap {
+    fn count(&self, state: State) -> usize {
+        self.blocks.iter().filter(|&&block| block == state).count()
+    }
+}
+
+/// An arena at one time: each of its pages, if a pool has it.
+struct Map {
+    title: &'static str,
+    pages: Vec<Option<PageMap>>,
+}
+
+impl Map {
+    fn new<const N: usize>(title: &'static str, arena: &Arena<Borrowed<'_>>, pools: [&Drawn<'_>; N]) -> Self {
+        let mut taken: Vec<_> = pools.into_iter().flat_map(Drawn::pages).collect();
+        taken.sort_by_key(|&(page, _)| page);
+        let taken = taken.into_iter().map(|(_, page)| Some(page));
+        let mut pages: Vec<_> = taken.collect();
+        pages.resize_with(arena.total_pages(), || None);
+        Self { title, pages }
+    }
+
+    fn taken(&self) -> usize {
+        self.pages.iter().flatten().count()
+    }
+}
+
+impl Display for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {} of {} pages are handed out", self.title, self.taken(), self.pages.len())?;
+        for (number, page) in self.pages.iter().enumerate() {
+            let Some(page) = page else {
+                writeln!(f, "{number:>3}  {:>4}  {}", "", "-".repeat(UNITS))?;
+                continue;
+            };
+            write!(f, "{number:>3}  {:>4}  ", page.block_size)?;
+            for block in &page.blocks {
+                let fill = match block {
+                    State::Live => "█",
+                    State::Free => "░",
+                    State::Fresh => "·",
+                };
+                let width = page.stride / UNIT;
+                write!(f, "{}{}", fill.repeat((width - 1).max(1)), if width > 1 { " " } else { "" })?;
+            }
+            let [live, free, fresh] = [State::Live, State::Free, State::Fresh].map(|state| page.count(state));
+            writeln!(f, "  {live} live, {free} free, {fresh} fresh")?;
+        }
+        Ok(())
+    }
+}
+
+/// The maps in two columns. The colours are legible on white as on black.
+fn picture(maps: &[Map]) -> Document {
+    const SCALE: usize = 6;
+    const ROW: usize = 18;
+    const WIDTH: usize = UNITS * SCALE + 60;
+    let height = (maps[0].pages.len() + 2) * ROW;
+    let mut document = Document::new().set("viewBox", (0, 0, 2 * WIDTH, maps.len().div_ceil(2) * height + ROW));
+    let label = |x: usize, y: usize, text: String| {
+        let text = Text::new(text).set("x", x).set("y", y + 13).set("fill", "#7a869a");
+        text.set("font-family", "sans-serif").set("font-size", 12)
+    };
+    let rectangle = |x: usize, y: usize, width: usize, colour: &str| {
+        Rectangle::new().set("x", x).set("y", y).set("width", width).set("height", ROW - 4).set("fill", colour)
+    };
+    let colour = |state| match state {
+        State::Live => "#3b82f6",
+        State::Free => "#f59e0b",
+        State::Fresh => "#a3b1c6",
+    };
+    for (index, map) in maps.iter().enumerate() {
+        let (left, top) = (index % 2 * WIDTH, index / 2 * height);
+        document = document.add(label(left + 40, top, format!("{}. {}", index + 1, map.title)));
+        for (number, page) in map.pages.iter().enumerate() {
+            let y = top + (number + 1) * ROW;
+            let Some(page) = page else {
+                let outline = rectangle(left + 40, y, UNITS * SCALE - 1, "none").set("stroke", "#a3b1c6");
+                document = document.add(outline.set("stroke-dasharray", 3));
+                continue;
+            };
+            document = document.add(label(left, y, format!("{} B", page.block_size)));
+            for (block, &state) in page.blocks.iter().enumerate() {
+                let x = left + 40 + block * page.stride * SCALE / UNIT;
+                document = document.add(rectangle(x, y, page.stride * SCALE / UNIT - 1, colour(state)));
+            }
+        }
+    }
+    let mut x = 40;
+    for (state, name) in [(State::Live, "live"), (State::Free, "free"), (State::Fresh, "fresh: never carved")] {
+        let y = maps.len().div_ceil(2) * height;
+        document = document.add(rectangle(x, y, 14, colour(state))).add(label(x + 20, y, name.to_owned()));
+        x += 80;
+    }
+    document
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    let mut memory = [const { Page::new() }; 5];
+    let arena = Arena::from_pages(&mut memory)?;
+    let (mut small, mut large) = (Drawn::new(&arena, 64)?, Drawn::new(&arena, 512)?);
+
+    small.allocate(30)?;
+    large.allocate(5)?;
+    let mut maps = vec![Map::new("carved, one after the other", &arena, [&small, &large])];
+    small.free_each(3);
+    large.free_each(2);
+    maps.push(Map::new("some are freed", &arena, [&small, &large]));
+    small.allocate(5)?;
+    large.allocate(4)?;
+    maps.push(Map::new("the free ones are used first, the last freed before the others", &arena, [&small, &large]));
+    small.allocate(50)?;
+    maps.push(Map::new("a full page is followed by the arena's next", &arena, [&small, &large]));
+
+    for drawn in [&small, &large] {
+        let free: usize = drawn.pages().iter().map(|(_, page)| page.count(State::Free)).sum();
+        if free != drawn.pool.free_blocks() {
+            return Err("the map shows other blocks as free than the pool".into());
+        }
+    }
+    match options.svg {
+        Some(file) => svg::save(file, &picture(&maps))?,
+        None => maps.iter().for_each(|map| println!("{map}")),
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! The page frames of a toy kernel: taken from the memory that the boot loader reports, mapped into the page tables of
+//! processes, and given back when a process ends.
+//!
+//! ```sh
+//! cargo run --release --example page_frames
+//! ```
+//!
+//! An arena hands out frames and takes none back. So the frames are blocks: those of a pool whose block size is that of a
+//! page, over one arena for each part of the memory. The machine is made up, but its page tables are those of `x86_64`,
+//! and every access is translated by walking them. (`targets/kernel` does it for real, in QEMU.)
+
+use std::error::Error;
+use std::ptr::NonNull;
+
+use clap::Parser;
+use hpalloc::{Arena, BlockSize, Borrowed, FixedBlock, PAGE_SIZE, Page};
+
+/// Runs processes in the memory of a machine that has little of it.
+#[derive(Parser)]
+struct Options {
+    /// How many processes are started
+    #[arg(long, default_value = "10000")]
+    processes: u32,
+    /// The most that run at once
+    #[arg(long, default_value = "32")]
+    at_once: usize,
+    /// Chooses other processes
+    #[arg(long, default_value = "1")]
+    seed: u64,
+}
+
+/// The parts of the memory, in pages: what lies between them belongs to devices.
+const LOW_PAGES: usize = 150;
+const HIGH_PAGES: usize = 700;
+
+const ENTRIES: usize = PAGE_SIZE / size_of::<Entry>();
+const LEVELS: u32 = 4;
+
+/// What a kernel's frames come from: any part of the memory, the lowest first.
+type Memory<'m> = [Arena<Borrowed<'m>>; 2];
+
+struct Frames<'m>(FixedBlock<Memory<'m>>);
+
+/// A page table: *Invariant (Owned):* the frames that its entries name are its own.
+struct Table([Entry; ENTRIES]);
+
+/// The frame that the next level is in, or at the last level the data.
+type Entry = Option<NonNull<Page>>;
+
+impl<'m> Frames<'m> {
+    fn new(memory: Memory<'m>) -> Self {
+        Self(FixedBlock::with_block_size(memory, const { BlockSize::of::<Page>() }))
+    }
+
+    /// A frame with all its bytes zero.
+    fn take(&self) -> Option<NonNull<Page>> {
+        let mut frame = self.0.allocate()?.cast::<Page>();
+        // SAFETY: the block is of a page's size and alignment, and nobody else's.
+        unsafe { frame.as_mut() }.zero();
+        Some(frame)
+    }
+
+    /// # Safety
+    ///
+    /// The frame was taken from here, wasn't given back since, and nothing uses it any more.
+    unsafe fn give_back(&self, frame: NonNull<Page>) {
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { self.0.deallocate(frame.cast()) }
+    }
+
+    /// How many are taken.
+    fn in_use(&self) -> usize {
+        self.0.peak_blocks() - self.0.free_blocks()
+    }
+}
+
+/// The memory of a process. Its frames go back when it is dropped.
+struct AddressSpace<'k, 'm> {
+    /// *Invariant (Root):* a frame of its own, with the `Table` of the highest level.
+    root: NonNull<Page>,
+    frames: &'k Frames<'m>,
+}
+
+impl<'k, 'm> AddressSpace<'k, 'm> {
+    fn new(frames: &'k Frames<'m>) -> Option<Self> {
+        Some(Self { root: frames.take()?, frames })
+    }
+
+    /// The bytes of the page that an address is in, mapped now if it wasn't; `None` where no frame is left.
+    fn page(&mut self, address: u64) -> Option<&mut [u8; PAGE_SIZE]> {
+        let mut frame = self.root;
+        for level in (0..LEVELS).rev() {
+            // SAFETY: by Root and Owned, the frame is a table of this process, which is borrowed mutably. All of its
+            // entries are initialised: a frame of zeros is one of `None`.
+            let table = unsafe { frame.cast::<Table>().as_mut() };
+            let entry = &mut table.0[index(address, level)];
+            frame = match *entry {
+                Some(next) => next,
+                None => *entry.insert(self.frames.take()?),
+            };
+        }
+        // SAFETY: by Owned, the frame is this process's, and its bytes were zeroed when it was taken.
+        Some(unsafe { frame.cast().as_mut() })
+    }
+}
+
+/// Which entry an address takes in a table of a level: nine bits for each.
+fn index(address: u64, level: u32) -> usize {
+    usize::try_from((address >> (12 + 9 * level)) % ENTRIES as u64).expect("below the number of entries")
+}
+
+impl Drop for AddressSpace<'_, '_> {
+    fn drop(&mut self) {
+        release(self.root, LEVELS, self.frames);
+    }
+}
+
+/// Gives a frame back, and first what the table in it names, if it is one.
+fn release(frame: NonNull<Page>, levels: u32, frames: &Frames<'_>) {
+    if levels > 0 {
+        // SAFETY: by Root and Owned, as in `page`; nobody uses the process's memory any more.
+        let table = unsafe { frame.cast::<Table>().as_ref() };
+        table.0.iter().flatten().for_each(|&next| release(next, levels - 1, frames));
+    }
+    // SAFETY: it is the only entry that names the frame, and goes with its table.
+    unsafe { frames.give_back(frame) };
+}
+
+/// A process that has written its number to some pages.
+struct Process<'k, 'm> {
+    number: u32,
+    memory: AddressSpace<'k, 'm>,
+    touched: Vec<u64>,
+}
+
+impl<'k, 'm> Process<'k, 'm> {
+    /// `None` where there is no memory for it; then it has none.
+    fn start(number: u32, frames: &'k Frames<'m>, random: &mut fastrand::Rng) -> Option<Self> {
+        let mut process = Self { number, memory: AddressSpace::new(frames)?, touched: Vec::new() };
+        for _ in 0..random.usize(1..24) {
+            // The code, the heap or the stack.
+            let segment = [0x40_0000, 0x5555_0000_0000, 0x7FFF_FFC0_0000][random.usize(0..3)];
+            let address = segment + random.u64(0..256) * PAGE_SIZE as u64;
+            process.memory.page(address)?[..4].copy_from_slice(&number.to_le_bytes());
+            process.touched.push(address);
+        }
+        Some(process)
+    }
+
+    fn is_unharmed(&mut self) -> bool {
+        let number = self.number.to_le_bytes();
+        self.touched.iter().all(|&address| self.memory.page(address).is_some_and(|page| page[..4] == number))
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    let [mut low, mut high] = [LOW_PAGES, HIGH_PAGES].map(|count| (0..count).map(|_| Page::new()).collect::<Vec<_>>());
+    let frames = Frames::new([Arena::from_pages(&mut low)?, Arena::from_pages(&mut high)?]);
+
+    let mut random = fastrand::Rng::with_seed(options.seed);
+    let mut running = Vec::new();
+    let mut refused = 0;
+    for number in 0..options.processes {
+        match Process::start(number, &frames, &mut random) {
+            Some(process) => running.push(process),
+            None => refused += 1,
+        }
+        while running.len() > options.at_once || (!running.is_empty() && random.u8(..) < 64) {
+            let mut ends = running.swap_remove(random.usize(..running.len()));
+            if !ends.is_unharmed() {
+                return Err("a process found another's number in its memory".into());
+            }
+        }
+    }
+    let (peak, at_the_end) = (frames.0.peak_blocks(), frames.in_use());
+    println!("{} processes started, {refused} refused for lack of a frame", options.processes - refused);
+    println!("{} run, with {at_the_end} frames; {peak} of {} at the peak", running.len(), LOW_PAGES + HIGH_PAGES);
+    running.clear();
+    match frames.in_use() {
+        0 => Ok(()),
+        lost => Err(format!("{lost} frames are lost").into()),
+    }
+}

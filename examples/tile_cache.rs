@@ -1,0 +1,174 @@
+//! A cache of a fixed size: a hash map, its entries and what they refer to, in an arena, to the byte and for good.
+//!
+//! ```sh
+//! cargo run --release --features allocator-api2 --example tile_cache
+//! ```
+//!
+//! Somebody wanders about in a map that is costly to draw, and a cache has the tiles that were seen last: a hash map and a
+//! list in blocks of a heap, the tiles in a pool, all over one arena. It is filled once, and from then on not a byte is
+//! allocated: the tile that wasn't used for the longest time gives its block to the next.
+
+#![allow(clippy::cast_precision_loss, reason = "what is counted here is far below 2^52")]
+
+use std::error::Error;
+use std::hash::Hash;
+
+use allocator_api2::vec::Vec;
+use clap::Parser;
+use hashbrown::{DefaultHashBuilder, HashMap};
+use hpalloc::{Arena, Borrowed, MemoryPlan, PAGE_SIZE, Page, Pool, PoolBox, SizeClasses};
+
+/// Wanders about in a map.
+#[derive(Parser)]
+struct Options {
+    /// How many tiles are looked at
+    #[arg(long, default_value = "200000")]
+    looks: u32,
+    /// How many tiles the cache holds
+    #[arg(long, default_value = "500")]
+    tiles: usize,
+    /// Chooses another way
+    #[arg(long, default_value = "1")]
+    seed: u64,
+}
+
+type Pages<'a> = &'a Arena<Borrowed<'a>>;
+type Heap<'a> = SizeClasses<Pages<'a>>;
+
+/// The values that were used last. All memory is taken when it is made, but for the values' own.
+struct Cache<'a, K, V> {
+    values: &'a Pool<V, Pages<'a>>,
+    /// Where in `entries` a key is.
+    places: HashMap<K, usize, DefaultHashBuilder, &'a Heap<'a>>,
+    entries: Vec<Entry<'a, K, V>, &'a Heap<'a>>,
+    /// The ends of the list that goes through the entries, in the order in which they were used.
+    newest: usize,
+    oldest: usize,
+}
+
+struct Entry<'a, K, V> {
+    key: K,
+    value: PoolBox<'a, V, Pages<'a>>,
+    newer: usize,
+    older: usize,
+}
+
+/// No entry.
+const NONE: usize = usize::MAX;
+
+impl<'a, K: Hash + Eq + Copy, V> Cache<'a, K, V> {
+    fn new(capacity: usize, heap: &'a Heap<'a>, values: &'a Pool<V, Pages<'a>>) -> Self {
+        // A hash map that is never more than half full cleans up after removals in place.
+        let places = HashMap::with_capacity_and_hasher_in(2 * capacity, DefaultHashBuilder::default(), heap);
+        Self { values, places, entries: Vec::with_capacity_in(capacity, heap), newest: NONE, oldest: NONE }
+    }
+
+    /// The value for the key, and whether it was there; otherwise `make` makes it. `None` where there is no memory for it.
+    fn get(&mut self, key: K, make: impl FnOnce() -> V) -> Option<(&V, bool)> {
+        let found = self.places.get(&key).copied();
+        let place = match found {
+            Some(place) => {
+                self.unlink(place);
+                place
+            }
+            None if self.entries.len() < self.entries.capacity() => {
+                let value = self.values.alloc_with(make)?;
+                self.entries.push(Entry { key, value, newer: NONE, older: NONE });
+                self.entries.len() - 1
+            }
+            None => {
+                let place = self.oldest;
+                self.unlink(place);
+                let entry = &mut self.entries[place];
+                self.places.remove(&entry.key);
+                entry.key = key;
+                *entry.value = make();
+                place
+            }
+        };
+        if found.is_none() {
+            self.places.insert(key, place);
+        }
+        self.link_as_newest(place);
+        Some((&self.entries[place].value, found.is_some()))
+    }
+
+    fn unlink(&mut self, place: usize) {
+        let Entry { newer, older, .. } = self.entries[place];
+        match self.entries.get_mut(newer) {
+            Some(entry) => entry.older = older,
+            None => self.newest = older,
+        }
+        match self.entries.get_mut(older) {
+            Some(entry) => entry.newer = newer,
+            None => self.oldest = newer,
+        }
+    }
+
+    fn link_as_newest(&mut self, place: usize) {
+        let older = std::mem::replace(&mut self.newest, place);
+        (self.entries[place].older, self.entries[place].newer) = (older, NONE);
+        match self.entries.get_mut(older) {
+            Some(entry) => entry.newer = place,
+            None => self.oldest = place,
+        }
+    }
+}
+
+/// How large a tile is, in pixels each way.
+const SIDE: u16 = 32;
+
+struct Tile([[u8; SIDE as usize]; SIDE as usize]);
+
+/// A part of the Mandelbrot set: for each point, how soon it is known not to be in it.
+fn draw((x, y): (u16, u16)) -> Tile {
+    let at = |tile: u16, pixel| f64::from(tile * SIDE + pixel) / 1024.0 - 2.0;
+    let mut tile = Tile([[0; SIDE as usize]; SIDE as usize]);
+    for (row, pixels) in (0..).zip(&mut tile.0) {
+        for (column, pixel) in (0..).zip(pixels) {
+            let (re, im) = (at(x, column), at(y, row));
+            let (mut z_re, mut z_im) = (0.0, 0.0);
+            while z_re * z_re + z_im * z_im < 4.0 && *pixel < u8::MAX {
+                (z_re, z_im) = (z_re * z_re - z_im * z_im + re, 2.0 * z_re * z_im + im);
+                *pixel += 1;
+            }
+        }
+    }
+    tile
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    // For the tiles as many pages as they need, and for the hash map and the list some for each.
+    let tiles = MemoryPlan::new().values::<Tile>(options.tiles);
+    let plan = tiles.raw_pages(8 + options.tiles / 16);
+    let mut memory: std::vec::Vec<_> = (0..plan.pages()).map(|_| Page::new()).collect();
+    let arena = Arena::from_pages(&mut memory)?;
+    let (heap, pool) = (SizeClasses::new(&arena), Pool::new(&arena));
+    let mut cache = Cache::new(options.tiles, &heap, &pool);
+
+    let mut random = fastrand::Rng::with_seed(options.seed);
+    let (mut x, mut y) = (40_u16, 64_u16);
+    let (mut hits, mut pages_when_full) = (0, None);
+    for look in 0..options.looks {
+        x = (x + random.u16(0..3)).clamp(1, 127) - 1;
+        y = (y + random.u16(0..3)).clamp(1, 127) - 1;
+        let (tile, was_there) = cache.get((x, y), || draw((x, y))).ok_or("the arena is too small for the cache")?;
+        hits += u32::from(was_there);
+        if look % 1000 == 0 && tile.0 != draw((x, y)).0 {
+            return Err("the cache has another tile under this key".into());
+        }
+        if cache.entries.len() == options.tiles {
+            let before = *pages_when_full.get_or_insert(arena.pages_allocated());
+            if before != arena.pages_allocated() {
+                return Err("the cache has taken a page though it was full".into());
+            }
+        }
+    }
+    println!("{} of {} tiles were in the cache ({:.1}%)", hits, options.looks, {
+        100.0 * f64::from(hits) / f64::from(options.looks)
+    });
+    println!("{} tiles of {} bytes are in it", cache.entries.len(), size_of::<Tile>());
+    println!("{} pages of {PAGE_SIZE} bytes are taken, of {}", arena.pages_allocated(), arena.total_pages());
+    Ok(())
+}
