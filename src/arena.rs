@@ -120,6 +120,10 @@ impl<R: Region> Arena<R> {
     ///
     /// Constant: a comparison and an addition.
     ///
+    /// # Panics
+    ///
+    /// Never.
+    ///
     /// ```
     /// use hpalloc::{Arena, Page};
     ///
@@ -147,6 +151,10 @@ impl<R: Region> Arena<R> {
     ///
     /// Constant.
     ///
+    /// # Panics
+    ///
+    /// Never.
+    ///
     /// ```
     /// use hpalloc::{Arena, Page};
     ///
@@ -172,6 +180,10 @@ impl<R: Region> Arena<R> {
     /// Constant where the region came zeroed, as a memory mapping does, and the page was not handed out before a
     /// [`reset`](Self::reset); otherwise a `memset` of [`PAGE_SIZE`] bytes.
     ///
+    /// # Panics
+    ///
+    /// Never.
+    ///
     /// ```
     /// use hpalloc::{Arena, Page};
     ///
@@ -195,6 +207,8 @@ impl<R: Region> Arena<R> {
 
     /// The size of a page in bytes, [`PAGE_SIZE`].
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// # use hpalloc::{Arena, Page};
     /// # let mut pages = [const { Page::new() }; 1];
@@ -207,6 +221,8 @@ impl<R: Region> Arena<R> {
     }
 
     /// How many pages are handed out, since the arena was made or last [`reset`](Self::reset).
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// # use hpalloc::{Arena, Page};
@@ -224,6 +240,8 @@ impl<R: Region> Arena<R> {
 
     /// How many pages the arena has in all.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// # use hpalloc::{Arena, Page};
     /// # let mut pages = [const { Page::new() }; 3];
@@ -237,6 +255,8 @@ impl<R: Region> Arena<R> {
     }
 
     /// How many pages can still be handed out.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// # use hpalloc::{Arena, Page};
@@ -259,6 +279,10 @@ impl<R: Region> Arena<R> {
     /// # Time complexity
     ///
     /// Constant.
+    ///
+    /// # Panics
+    ///
+    /// Never.
     ///
     /// ```
     /// # use hpalloc::{Arena, Page};

@@ -154,6 +154,8 @@ impl core::error::Error for ArenaError {}
 impl From<ArenaError> for std::io::Error {
     /// Keeps the error as the source, under the kind that fits it best.
     ///
+    /// The time of an allocation by the global allocator. Never panics.
+    ///
     /// ```
     /// use hpalloc::{Arena, Boxed};
     ///

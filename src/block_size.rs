@@ -56,6 +56,8 @@ const_assert!(size_of::<BlockSize>() == 8);
 impl BlockSize {
     /// The block size of exactly `bytes` bytes.
     ///
+    /// Constant time, with one division. Never panics.
+    ///
     /// # Errors
     ///
     /// [`TooSmall`](BlockSizeError::TooSmall), [`Misaligned`](BlockSizeError::Misaligned) or
@@ -90,6 +92,8 @@ impl BlockSize {
     ///
     /// A `T` that no block can hold does not compile: one larger than [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), or
     /// with an alignment above [`PAGE_SIZE`](crate::PAGE_SIZE).
+    ///
+    /// Constant time, or none at all in a constant. Never panics.
     ///
     /// ```
     /// use hpalloc::BlockSize;
@@ -126,6 +130,8 @@ impl BlockSize {
 
     /// The size in bytes.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// assert_eq!(hpalloc::BlockSize::new(96)?.bytes(), 96);
     /// # Ok::<(), hpalloc::BlockSizeError>(())
@@ -138,6 +144,8 @@ impl BlockSize {
 
     /// What every block's address is a multiple of, in bytes: the largest power of two that divides the size, but at
     /// most [`PAGE_SIZE`](crate::PAGE_SIZE).
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// use hpalloc::BlockSize;
@@ -152,6 +160,8 @@ impl BlockSize {
     }
 
     /// How many blocks a page holds; 0 where a block is larger than a page.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// # #[cfg(not(feature = "hardened"))] {
@@ -170,6 +180,8 @@ impl BlockSize {
     /// How many bytes `blocks` blocks take, without rounding to pages: what
     /// [`FixedBlock::from_uninit`](crate::FixedBlock::from_uninit) needs for so many, at an address that is a multiple of
     /// [`align`](Self::align). Elsewhere up to `align() - 1` bytes more. `None` where no memory has so many.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// # #[cfg(not(feature = "hardened"))] {

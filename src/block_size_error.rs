@@ -102,6 +102,10 @@ impl core::error::Error for BlockSizeError {}
 
 #[cfg(feature = "std")]
 impl From<BlockSizeError> for std::io::Error {
+    /// The error as one of invalid input.
+    ///
+    /// The time of an allocation by the global allocator. Never panics.
+    ///
     /// ```
     /// let error = std::io::Error::from(hpalloc::BlockSize::new(0).unwrap_err());
     /// assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);

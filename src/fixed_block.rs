@@ -111,6 +111,8 @@ const fn _covariant<'short>(
 impl<P: PageSource> FixedBlock<P> {
     /// A pool of blocks of `block_size` bytes. It takes no page yet.
     ///
+    /// Constant time, with one division. Never panics.
+    ///
     /// # Errors
     ///
     /// [`TooSmall`](BlockSizeError::TooSmall) below the size of a pointer, [`Misaligned`](BlockSizeError::Misaligned)
@@ -131,6 +133,8 @@ impl<P: PageSource> FixedBlock<P> {
     }
 
     /// A pool of blocks of a size that was checked before, as in a constant. It takes no page yet.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// use hpalloc::{Arena, BlockSize, FixedBlock, Page};
@@ -157,6 +161,10 @@ impl<P: PageSource> FixedBlock<P> {
     /// # Time complexity
     ///
     /// Constant: no loop and no division. Where no block is at hand it calls [`PageSource::take_pages`] once.
+    ///
+    /// # Panics
+    ///
+    /// Never. (Misuse that the feature `hardened` finds goes to its hook, which does.)
     ///
     /// ```
     /// # #[cfg(not(feature = "hardened"))] {
@@ -202,6 +210,10 @@ impl<P: PageSource> FixedBlock<P> {
     ///
     /// Constant: two stores.
     ///
+    /// # Panics
+    ///
+    /// Never. (Misuse that the feature `hardened` finds goes to its hook, which does.)
+    ///
     /// # Safety
     ///
     /// - `block` was returned by [`allocate`](Self::allocate) of this pool, or of another pool of the same block size
@@ -241,6 +253,8 @@ impl<P: PageSource> FixedBlock<P> {
 
     /// As [`deallocate`](Self::deallocate), with misuse returned instead of reported to the hook.
     ///
+    /// Linear in the block size, which is filled. Never panics.
+    ///
     /// # Errors
     ///
     /// The block can't be taken back, and isn't.
@@ -274,6 +288,8 @@ impl<P: PageSource> FixedBlock<P> {
     /// pool is found to be foreign, unless both are of one family. What pools of a family have live isn't known, so no leaks
     /// are reported; nor can a block be told from one of the family that was there before the arena was reset.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// use hpalloc::{Arena, FixedBlock, Page};
     ///
@@ -293,6 +309,8 @@ impl<P: PageSource> FixedBlock<P> {
 
     /// The size of a block in bytes.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// # use hpalloc::{Arena, FixedBlock, Page};
     /// # let mut pages = [const { Page::new() }; 1];
@@ -307,6 +325,8 @@ impl<P: PageSource> FixedBlock<P> {
 
     /// What the address of every block is a multiple of: see [`BlockSize::align`].
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// # use hpalloc::{Arena, FixedBlock, Page};
     /// # let mut pages = [const { Page::new() }; 1];
@@ -320,6 +340,8 @@ impl<P: PageSource> FixedBlock<P> {
     }
 
     /// How many blocks a page holds; 0 where a block is larger than a page.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// # #[cfg(not(feature = "hardened"))] {
@@ -336,6 +358,8 @@ impl<P: PageSource> FixedBlock<P> {
     }
 
     /// The source of the pool's pages.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// use hpalloc::{Arena, FixedBlock, Page};

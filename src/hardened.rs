@@ -141,6 +141,8 @@ static HOOK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 /// something is dropped because of another panic: a pool with leaks, of which a heap reports those of each class, or a box whose
 /// block is damaged.
 ///
+/// Constant time. Never panics.
+///
 /// ```
 /// use hpalloc::hardened::{self, MisuseError};
 ///
@@ -186,6 +188,8 @@ static KEY: AtomicUsize = AtomicUsize::new(0);
 ///
 /// Without it, the key is made from the address at which the program lies: which is drawn anew for each run on a host with
 /// address space layout randomisation, but is always the same in firmware.
+///
+/// Constant time. Never panics.
 ///
 /// ```
 /// use hpalloc::hardened;

@@ -40,6 +40,8 @@ assert_not_impl_any!(Lazy<RawRegion>: Sync);
 impl<R: Region> Lazy<R> {
     /// A source whose arena `make` will make, once.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// # #[cfg(feature = "std")] {
     /// use hpalloc::{Arena, BlockSize, Boxed, FixedBlock, Lazy};

@@ -1,7 +1,8 @@
 //! Fixed-size blocks in constant time, for firmware, kernels and programs that can't wait.
 //!
 //! An [`Arena`] hands out the 4 KiB pages of a [`Region`] in order. A [`FixedBlock`] cuts pages into blocks of one size
-//! and takes them back. Both take a few instructions, every time.
+//! and takes them back. Both take a few instructions, every time. Between the two is a [`PageSource`]: an arena, several, or
+//! whatever else hands out pages.
 //!
 //! ```text
 //!    Region                       Arena<R>                        FixedBlock<P>
@@ -9,10 +10,10 @@
 //!                                 in address order, never back    takes them back in O(1)
 //!
 //!    Borrowed (&mut [..]) ─┐
-//!    RawRegion (kernels) ──┤      ┌───┬───┬───┬───┬───┐           page   ┌──┬──┬──┬──┬──┬──────┐
-//!    StaticBuffer<PAGES> ──┼────► │ p0│ p1│ p2│   │   │ ──pages──►       │b0│b1│b2│b3│ fresh ──►│
-//!    Mapping (mmap) ───────┤      └───┴───┴───▲───┴───┘                  └──┴▲─┴──┴▲─┴──┴──────┘
-//!    Boxed (std) ──────────┘               next page                         └──◄──┘  free: last in, first out
+//!    RawRegion (kernels) ──┤      ┌───┬───┬───┬───┬───┐  PageSource   ┌──┬──┬──┬──┬──┬──────┐
+//!    StaticBuffer<PAGES> ──┼────► │ p0│ p1│ p2│   │   │ ──a page────► │b0│b1│b2│b3│ fresh ──►│
+//!    Mapping (mmap) ───────┤      └───┴───┴───▲───┴───┘               └──┴▲─┴──┴▲─┴──┴──────┘
+//!    Boxed (std) ──────────┘               next page                      └──◄──┘  free: last in, first out
 //! ```
 //!
 //! ```
@@ -22,7 +23,7 @@
 //! let arena = Arena::from_pages(&mut memory)?;
 //! let pool = FixedBlock::new(&arena, 64)?;
 //!
-//! let block = pool.allocate().expect("four pages hold 256 blocks");
+//! let block = pool.allocate().ok_or("no block is free")?;
 //! // SAFETY: the block is 64 bytes, used by nobody else, and given back once.
 //! unsafe {
 //!     block.write_bytes(0, 64);
@@ -31,9 +32,60 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! A [`Pool`] holds values of one type and is safe. [`SizeClasses`] is a heap: it serves any layout, from blocks of several
-//! sizes. [`Locked`] lets threads, cores and interrupts share a pool, a heap, or the arena below their pools, and makes a
-//! heap a global allocator. A [`MemoryPlan`] says in a constant how much memory is enough.
+//! Two pools over one arena, at four times (drawn by the example `memory_map`):
+//!
+#![doc = include_str!("../examples/memory_map.svg")]
+//!
+//! # Which type
+//!
+//! | for | there is |
+//! |---|---|
+//! | values of one type, in boxes that give their block back | [`Pool`] |
+//! | blocks of one size, as bytes | [`FixedBlock`] |
+//! | any size: `Box`, `Vec`, collections, the global allocator | [`SizeClasses`] |
+//! | whole pages, in order and for good | [`Arena`] |
+//! | pages that come back | [`FixedBlock`], with blocks of [`PAGE_SIZE`] |
+//! | a few KiB that are no pages | [`Pool::from_uninit`], [`FixedBlock::from_uninit`] |
+//! | any of these for several threads, cores or interrupts | [`Locked`] around it |
+//! | any of these in a `static`, with no `init` | [`Lazy`] as its source of pages |
+//! | how much memory is enough, in a constant | [`MemoryPlan`] |
+//!
+//! | memory | becomes an arena by |
+//! |---|---|
+//! | a slice | [`Arena::from_pages`], [`from_uninit`](Arena::from_uninit), [`from_uninit_trimmed`](Arena::from_uninit_trimmed) |
+//! | an address range | [`Arena::from_raw`] |
+//! | a `static`, a memory mapping, boxed pages | [`Arena::from_region`] of a `StaticBuffer`'s claim, a `Mapping`, a `Boxed` |
+//! | of another kind | a [`Region`] of your own; or, without an arena, a [`PageSource`] |
+//!
+//! The pages of `guide` show how these go together: `guide::firmware`, `guide::kernels`, `guide::hosts`; and
+//! `guide::migration` what the calls of other allocators become.
+//!
+//! # What it costs
+//!
+//! | operation | cost | fails when |
+//! |---|---|---|
+//! | [`Arena::alloc_page`], [`alloc_pages`](Arena::alloc_pages) | constant | fewer pages are left; nothing is consumed |
+//! | [`Arena::alloc_zeroed_page`] | constant on a fresh mapping, else one `memset` of a page | no page is left |
+//! | [`Arena::reset`] | constant | never; it needs `&mut`, so nothing can be in use |
+//! | [`FixedBlock::allocate`] | constant, no loop, no division; one call to the page source where no block is at hand | no block is free and no page is left |
+//! | [`FixedBlock::deallocate`] | two stores | never |
+//! | [`Pool::alloc`], and the drop of its box | as these, and moving or dropping the value | as `allocate`; the value comes back |
+//! | [`Locked::with`], [`alloc`](Locked::alloc) | as what is locked, and waiting for whoever has the lock | as what is locked |
+//! | `Allocator::allocate`, `grow`, `shrink` for a pool | constant, in place | the request doesn't fit a block, or there is none |
+//! | [`SizeClasses::allocate`], [`deallocate`](SizeClasses::deallocate) | constant: for up to 128 words as a pool's with a look into a table; for more, or an alignment above a word, a few steps that depend on the layout and the block sizes alone | no block of the class is free and no page is left; an alignment above 4096 |
+//! | [`SizeClasses::grow`], [`shrink`](SizeClasses::shrink) | constant in place; to another class also a copy | as `allocate`; then nothing has changed |
+//! | `GlobalAlloc` for `Locked<SizeClasses>` | as these, and waiting for the lock | null where these fail |
+//! | [`FixedBlock::peak_blocks`] | constant, and nothing is counted on the way | never |
+//! | [`FixedBlock::free_blocks`] | linear in the result: for diagnosis | never |
+//!
+//! An arena is a positive multiple of 4096 bytes, at most [`MAX_ARENA_SIZE`]; for more memory, a pool takes an array of arenas.
+//! A block is at least as large as a pointer and a multiple of its size, at most a whole arena. Its address is a multiple of
+//! the largest power of two that divides its size (at most 4096). Blocks have no headers. They are carved in ascending order;
+//! of the free ones, the last freed is the next allocated. Memory that was never handed out is not touched, unless it is
+//! prefaulted. No page goes back before its arena does, and free blocks are not merged.
+//!
+//! Nothing panics, but for what the program passes in (a closure, a hook) and for misuse that `hardened` finds. What can't be
+//! served is `None`, or an error that says which bound was broken.
 //!
 //! # Features
 //!
@@ -49,6 +101,19 @@
 //! | `stable-deref` | `StableDeref` for [`PoolBox`] |
 //! | `hardened` | misuse of blocks is caught when it happens: the module `hardened` |
 //! | `defmt` | `defmt::Format` on the public types and errors |
+//!
+//! # Versions
+//!
+//! Versions follow Cargo's semantic versioning: before 1.0 a breaking change raises the second number, anything else the third.
+//!
+//! What is public and documented is the contract: signatures, bounds, the order in which blocks and pages come, when an
+//! operation fails, and that it takes constant time where it says so. Not part of it are numbers of instructions, the sizes of
+//! types, the values of [`DEFAULT_SIZES`], the text of errors and of `Debug`, `Display` and `defmt`, and what the documentation
+//! hides. Errors and enums that are `non_exhaustive` may get variants.
+//!
+//! A breaking change is also another incompatible version of a crate whose types or traits appear here: `allocator-api2`,
+//! `critical-section`, `defmt`, `lock_api`, `spin`, `stable_deref_trait`. A newer minimum version of Rust, which is the
+//! `rust-version` in `Cargo.toml`, is not: Cargo then chooses a version of hpalloc that the compiler at hand can build.
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -104,6 +169,22 @@ mod lock;
 mod locked;
 mod allocator;
 mod memory_plan;
+// Only in the documentation. Its examples use features of all kinds, but not blocks that `hardened` has made larger.
+#[cfg(all(
+    doc,
+    any(
+        not(doctest),
+        all(
+            feature = "allocator-api2",
+            feature = "critical-section",
+            feature = "mmap",
+            feature = "spin",
+            feature = "static-buffer",
+            not(feature = "hardened")
+        )
+    )
+))]
+pub mod guide;
 
 pub use arena::Arena;
 pub use arena_error::{ArenaError, MAX_ARENA_SIZE};

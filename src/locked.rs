@@ -82,6 +82,8 @@ const _: () = {
 impl<T, M: Lock> Locked<T, M> {
     /// A value behind a lock of its own that nobody has.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// # #[cfg(feature = "spin")] {
     /// use hpalloc::{Locked, Spin};
@@ -100,6 +102,10 @@ impl<T, M: Lock> Locked<T, M> {
     /// # Time complexity
     ///
     /// That of `f`, and of waiting for those who have the lock.
+    ///
+    /// # Panics
+    ///
+    /// Where `f` does; the lock is given back.
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {
@@ -126,6 +132,8 @@ impl<T, M: lock_api::RawMutex> Locked<T, M> {
     /// Waits for the lock, and has it for as long as the guard is there.
     ///
     /// A `CriticalSection` has no guard, see there.
+    ///
+    /// Constant time, and waiting for whoever has the lock. Never panics, unless the lock does.
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {
@@ -156,6 +164,8 @@ impl<T, M: lock_api::RawMutex> Locked<T, M> {
     }
 
     /// The guard, or `None` where somebody has the lock.
+    ///
+    /// Constant time. Never panics, unless the lock does.
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {
@@ -215,6 +225,8 @@ impl<T: fmt::Debug, M: lock_api::RawMutex> fmt::Debug for LockedGuard<'_, T, M> 
 impl<T, M> Locked<T, M> {
     /// The value, where the compiler sees that nobody else can have it.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// # #[cfg(feature = "spin")] {
     /// use hpalloc::{Arena, Locked, Page, Spin};
@@ -234,6 +246,8 @@ impl<T, M> Locked<T, M> {
 
     /// The value, without its lock.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// # #[cfg(feature = "spin")] {
     /// let locked = hpalloc::Locked::<_, hpalloc::Spin>::new(7);
@@ -252,6 +266,8 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
     ///
     /// So a box that is dropped while the same thread has the pool's lock waits forever, where the lock is one that
     /// can't be taken twice.
+    ///
+    /// Constant time, and waiting for whoever has the lock. Never panics, but for misuse that the feature `hardened` finds.
     ///
     /// # Errors
     ///
@@ -275,6 +291,8 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
 
     /// As [`Pool::alloc_with`]. `make` is called without the lock.
     ///
+    /// Constant time but for `make`, and waiting for whoever has the lock. Panics where `make` does.
+    ///
     /// ```
     /// # #[cfg(feature = "spin")] {
     /// use hpalloc::{Arena, Locked, Page, Pool, Spin};
@@ -292,6 +310,8 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
     }
 
     /// As [`Pool::from_raw`].
+    ///
+    /// Constant time. Never panics.
     ///
     /// # Safety
     ///

@@ -66,6 +66,8 @@ pub struct MemoryPlan {
 impl MemoryPlan {
     /// A plan that needs nothing.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// assert_eq!(hpalloc::MemoryPlan::new().pages(), 0);
     /// ```
@@ -75,6 +77,8 @@ impl MemoryPlan {
     }
 
     /// With a pool of values of type `T`, of which at most so many are live at once.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// # #[cfg(not(feature = "hardened"))] {
@@ -90,6 +94,8 @@ impl MemoryPlan {
 
     /// With a pool of blocks of that size, of which at most so many are live at once.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// # use hpalloc::{BlockSize, MemoryPlan};
     /// const SIZE: BlockSize = BlockSize::of::<[u64; 600]>();
@@ -103,6 +109,8 @@ impl MemoryPlan {
     /// With a heap of [`SizeClasses`](crate::SizeClasses) of these block sizes, of each of which at most so many blocks are
     /// live at once: in a constant, what [`peak_blocks`](crate::SizeClasses::peak_blocks) said after a run that was the worst
     /// case. Runs of pages, for what is larger than the last class, come on top.
+    ///
+    /// Linear in the number of sizes. Never panics.
     ///
     /// ```
     /// # #[cfg(not(feature = "hardened"))] {
@@ -125,6 +133,8 @@ impl MemoryPlan {
 
     /// With so many pages that are taken from the arena itself.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// assert_eq!(hpalloc::MemoryPlan::new().raw_pages(3).raw_pages(1).pages(), 4);
     /// ```
@@ -134,6 +144,8 @@ impl MemoryPlan {
     }
 
     /// How many pages it needs, exactly.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// # #[cfg(not(feature = "hardened"))] {
@@ -148,6 +160,8 @@ impl MemoryPlan {
     }
 
     /// How many bytes these pages have; `usize::MAX` if that can't be said.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// assert_eq!(hpalloc::MemoryPlan::new().raw_pages(2).bytes(), 8192);

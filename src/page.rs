@@ -34,6 +34,8 @@ pub struct Page([MaybeUninit<u8>; PAGE_SIZE]);
 impl Page {
     /// A page of uninitialised memory. In a `static` it takes space in `.bss` and none in the image.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// use hpalloc::{Arena, Page};
     ///
@@ -49,6 +51,8 @@ impl Page {
 
     /// The page's bytes, which may be uninitialised.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// let mut page = hpalloc::Page::new();
     /// page.as_uninit_mut()[7].write(42);
@@ -58,6 +62,8 @@ impl Page {
     }
 
     /// A pointer to the page's first byte, good for the whole page for as long as the borrow lasts.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// let mut page = hpalloc::Page::new();
@@ -74,6 +80,10 @@ impl Page {
     /// # Time complexity
     ///
     /// One `memset` of [`PAGE_SIZE`] bytes.
+    ///
+    /// # Panics
+    ///
+    /// Never.
     ///
     /// ```
     /// let mut page = hpalloc::Page::new();

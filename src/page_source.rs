@@ -64,6 +64,10 @@ pub unsafe trait PageSource {
     /// A source should not use the pool that asks it: nothing unsound comes of it, but the blocks of one of the runs are
     /// lost, though [`peak_blocks`](crate::FixedBlock::peak_blocks) counts them.
     ///
+    /// # Panics
+    ///
+    /// A source shouldn't. (Nothing is lost where one does: the pool stays as it was.)
+    ///
     /// ```
     /// use hpalloc::{Arena, Page, PageSource};
     ///
@@ -90,6 +94,10 @@ pub unsafe trait PageSource {
     ///
     /// No instruction, for what is provided and for an arena; an array or a pair looks for the source that holds the block.
     ///
+    /// # Panics
+    ///
+    /// A source shouldn't.
+    ///
     /// ```
     /// use hpalloc::{Arena, Page, PageSource};
     ///
@@ -111,6 +119,8 @@ pub unsafe trait PageSource {
 
     /// Whether the address is in a run that the source handed out. `false` only where it isn't; what is provided can't tell,
     /// and says `true`.
+    ///
+    /// Constant time, for what is provided and for an arena. Should not panic.
     ///
     /// ```
     /// use hpalloc::{Arena, Page, PageSource};

@@ -96,6 +96,8 @@ assert_not_impl_any!(SizeClasses<&Arena<RawRegion>>: Send, Sync);
 impl<P: PageSource> SizeClasses<P> {
     /// A heap with the block sizes of [`DEFAULT_SIZES`]. It takes no page yet.
     ///
+    /// Linear in the number of classes, or none at all in a constant. Never panics.
+    ///
     /// ```
     /// use hpalloc::{Arena, Page, SizeClasses};
     ///
@@ -112,6 +114,8 @@ impl<P: PageSource> SizeClasses<P> {
 
 impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// A heap with block sizes of your own. It takes no page yet.
+    ///
+    /// Linear in the number of classes, or none at all in a constant. Never panics.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -139,6 +143,10 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// # Time complexity
     ///
     /// Constant, see [`SizeTable`]. Where no block is at hand it calls [`PageSource::take_pages`] once.
+    ///
+    /// # Panics
+    ///
+    /// Never. (Misuse that the feature `hardened` finds goes to its hook, which does.)
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -205,6 +213,10 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// Constant.
     ///
+    /// # Panics
+    ///
+    /// Never. (Misuse that the feature `hardened` finds goes to its hook, which does.)
+    ///
     /// # Safety
     ///
     /// - `block` was returned by this heap, or by another with the same table whose pages stay valid for as long as this
@@ -236,6 +248,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     }
 
     /// As [`deallocate`](Self::deallocate), with misuse returned instead of reported to the hook.
+    ///
+    /// Linear in the block size, which is filled. Never panics.
     ///
     /// # Errors
     ///
@@ -298,6 +312,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
 
     /// The same heap, as one of a family: see [`FixedBlock::in_family`](crate::FixedBlock::in_family).
     ///
+    /// Linear in the number of classes. Never panics.
+    ///
     /// ```
     /// # use hpalloc::{Arena, Page, SizeClasses};
     /// # let mut pages = [const { Page::new() }; 2];
@@ -318,6 +334,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
 
     /// The block sizes, ascending.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// # use hpalloc::{Arena, Page, SizeClasses};
     /// # let mut memory = [const { Page::new() }; 1];
@@ -331,6 +349,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     }
 
     /// The source of the heap's pages.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// use core::alloc::Layout;

@@ -85,6 +85,10 @@ impl<const N: usize> SizeTable<N> {
     ///
     /// Linear in the number of sizes.
     ///
+    /// # Panics
+    ///
+    /// Never.
+    ///
     /// ```
     /// use hpalloc::{BlockSizeError, SizeTable};
     ///
@@ -143,6 +147,8 @@ impl<const N: usize> SizeTable<N> {
     }
 
     /// The block sizes, ascending.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// let sizes = hpalloc::size_table![24, 1500 + 36].block_sizes();

@@ -16,6 +16,8 @@ impl Arena {
     /// An arena of `size_in_bytes` over the region that the features choose: an anonymous memory mapping with `mmap`,
     /// otherwise the built-in static buffer of `static-buffer`. The line of code is the same.
     ///
+    /// With `mmap` it takes a system call, otherwise constant time. Never panics.
+    ///
     /// # Errors
     ///
     /// [`InvalidSize`](ArenaError::InvalidSize) unless the size is a positive multiple of [`PAGE_SIZE`],
@@ -41,6 +43,8 @@ impl Arena {
 impl<'r> Arena<Borrowed<'r>> {
     /// An arena over pages that the caller lends.
     ///
+    /// Constant time. Never panics.
+    ///
     /// # Errors
     ///
     /// [`InvalidSize`](ArenaError::InvalidSize) for no pages, [`TooLarge`](ArenaError::TooLarge) for more than
@@ -58,6 +62,8 @@ impl<'r> Arena<Borrowed<'r>> {
     }
 
     /// An arena over bytes that the caller lends: all of them, so they have to be whole pages.
+    ///
+    /// Constant time. Never panics.
     ///
     /// # Errors
     ///
@@ -84,6 +90,8 @@ impl<'r> Arena<Borrowed<'r>> {
     /// An arena over the whole pages that lie in bytes that the caller lends. What lies before the first page boundary
     /// and after the last is left alone.
     ///
+    /// Constant time. Never panics.
+    ///
     /// # Errors
     ///
     /// [`NoWholePage`](ArenaError::NoWholePage) where there is none, [`TooLarge`](ArenaError::TooLarge) for a slice
@@ -105,6 +113,8 @@ impl<'r> Arena<Borrowed<'r>> {
 
 impl Arena<RawRegion> {
     /// An arena over memory of which only the address range is known, as in a kernel.
+    ///
+    /// Constant time. Never panics.
     ///
     /// # Errors
     ///
@@ -136,6 +146,8 @@ impl Arena<RawRegion> {
 
 impl<R: Region> Arena<R> {
     /// An arena over a region of any kind, which it owns from then on.
+    ///
+    /// Constant time. Never panics.
     ///
     /// # Errors
     ///

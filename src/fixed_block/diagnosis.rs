@@ -13,6 +13,10 @@ impl<P: PageSource> FixedBlock<P> {
     ///
     /// Constant, and nothing is counted on the way: it follows from the blocks there are and the fresh part that is left.
     ///
+    /// # Panics
+    ///
+    /// Never.
+    ///
     /// ```
     /// use hpalloc::{Arena, FixedBlock, Page};
     ///
@@ -38,6 +42,10 @@ impl<P: PageSource> FixedBlock<P> {
     /// # Time complexity
     ///
     /// Linear in the result, with a cache miss for each block: for diagnosis.
+    ///
+    /// # Panics
+    ///
+    /// Never.
     ///
     /// ```
     /// use hpalloc::{Arena, FixedBlock, Page};

@@ -47,6 +47,8 @@ impl<'r> FixedBlock<NoPages<'r>> {
     /// There are as many blocks as fit from the first address on that is aligned for one (see [`BlockSize::align`]). For
     /// `n` blocks that is [`BlockSize::bytes_for`]`(n)` bytes.
     ///
+    /// Constant time, with one division. Never panics.
+    ///
     /// # Errors
     ///
     /// Those of [`new`](Self::new), [`NoRoom`](BlockSizeError::NoRoom) for a slice that has no room for a block, and

@@ -26,6 +26,8 @@ pub struct Boxed {
 impl Boxed {
     /// Takes `size_in_bytes` of zeroed memory from the global allocator.
     ///
+    /// The time of an allocation by the global allocator. Never panics.
+    ///
     /// # Errors
     ///
     /// [`InvalidSize`](ArenaError::InvalidSize) or [`TooLarge`](ArenaError::TooLarge) where an arena can't have that
@@ -48,6 +50,8 @@ impl Boxed {
 }
 
 impl From<Box<[Page]>> for Boxed {
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// use hpalloc::{Arena, Boxed, Page};
     ///

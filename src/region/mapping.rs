@@ -32,6 +32,8 @@ pub struct Mapping {
 impl Mapping {
     /// Maps `size_in_bytes` of memory with the default [`MappingOptions`].
     ///
+    /// The time of a system call. Never panics.
+    ///
     /// # Errors
     ///
     /// [`InvalidSize`](ArenaError::InvalidSize) or [`TooLarge`](ArenaError::TooLarge) where an arena can't have that
@@ -48,6 +50,8 @@ impl Mapping {
     }
 
     /// What kind of pages the operating system was made to back the mapping with.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// use hpalloc::{Backing, Mapping};
@@ -174,6 +178,8 @@ pub struct MappingOptions {
 impl MappingOptions {
     /// The defaults: ordinary pages, each backed with memory when it is first written to.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// use hpalloc::MappingOptions;
     ///
@@ -185,6 +191,8 @@ impl MappingOptions {
     }
 
     /// Which pages to ask for. Other than on Linux there are ordinary ones only.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// use hpalloc::{HugePages, MappingOptions};
@@ -202,6 +210,8 @@ impl MappingOptions {
     /// explicit huge pages they are one each, of the pool. On a machine whose ordinary pages are larger than 4 KiB, the
     /// size has to be whole ones, or the operating system refuses.
     ///
+    /// Constant time. Never panics.
+    ///
     /// ```
     /// assert!(hpalloc::MappingOptions::new().guards(true).map(8192).is_ok());
     /// ```
@@ -212,6 +222,8 @@ impl MappingOptions {
     }
 
     /// Whether the memory is locked: backed before [`map`](Self::map) returns, and never swapped out.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// let locked = hpalloc::MappingOptions::new().lock(true).map(8192);
@@ -224,6 +236,8 @@ impl MappingOptions {
     }
 
     /// Whether [`map`](Self::map) touches every page before it returns, so that none has to be backed with memory later.
+    ///
+    /// Constant time. Never panics.
     ///
     /// ```
     /// let options = hpalloc::MappingOptions::new().prefault(true);
@@ -246,6 +260,10 @@ impl MappingOptions {
     /// # Time complexity
     ///
     /// A few system calls; with [`prefault`](Self::prefault) or [`lock`](Self::lock) also a page fault for each page.
+    ///
+    /// # Panics
+    ///
+    /// Never.
     ///
     /// ```
     /// use hpalloc::{ArenaError, MappingOptions};

@@ -57,6 +57,8 @@ impl<const PAGES: usize> StaticBuffer<PAGES> {
 
     /// Claims the whole buffer.
     ///
+    /// Constant time. Never panics.
+    ///
     /// # Errors
     ///
     /// [`AlreadyClaimed`](ArenaError::AlreadyClaimed) while another region holds the buffer.
@@ -73,6 +75,8 @@ impl<const PAGES: usize> StaticBuffer<PAGES> {
     }
 
     /// Claims the buffer to use its first `size_in_bytes` bytes.
+    ///
+    /// Constant time. Never panics.
     ///
     /// # Errors
     ///
@@ -117,6 +121,8 @@ impl<const PAGES: usize> defmt::Format for StaticBuffer<PAGES> {
 }
 
 /// The memory of a [`StaticBuffer`].
+///
+/// Constant time. Never panics.
 #[doc(hidden)]
 #[derive(Debug)]
 #[repr(transparent)]

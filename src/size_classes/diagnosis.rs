@@ -14,6 +14,10 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// Linear in the number of classes.
     ///
+    /// # Panics
+    ///
+    /// Never.
+    ///
     /// ```
     /// use core::alloc::Layout;
     /// use hpalloc::{Arena, Page, SizeClasses};
@@ -39,6 +43,10 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// # Time complexity
     ///
     /// Linear in the number of free blocks, with a cache miss for each: for diagnosis.
+    ///
+    /// # Panics
+    ///
+    /// Never.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -68,6 +76,10 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// Linear in the number of free runs, with a cache miss for each: for diagnosis.
     ///
+    /// # Panics
+    ///
+    /// Never.
+    ///
     /// ```
     /// use core::alloc::Layout;
     /// use hpalloc::{Arena, Page, SizeClasses};
@@ -88,6 +100,10 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// # Time complexity
     ///
     /// That of [`free_blocks`](Self::free_blocks) and [`run_pages`](Self::run_pages).
+    ///
+    /// # Panics
+    ///
+    /// Never.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -135,6 +151,7 @@ impl<P: PageSource, const N: usize> fmt::Display for SizeClasses<P, N> {
 
 /// How many blocks a heap had, at one time: see [`SizeClasses::usage`].
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct HeapUsage<const N: usize> {
     /// The block sizes, ascending.
     pub block_sizes: &'static [BlockSize; N],

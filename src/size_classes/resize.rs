@@ -24,6 +24,10 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// Constant, see [`SizeTable`](crate::SizeTable).
     ///
+    /// # Panics
+    ///
+    /// Never.
+    ///
     /// ```
     /// use core::alloc::Layout;
     /// use hpalloc::{Arena, Page, SizeClasses};
@@ -60,6 +64,10 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// Constant in place; otherwise as allocating, copying the old size, and deallocating.
     ///
+    /// # Panics
+    ///
+    /// Never. (Misuse that the feature `hardened` finds goes to its hook, which does.)
+    ///
     /// # Safety
     ///
     /// That of [`deallocate`](Self::deallocate) for `block` and `old`, and the new size is not below the old. Unless it
@@ -93,6 +101,10 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// # Time complexity
     ///
     /// Constant in place; otherwise as allocating, copying the new size, and deallocating.
+    ///
+    /// # Panics
+    ///
+    /// Never. (Misuse that the feature `hardened` finds goes to its hook, which does.)
     ///
     /// # Safety
     ///
