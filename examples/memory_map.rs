@@ -218,7 +218,7 @@ fn picture(maps: &[Map]) -> Document {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
-    let mut memory = [const { Page::new() }; 5];
+    let mut memory: Vec<_> = (0..5).map(|_| Page::new()).collect();
     let arena = Arena::from_pages(&mut memory)?;
     let (mut small, mut large) = (Drawn::new(&arena, 64)?, Drawn::new(&arena, 512)?);
 

@@ -6,9 +6,6 @@ use crate::carver::Carver;
 use crate::hardened::{MisuseError, report, reported};
 use crate::{Arena, BlockSize, BlockSizeError, Borrowed, PageSource, RawRegion};
 
-mod diagnosis;
-mod in_memory;
-
 pub use in_memory::NoPages;
 
 /// Blocks of one size, cut from the pages of a [`PageSource`], allocated and freed in constant time.
@@ -376,3 +373,7 @@ impl<P: PageSource> FixedBlock<P> {
         &self.pages
     }
 }
+
+// Last, so that the documentation begins with the methods above.
+mod diagnosis;
+mod in_memory;

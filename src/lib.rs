@@ -5,15 +5,15 @@
 //! whatever else hands out pages.
 //!
 //! ```text
-//!    Region                       Arena<R>                        FixedBlock<P>
-//!    who owns the memory          hands out 4 KiB pages,          cuts pages into equal blocks,
-//!                                 in address order, never back    takes them back in O(1)
+//! Region                     Arena<R>                    FixedBlock<P>
+//! who owns the memory        hands out 4 KiB pages,      cuts pages into equal blocks,
+//!                            in order, never back        takes them back in O(1)
 //!
-//!    Borrowed (&mut [..]) ─┐
-//!    RawRegion (kernels) ──┤      ┌───┬───┬───┬───┬───┐  PageSource   ┌──┬──┬──┬──┬──┬──────┐
-//!    StaticBuffer<PAGES> ──┼────► │ p0│ p1│ p2│   │   │ ──a page────► │b0│b1│b2│b3│ fresh ──►│
-//!    Mapping (mmap) ───────┤      └───┴───┴───▲───┴───┘               └──┴▲─┴──┴▲─┴──┴──────┘
-//!    Boxed (std) ──────────┘               next page                      └──◄──┘  free: last in, first out
+//! Borrowed (&mut [..]) ─┐
+//! RawRegion (kernels) ──┤    ┌───┬───┬───┬───┐           ┌──┬──┬──┬──┬──┬──────┐
+//! StaticBuffer<PAGES> ──┼──► │ p0│ p1│   │   │ ──page──► │b0│b1│b2│b3│ fresh ──►│
+//! Mapping (mmap) ───────┤    └───┴───┴─▲─┴───┘     ▲     └──┴▲─┴──┴▲─┴──┴──────┘
+//! Boxed (std) ──────────┘            next      PageSource     └──◄──┘  free: last in, first out
 //! ```
 //!
 //! ```
@@ -57,8 +57,8 @@
 //! | a `static`, a memory mapping, boxed pages | [`Arena::from_region`] of a `StaticBuffer`'s claim, a `Mapping`, a `Boxed` |
 //! | of another kind | a [`Region`] of your own; or, without an arena, a [`PageSource`] |
 //!
-//! The pages of `guide` show how these go together: `guide::firmware`, `guide::kernels`, `guide::hosts`; and
-//! `guide::migration` what the calls of other allocators become.
+//! How these go together is shown for [firmware](guide::firmware), [kernels](guide::kernels) and [hosts](guide::hosts).
+//! [Migration](guide::migration) says what the calls of other allocators become.
 //!
 //! # What it costs
 //!
@@ -169,21 +169,7 @@ mod lock;
 mod locked;
 mod allocator;
 mod memory_plan;
-// Only in the documentation. Its examples use features of all kinds, but not blocks that `hardened` has made larger.
-#[cfg(all(
-    doc,
-    any(
-        not(doctest),
-        all(
-            feature = "allocator-api2",
-            feature = "critical-section",
-            feature = "mmap",
-            feature = "spin",
-            feature = "static-buffer",
-            not(feature = "hardened")
-        )
-    )
-))]
+#[cfg(all(doc, not(doctest)))]
 pub mod guide;
 
 pub use arena::Arena;
@@ -218,7 +204,7 @@ pub use region::{DEFAULT_BUFFER, StaticBuffer, StaticPages, StaticRegion};
 pub use size_classes::{HeapUsage, SizeClasses};
 pub use size_table::{DEFAULT_SIZES, SizeTable};
 
-/// The README's code, as doctests.
+/// The code of the README and of the guide, as doctests: it uses features of all kinds, but not the larger blocks of `hardened`.
 #[cfg(all(
     doctest,
     feature = "allocator-api2",
@@ -228,5 +214,15 @@ pub use size_table::{DEFAULT_SIZES, SizeTable};
     feature = "static-buffer",
     not(feature = "hardened")
 ))]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod examples {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+    #[doc = include_str!("guide/firmware.md")]
+    mod firmware {}
+    #[doc = include_str!("guide/kernels.md")]
+    mod kernels {}
+    #[doc = include_str!("guide/hosts.md")]
+    mod hosts {}
+    #[doc = include_str!("guide/migration.md")]
+    mod migration {}
+}

@@ -7,10 +7,6 @@ use crate::carver::Carver;
 use crate::hardened::{MisuseError, report, reported};
 use crate::{Arena, BlockSize, DEFAULT_SIZES, PageSource, RawRegion, SizeTable};
 
-mod diagnosis;
-mod page_runs;
-mod resize;
-
 pub use diagnosis::HeapUsage;
 
 use page_runs::{PageRuns, RunSize};
@@ -368,3 +364,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         &self.pages
     }
 }
+
+// Last, so that the documentation begins with the methods above.
+mod diagnosis;
+mod page_runs;
+mod resize;

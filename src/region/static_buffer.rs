@@ -129,6 +129,7 @@ impl<const PAGES: usize> defmt::Format for StaticBuffer<PAGES> {
 pub struct StaticPages<const PAGES: usize>(UnsafeCell<[Page; PAGES]>);
 
 impl<const PAGES: usize> StaticPages<PAGES> {
+    /// Pages that hold nothing yet. Constant time. Never panics.
     #[must_use]
     pub const fn new() -> Self {
         Self(UnsafeCell::new([const { Page::new() }; PAGES]))
