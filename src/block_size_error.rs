@@ -12,7 +12,7 @@ use core::fmt;
 /// assert_eq!(error, BlockSizeError::TooLarge { bytes: 1 << 30, max: 256 << 20 });
 /// assert_eq!(
 ///     error.to_string(),
-///     "a block of 1073741824 bytes is too large: an arena has at most 268435456",
+///     "a block of 1073741824 bytes is too large: use at most 268435456, which is what an arena can have",
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl fmt::Display for BlockSizeError {
                 }
             }
             Self::TooLarge { bytes, max } => {
-                write!(f, "a block of {bytes} bytes is too large: an arena has at most {max}")
+                write!(f, "a block of {bytes} bytes is too large: use at most {max}, which is what an arena can have")
             }
             Self::NotAscending { bytes, previous } => {
                 write!(

@@ -238,7 +238,7 @@ fn errors_say_what_was_passed_which_bound_it_broke_and_what_to_do() {
         ),
         (
             BlockSizeError::TooLarge { bytes: 268_435_472, max: MAX_ARENA_SIZE }.to_string(),
-            "a block of 268435472 bytes is too large: an arena has at most 268435456",
+            "a block of 268435472 bytes is too large: use at most 268435456, which is what an arena can have",
         ),
         (
             BlockSizeError::NotAscending { bytes: 32, previous: 64 }.to_string(),
