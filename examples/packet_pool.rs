@@ -22,7 +22,7 @@ struct Options {
     #[arg(long, default_value = "1000000")]
     packets: u32,
     /// The most that arrive at once
-    #[arg(long, default_value = "11")]
+    #[arg(long, default_value = "11", value_parser = clap::value_parser!(u32).range(1..))]
     burst: u32,
     /// Chooses other packets
     #[arg(long, default_value = "1")]

@@ -61,13 +61,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn work(thread: u64, pages: &Pages, options: &Options) -> Result<usize, &'static str> {
     let nodes = Pool::new(pages);
     for tree in 0..options.trees {
-        let mut random = (thread << 32 | tree).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        let mut random = fastrand::Rng::with_seed(thread << 32 | tree);
         let mut root = None;
         for _ in 0..options.numbers {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            insert(&nodes, &mut root, random).ok_or("the arena is too small for so many numbers")?;
+            insert(&nodes, &mut root, random.u64(..)).ok_or("the arena is too small for so many numbers")?;
         }
         let mut last = 0;
         let mut count = 0;

@@ -12,6 +12,7 @@
 
 use std::error::Error;
 use std::hash::Hash;
+use std::num::NonZeroUsize;
 
 use allocator_api2::vec::Vec;
 use clap::Parser;
@@ -26,7 +27,7 @@ struct Options {
     looks: u32,
     /// How many tiles the cache holds
     #[arg(long, default_value = "500")]
-    tiles: usize,
+    tiles: NonZeroUsize,
     /// Chooses another way
     #[arg(long, default_value = "1")]
     seed: u64,
@@ -139,13 +140,14 @@ fn draw((x, y): (u16, u16)) -> Tile {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
+    let capacity = options.tiles.get();
     // For the tiles as many pages as they need, and for the hash map and the list some for each.
-    let tiles = MemoryPlan::new().values::<Tile>(options.tiles);
-    let plan = tiles.raw_pages(8 + options.tiles / 16);
+    let tiles = MemoryPlan::new().values::<Tile>(capacity);
+    let plan = tiles.raw_pages(8 + capacity / 16);
     let mut memory: std::vec::Vec<_> = (0..plan.pages()).map(|_| Page::new()).collect();
     let arena = Arena::from_pages(&mut memory)?;
     let (heap, pool) = (SizeClasses::new(&arena), Pool::new(&arena));
-    let mut cache = Cache::new(options.tiles, &heap, &pool);
+    let mut cache = Cache::new(capacity, &heap, &pool);
 
     let mut random = fastrand::Rng::with_seed(options.seed);
     let (mut x, mut y) = (40_u16, 64_u16);
@@ -158,7 +160,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         if look % 1000 == 0 && tile.0 != draw((x, y)).0 {
             return Err("the cache has another tile under this key".into());
         }
-        if cache.entries.len() == options.tiles {
+        if cache.entries.len() == capacity {
             let before = *pages_when_full.get_or_insert(arena.pages_allocated());
             if before != arena.pages_allocated() {
                 return Err("the cache has taken a page though it was full".into());
