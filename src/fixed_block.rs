@@ -176,6 +176,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[inline]
+    #[cfg_attr(feature = "hardened", track_caller)]
     pub fn allocate(&self) -> Option<NonNull<u8>> {
         reported(|| self.try_allocate())
     }
@@ -232,6 +233,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[inline]
+    #[cfg_attr(feature = "hardened", track_caller)]
     pub unsafe fn deallocate(&self, block: NonNull<u8>) {
         // SAFETY: the caller's promise is the one that is asked for.
         if let Err(error) = unsafe { self.give_back(block) } {

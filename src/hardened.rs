@@ -11,7 +11,7 @@
 //! | a program wrote to a block that it had freed ([`WrittenAfterFree`](Misuse::WrittenAfterFree), [`LinkOverwritten`](Misuse::LinkOverwritten)) | when the block is handed out again |
 //! | blocks are live when their pool goes ([`Leaked`](Misuse::Leaked)) | then |
 //!
-//! and calls the [hook](set_hook). Unless another is set, that panics, but for leaks: to drop a pool with all of its blocks
+//! and calls the [hook](set_hook). Unless another is set, that panics, where the block was freed or asked for, but for leaks: to drop a pool with all of its blocks
 //! is how memory of an arena is freed at once. Where a hook returns, the operation has had no effect: the block isn't freed,
 //! or the damaged block is left out and another is handed out.
 //!
@@ -159,6 +159,7 @@ pub fn set_hook(hook: Hook) {
 
 /// Calls the hook.
 #[cold]
+#[track_caller]
 pub(crate) fn report(error: MisuseError) {
     let hook = HOOK.load(Ordering::Acquire);
     if hook.is_null() {
@@ -171,6 +172,7 @@ pub(crate) fn report(error: MisuseError) {
 }
 
 /// What the operation returns in the end, each misuse that it finds on the way being reported.
+#[track_caller]
 pub(crate) fn reported<T>(mut operation: impl FnMut() -> Result<T, MisuseError>) -> T {
     loop {
         match operation() {

@@ -21,6 +21,7 @@ pub(crate) trait Heap {
 
 /// A block for the layout. Misuse that is found on the way is reported.
 #[inline]
+#[cfg_attr(feature = "hardened", track_caller)]
 pub(crate) fn allocate(heap: &impl Heap, layout: Layout) -> Option<NonNull<[u8]>> {
     reported(|| heap.take(layout))
 }
@@ -31,6 +32,7 @@ pub(crate) fn allocate(heap: &impl Heap, layout: Layout) -> Option<NonNull<[u8]>
 ///
 /// That of [`Heap::give_back`].
 #[inline]
+#[cfg_attr(feature = "hardened", track_caller)]
 pub(crate) unsafe fn deallocate(heap: &impl Heap, block: NonNull<u8>, layout: Layout) {
     // SAFETY: the caller's promise is the one that is asked for.
     if let Err(error) = unsafe { heap.give_back(block, layout) } {
@@ -44,6 +46,7 @@ pub(crate) unsafe fn deallocate(heap: &impl Heap, block: NonNull<u8>, layout: La
 /// # Safety
 ///
 /// That of [`Heap::give_back`].
+#[cfg_attr(feature = "hardened", track_caller)]
 pub(crate) unsafe fn resize(heap: &impl Heap, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<[u8]>> {
     if let Some(block) = heap.in_place(block, old, new) {
         return Some(block);

@@ -285,6 +285,7 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[inline]
+    #[cfg_attr(feature = "hardened", track_caller)]
     pub fn alloc(&self, value: T) -> Result<LockedBox<'_, T, P, M>, T> {
         alloc(self, value)
     }
@@ -305,6 +306,7 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[inline]
+    #[cfg_attr(feature = "hardened", track_caller)]
     pub fn alloc_with(&self, make: impl FnOnce() -> T) -> Option<LockedBox<'_, T, P, M>> {
         alloc_with(self, make)
     }

@@ -160,6 +160,7 @@ impl<T, P: PageSource> Pool<T, P> {
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[inline]
+    #[cfg_attr(feature = "hardened", track_caller)]
     pub fn alloc(&self, value: T) -> Result<PoolBox<'_, T, P>, T> {
         alloc(self, value)
     }
@@ -186,6 +187,7 @@ impl<T, P: PageSource> Pool<T, P> {
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[inline]
+    #[cfg_attr(feature = "hardened", track_caller)]
     pub fn alloc_with(&self, make: impl FnOnce() -> T) -> Option<PoolBox<'_, T, P>> {
         alloc_with(self, make)
     }
@@ -316,6 +318,7 @@ impl<T, P: PageSource> Home<T> for Pool<T, P> {}
 
 /// As [`Pool::alloc`].
 #[inline]
+#[cfg_attr(feature = "hardened", track_caller)]
 pub(crate) fn alloc<T, P, H: Home<T>>(home: &H, value: T) -> Result<PoolBox<'_, T, P, H>, T> {
     match Slot::take(home) {
         Some(slot) => Ok(slot.fill(value)),
@@ -325,6 +328,7 @@ pub(crate) fn alloc<T, P, H: Home<T>>(home: &H, value: T) -> Result<PoolBox<'_, 
 
 /// As [`Pool::alloc_with`].
 #[inline]
+#[cfg_attr(feature = "hardened", track_caller)]
 pub(crate) fn alloc_with<T, P, H: Home<T>>(home: &H, make: impl FnOnce() -> T) -> Option<PoolBox<'_, T, P, H>> {
     let slot = Slot::take(home)?;
     let value = make();
@@ -340,6 +344,7 @@ struct Slot<'p, T, H: Home<T>> {
 
 impl<'p, T, H: Home<T>> Slot<'p, T, H> {
     #[inline]
+    #[cfg_attr(feature = "hardened", track_caller)]
     fn take(home: &'p H) -> Option<Self> {
         let place = if size_of::<T>() == 0 { NonNull::dangling() } else { reported(|| home.take())?.cast() };
         Some(Self { place, home })

@@ -156,6 +156,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[inline]
+    #[cfg_attr(feature = "hardened", track_caller)]
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
         reported(|| self.try_allocate(layout))
     }
@@ -236,6 +237,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[inline]
+    #[cfg_attr(feature = "hardened", track_caller)]
     pub unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         // SAFETY: the caller's promise is the one that is asked for.
         if let Err(error) = unsafe { self.give_back(block, layout) } {

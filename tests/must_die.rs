@@ -45,6 +45,14 @@ macro_rules! dies {
     )*};
 }
 
+/// Where the panic is, is where the block was freed or asked for.
+#[test]
+fn the_message_names_the_line() {
+    for program in ["double_free", "write_after_free", "double_free_in_a_heap", "write_after_free_in_a_heap"] {
+        dies(program, "panicked at tests/must_die.rs:", None);
+    }
+}
+
 const POISON: Option<&str> = Some("AddressSanitizer: use-after-poison");
 
 type Blocks<'a> = FixedBlock<&'a Arena<hpalloc::Borrowed<'a>>>;

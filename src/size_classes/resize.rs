@@ -88,6 +88,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// }
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
+    #[cfg_attr(feature = "hardened", track_caller)]
     pub unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
         // SAFETY: the caller's promise is the one that is asked for.
         unsafe { resize(self, block, old, new) }.map(NonNull::cast)
@@ -126,6 +127,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// }
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
+    #[cfg_attr(feature = "hardened", track_caller)]
     pub unsafe fn shrink(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
         // SAFETY: the caller's promise is the one that is asked for.
         unsafe { resize(self, block, old, new) }.map(NonNull::cast)
