@@ -9,6 +9,7 @@
 //! oldest makes room. (The operating system keeps what was written if the program dies; if the machine does, it may not.)
 
 use std::collections::VecDeque;
+use std::env;
 use std::error::Error;
 use std::fs::{self, File};
 use std::io;
@@ -25,9 +26,9 @@ use memmap2::MmapMut;
 /// Logs requests that it makes up, and reports those of the run before.
 #[derive(Parser)]
 struct Options {
-    /// The file that the log is in
-    #[arg(long, default_value = "target/log_ring.bin")]
-    file: PathBuf,
+    /// The file that the log is in [default: hpalloc.log in the folder for temporary files]
+    #[arg(long)]
+    file: Option<PathBuf>,
     /// The size of the log, in pages of 4 KiB
     #[arg(long, default_value = "4", value_parser = clap::value_parser!(u16).range(1..))]
     pages: u16,
@@ -72,9 +73,6 @@ struct FilePages {
 impl FilePages {
     /// The pages of a new file of zeros.
     fn create(path: &Path, count: usize) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
         let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
         file.set_len((count * PAGE_SIZE) as u64)?;
         // SAFETY: the file was made for this mapping alone; whoever writes to it meanwhile breaks the log.
@@ -131,13 +129,16 @@ impl<'p> Log<'p> {
     }
 }
 
-/// The records of a file, the oldest first.
-fn read(path: &Path) -> io::Result<Vec<(u64, String)>> {
+/// The records of a file, the oldest first. A file without any, but for an empty one, is no log.
+fn read(path: &Path) -> Result<Vec<(u64, String)>, Box<dyn Error>> {
     let bytes = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         bytes => bytes?,
     };
     let mut records: Vec<_> = bytes.chunks_exact(size_of::<Record>()).filter_map(record).collect();
+    if records.is_empty() && !bytes.is_empty() {
+        return Err(format!("{} is no log: name another --file", path.display()).into());
+    }
     records.sort_unstable();
     Ok(records)
 }
@@ -153,7 +154,8 @@ fn record(bytes: &[u8]) -> Option<(u64, String)> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
-    let before = read(&options.file)?;
+    let file = options.file.unwrap_or_else(|| env::temp_dir().join("hpalloc.log"));
+    let before = read(&file)?;
     match before.last() {
         None => println!("there is no log of an earlier run"),
         Some((last, _)) => println!("the run before logged {} records, and of these last:", last + 1),
@@ -162,7 +164,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{number:>10}  {text}");
     }
 
-    let records = Pool::new(Arena::from_region(FilePages::create(&options.file, options.pages.into())?)?);
+    let pages =
+        FilePages::create(&file, options.pages.into()).map_err(|error| format!("{}: {error}", file.display()))?;
+    let records = Pool::new(Arena::from_region(pages)?);
     let mut log = Log::new(&records);
     let mut random = fastrand::Rng::with_seed(1);
     for request in 1..=options.requests {
@@ -173,11 +177,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     // What is in the file is what is in the ring.
     let (written, kept) = (log.next, log.ring.len());
-    let found = read(&options.file)?;
+    let found = read(&file)?;
     if found.len() != kept || !(written - kept as u64..written).eq(found.iter().map(|record| record.0)) {
         return Err("the file doesn't hold the newest records".into());
     }
     log.close();
-    println!("{written} records written, of which {} holds the last {kept}", options.file.display());
+    println!("{written} records written, of which {} holds the last {kept}", file.display());
     Ok(())
 }

@@ -23,7 +23,7 @@ use hpalloc::{Arena, Mapping, MappingOptions, Pool, PoolBox};
 #[derive(Parser)]
 struct Options {
     /// How many orders and cancellations there are
-    #[arg(long, default_value = "2000000")]
+    #[arg(long, default_value = "2000000", value_parser = clap::value_parser!(u32).range(1..))]
     events: u32,
     /// Chooses other events
     #[arg(long, default_value = "1")]
@@ -37,7 +37,7 @@ const LONGEST_NS: u64 = 1_000_000_000;
 /// How wide a bar is.
 const BAR: usize = 28;
 
-/// An order that waits: 48 bytes.
+/// An order that waits.
 struct Order {
     number: u32,
     amount: u32,
@@ -261,6 +261,7 @@ fn print_chart([ours, theirs]: [&Histogram<u64>; 2]) {
         let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| latencies.value_at_quantile(quantile));
         println!("{name:>19}  {p50:>8} {p99:>8} {p999:>8} {:>10}", latencies.max());
     }
+    println!("\n(The longest are more of the operating system than of either: repeat it to see.)");
 }
 
 /// So long that it has one character for a single event of ten million, and the whole width for all of them.

@@ -1,4 +1,5 @@
-//! A pool on each thread, over one arena that all share: nothing is locked but the taking of a page.
+//! A pool on each thread, over one arena that all share: it is locked when a pool takes a page. (With the feature `hardened`,
+//! also to see whether it has the block that is freed.)
 //!
 //! ```sh
 //! cargo run --release --features mmap,spin --example per_thread -- --threads 4
@@ -8,7 +9,6 @@
 //! themselves, so the memory of one tree is that of the next.
 
 use std::error::Error;
-use std::num::NonZeroUsize;
 use std::thread;
 
 use clap::Parser;
@@ -17,8 +17,9 @@ use hpalloc::{Arena, Locked, Mapping, Pool, PoolBox, Spin};
 /// Sorts numbers in trees, on several threads.
 #[derive(Parser)]
 struct Options {
-    #[arg(long, default_value = "4")]
-    threads: NonZeroUsize,
+    /// How many threads there are
+    #[arg(long, default_value = "4", value_parser = clap::value_parser!(u8).range(1..))]
+    threads: u8,
     /// How many trees each thread builds
     #[arg(long, default_value = "100")]
     trees: u64,
@@ -41,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let pages: Pages = Locked::new(Arena::new(256 << 20)?);
     let peaks = thread::scope(|scope| {
-        let threads: Vec<_> = (0..options.threads.get() as u64)
+        let threads: Vec<_> = (0..options.threads.into())
             .map(|thread| {
                 let (pages, options) = (&pages, &options);
                 scope.spawn(move || work(thread, pages, options))
@@ -53,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("thread {thread}: {} trees, {peak} nodes live at the peak", options.trees);
     }
     let arena = pages.into_inner();
-    println!("{} pages of {}: the arena was locked once for each", arena.pages_allocated(), arena.total_pages());
+    println!("{} pages of {} are in the pools", arena.pages_allocated(), arena.total_pages());
     Ok(())
 }
 

@@ -12,7 +12,6 @@
 
 use std::error::Error;
 use std::hash::Hash;
-use std::num::NonZeroUsize;
 
 use allocator_api2::vec::Vec;
 use clap::Parser;
@@ -23,11 +22,11 @@ use hpalloc::{Arena, Borrowed, MemoryPlan, PAGE_SIZE, Page, Pool, PoolBox, SizeC
 #[derive(Parser)]
 struct Options {
     /// How many tiles are looked at
-    #[arg(long, default_value = "200000")]
+    #[arg(long, default_value = "200000", value_parser = clap::value_parser!(u32).range(1..))]
     looks: u32,
-    /// How many tiles the cache holds
-    #[arg(long, default_value = "500")]
-    tiles: NonZeroUsize,
+    /// How many tiles the cache holds; the map has 16129
+    #[arg(long, default_value = "500", value_parser = clap::value_parser!(u16).range(1..))]
+    tiles: u16,
     /// Chooses another way
     #[arg(long, default_value = "1")]
     seed: u64,
@@ -140,7 +139,7 @@ fn draw((x, y): (u16, u16)) -> Tile {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
-    let capacity = options.tiles.get();
+    let capacity = usize::from(options.tiles);
     // For the tiles as many pages as they need, and for the hash map and the list some for each.
     let tiles = MemoryPlan::new().values::<Tile>(capacity);
     let plan = tiles.raw_pages(8 + capacity / 16);

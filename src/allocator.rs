@@ -53,7 +53,9 @@ impl<H: Heap, M: Lock> Heap for Locked<H, M> {
 /// [`with`](Locked::with): a spin lock waits forever then. Printing may allocate, so what a heap says of itself is taken
 /// first and printed afterwards, see [`SizeClasses::usage`].
 ///
-/// Where the source or the lock panics, the program aborts: a global allocator must not unwind.
+/// Where the source or the lock panics, the program aborts: a global allocator must not unwind. Where the message of that panic
+/// is allocated in this very heap, whose lock is taken just then, it waits forever instead if the lock is one that can't be
+/// taken twice. So the maker of a `Lazy` returns its error and unwraps nothing.
 ///
 /// # Time complexity
 ///

@@ -131,8 +131,8 @@ impl fmt::Display for ArenaError {
             ),
             Self::NoHugePages { size, errno } => write!(
                 f,
-                "there are no {} huge pages for {size} bytes (errno {errno}): reserve them with `sysctl \
-                 vm.nr_hugepages=..`, or ask for `HugePages::Best`, which takes what there is",
+                "there are no {} huge pages for {size} bytes, or two more for guards (errno {errno}): reserve them with \
+                 `sysctl vm.nr_hugepages=..`, or ask for `HugePages::Best`, which takes what there is",
                 size.div_ceil(2 * 1024 * 1024)
             ),
             Self::LockFailed { size, errno } => write!(

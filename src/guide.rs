@@ -4,6 +4,7 @@
 //! - [`kernels`]: memory by address, page frames, a pool on each core, several parts of memory, a heap.
 //! - [`hosts`]: memory mappings and page faults, collections, threads, a global allocator, tests.
 //! - [`migration`]: what the calls of other allocators become.
+//! - [`troubleshooting`]: what compilers, linkers and programs say when it doesn't work, and what helps.
 
 #![cfg_attr(
     not(all(
@@ -47,6 +48,13 @@ pub mod hosts {
 
 pub mod migration {
     #![doc = include_str!("guide/migration.md")]
+
+    #[allow(unused_imports, reason = "for the links")]
+    use crate::*;
+}
+
+pub mod troubleshooting {
+    #![doc = include_str!("guide/troubleshooting.md")]
 
     #[allow(unused_imports, reason = "for the links")]
     use crate::*;

@@ -58,7 +58,8 @@
 //! | of another kind | a [`Region`] of your own; or, without an arena, a [`PageSource`] |
 //!
 //! How these go together is shown for [firmware](guide::firmware), [kernels](guide::kernels) and [hosts](guide::hosts).
-//! [Migration](guide::migration) says what the calls of other allocators become.
+//! [Migration](guide::migration) says what the calls of other allocators become, and
+//! [troubleshooting](guide::troubleshooting) what helps when it doesn't work.
 //!
 //! # What it costs
 //!
@@ -99,7 +100,7 @@
 //! | `spin`, `critical-section`, `lock-api` | a spin lock, a critical section, any lock of the crate `lock_api` for [`Locked`] |
 //! | `allocator-api2` | `Allocator` for pools and heaps, so that collections can be in their blocks |
 //! | `stable-deref` | `StableDeref` for [`PoolBox`] |
-//! | `hardened` | misuse of blocks is caught when it happens: the module `hardened` |
+//! | `hardened` | misuse of blocks is found, when they are freed or handed out again: the module `hardened` |
 //! | `defmt` | `defmt::Format` on the public types and errors |
 //!
 //! # Versions

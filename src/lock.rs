@@ -17,6 +17,11 @@
 ///
 /// While a call of [`with`](Self::with) runs its `f`, no other call of `with` for the same lock runs one, but those that
 /// this `f` makes itself, on its own thread, before it goes on. What one `f` has written is seen by the next.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no lock for a `Locked`",
+    note = "there are `Spin` (feature `spin`), `CriticalSection` (feature `critical-section`), and any `RawMutex` of the crate \
+            `lock_api` (feature `lock-api`)"
+)]
 pub unsafe trait Lock {
     /// A lock that nobody has.
     #[allow(clippy::declare_interior_mutable_const, reason = "each use is a new lock")]

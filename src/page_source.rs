@@ -52,6 +52,10 @@ use crate::Page;
 /// assert_eq!(frames.free.get(), 3);
 /// # Ok::<(), hpalloc::BlockSizeError>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` hands out no pages",
+    note = "an `Arena` does, a reference to one, a `Lazy`, an array or a pair of these, and any of them in a `Locked`"
+)]
 pub unsafe trait PageSource {
     /// Takes `count` pages at successive addresses and returns the first; `None`, with nothing taken, where there is no
     /// such run or `count` is zero.

@@ -38,6 +38,15 @@ pub use mapping::{Backing, HugePages, Mapping, MappingOptions};
 #[cfg(feature = "static-buffer")]
 pub use static_buffer::{DEFAULT_BUFFER, StaticBuffer, StaticPages, StaticRegion};
 
+#[cfg(not(feature = "static-buffer"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! static_buffer {
+    ($($buffer:tt)*) => {
+        compile_error!("`hpalloc::static_buffer!` needs hpalloc's feature `static-buffer`");
+    };
+}
+
 /// The region of [`Arena::new`](crate::Arena::new), and of `Arena` where none is named: a [`Mapping`] where the feature
 /// `mmap` is on, otherwise a `StaticRegion` where `static-buffer` is.
 ///
@@ -129,6 +138,11 @@ pub enum DefaultRegion {}
 /// assert_eq!(arena.total_pages(), 3);
 /// # Ok::<(), hpalloc::ArenaError>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no region of memory for an arena",
+    note = "an `Arena` without a parameter is there with the feature `mmap` or `static-buffer`; otherwise name its region, such \
+            as `Arena<Borrowed<'_>>` or `Arena<RawRegion>`"
+)]
 pub unsafe trait Region {
     /// All of the region's pages, from the lowest address to the highest. Constant time; an arena calls it often.
     ///

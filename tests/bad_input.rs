@@ -212,8 +212,8 @@ fn errors_say_what_was_passed_which_bound_it_broke_and_what_to_do() {
         ),
         (
             ArenaError::NoHugePages { size: 5 << 20, errno: 12 }.to_string(),
-            "there are no 3 huge pages for 5242880 bytes (errno 12): reserve them with `sysctl vm.nr_hugepages=..`, or \
-             ask for `HugePages::Best`, which takes what there is",
+            "there are no 3 huge pages for 5242880 bytes, or two more for guards (errno 12): reserve them with `sysctl \
+             vm.nr_hugepages=..`, or ask for `HugePages::Best`, which takes what there is",
         ),
         (
             ArenaError::LockFailed { size: 4096, errno: 12 }.to_string(),

@@ -244,7 +244,13 @@ impl Claim {
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
-/// A buffer of no pages does not compile:
+/// Anything else does not compile, and says what to write:
+///
+/// ```compile_fail
+/// hpalloc::static_buffer! { static TWO_PAGES: StaticBuffer<1 + 1>; }
+/// ```
+///
+/// Nor does a buffer of no pages:
 ///
 /// ```compile_fail,E0080
 /// hpalloc::static_buffer! {
@@ -265,6 +271,12 @@ macro_rules! static_buffer {
             // SAFETY: nothing outside of this block names these pages.
             unsafe { $crate::StaticBuffer::over(&__HPALLOC_PAGES) }
         };
+    };
+    ($($other:tt)*) => {
+        compile_error!(
+            "write `static NAME: StaticBuffer<PAGES>;`, one buffer a call, where PAGES is a literal, the name of a constant or \
+             an expression in braces; before it there may be documentation, `#[unsafe(..)]` attributes and a visibility"
+        );
     };
 }
 
