@@ -116,7 +116,8 @@ impl fmt::Display for MisuseError {
         f.write_str(match misuse {
             Misuse::DoubleFree => "was freed twice",
             Misuse::Foreign => {
-                "is not from this pool (or was written to far past its end): free it where it was allocated"
+                "is not from this pool or its family (or was written to far past its end): free it where it was allocated, \
+                 or make these pools a family"
             }
             Misuse::NotABlock => "is not the start of a block: free the pointer that was allocated",
             Misuse::NeverAllocated => "was never allocated",

@@ -46,7 +46,7 @@
 //! | whole pages, in order and for good | [`Arena`] |
 //! | pages that come back | [`FixedBlock`], with blocks of [`PAGE_SIZE`] |
 //! | a few KiB that are no pages | [`Pool::from_uninit`], [`FixedBlock::from_uninit`] |
-//! | any of these for several threads, cores or interrupts | [`Locked`] around it |
+//! | any of these for several threads, cores or interrupts (none is `Sync` by itself) | [`Locked`] around it |
 //! | any of these in a `static`, with no `init` | [`Lazy`] as its source of pages |
 //! | how much memory is enough, in a constant | [`MemoryPlan`] |
 //!

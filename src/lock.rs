@@ -4,7 +4,7 @@
 ///
 /// | where | lock | feature |
 /// |---|---|---|
-/// | threads, or the cores of a kernel | `Spin` | `spin` |
+/// | threads, or the cores of a kernel whose interrupts don't need it | `Spin` | `spin` |
 /// | one core, and its interrupts | `CriticalSection` | `critical-section` |
 /// | any other | a `lock_api::RawMutex`, such as `parking_lot::RawMutex` | `lock-api` |
 ///
@@ -12,6 +12,9 @@
 /// unlock it. An interrupt may only take a spin lock that is never taken with interrupts on. A critical section holds
 /// interrupts off, so there is nothing to wait for; on several cores it works where the program's implementation of it
 /// stops the other cores too (see the crate `critical-section`).
+///
+/// In a kernel with several cores, where interrupts allocate as well, it takes a spin lock with interrupts off: a type of your own
+/// in a few lines, such as that of [`guide::kernels`](crate::guide::kernels). Pools and the arena below them both need it then.
 ///
 /// # Safety
 ///

@@ -357,7 +357,8 @@ impl<T, P: PageSource, M: Lock> Blocks for Locked<Pool<T, P>, M> {
 
 impl<T, P: PageSource, M: Lock> Home<T> for Locked<Pool<T, P>, M> {}
 
-/// Pools take their pages one at a time.
+/// Pools take their pages one at a time. (A source's own [`rederive`](PageSource::rederive) isn't asked through the lock: what
+/// is provided takes no lock, and is right for any source.)
 ///
 /// A pool may be on each core or thread. A block may be freed to another pool than it came from, if both have the same
 /// block size and the same source: see [`FixedBlock::deallocate`](crate::FixedBlock::deallocate). It is then that pool's
