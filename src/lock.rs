@@ -30,7 +30,8 @@ pub unsafe trait Lock {
     #[allow(clippy::declare_interior_mutable_const, reason = "each use is a new lock")]
     const UNLOCKED: Self;
 
-    /// Calls `f` while nobody else has the lock, and unlocks it afterwards, also when `f` panics.
+    /// Calls `f` while nobody else has the lock, and unlocks it afterwards, also when `f` panics. It takes as long as `f`, and as
+    /// waiting for whoever has the lock. See [`Locked::with`](crate::Locked::with) for an example.
     fn with<R>(&self, f: impl FnOnce() -> R) -> R;
 }
 

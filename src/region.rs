@@ -144,14 +144,16 @@ pub enum DefaultRegion {}
             as `Arena<Borrowed<'_>>` or `Arena<RawRegion>`"
 )]
 pub unsafe trait Region {
-    /// All of the region's pages, from the lowest address to the highest. Constant time; an arena calls it often.
+    /// All of the region's pages, from the lowest address to the highest. Constant time; an arena calls it often. It
+    /// should not panic.
     ///
     /// See [`Region`] for an example.
     fn pages(&self) -> NonNull<[Page]>;
 
     /// Whether every byte is known to be zero when the region is given to an arena; `false` where it isn't known.
     ///
-    /// It spares [`alloc_zeroed_page`](crate::Arena::alloc_zeroed_page) the writing of zeros. It is asked once.
+    /// It spares [`alloc_zeroed_page`](crate::Arena::alloc_zeroed_page) the writing of zeros. It is asked once, and
+    /// should take constant time and not panic.
     fn is_zeroed(&self) -> bool {
         false
     }
