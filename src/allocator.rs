@@ -53,9 +53,11 @@ impl<H: Heap, M: Lock> Heap for Locked<H, M> {
 /// [`with`](Locked::with): a spin lock waits forever then. Printing may allocate, so what a heap says of itself is taken
 /// first and printed afterwards, see [`SizeClasses::usage`].
 ///
-/// Where the source or the lock panics, the program aborts: a global allocator must not unwind. Where the message of that panic
-/// is allocated in this very heap, whose lock is taken just then, it waits forever instead if the lock is one that can't be
-/// taken twice. So the maker of a `Lazy` returns its error and unwraps nothing.
+/// Where the source, the lock or the hook of `hardened` panics, the program aborts: a global allocator must not unwind. But it may
+/// not come to that, because a panic allocates, for its message and its backtrace. While the heap is locked, it waits for the
+/// lock; so the maker of a `Lazy` returns its error and unwraps nothing. And if a backtrace finds no memory, the standard library
+/// waits for itself; so on a host have the feature `std` on, with which a second panic isn't needed to abort, or a
+/// [hook](crate::guide::hosts#testing-code-for-chips) that aborts.
 ///
 /// # Time complexity
 ///
@@ -94,7 +96,10 @@ fn without_unwinding<T>(operation: impl FnOnce() -> T) -> T {
 
     impl Drop for Abort {
         fn drop(&mut self) {
+            #[cfg(feature = "std")]
+            std::process::abort();
             // While one panic unwinds, a second one aborts.
+            #[cfg(not(feature = "std"))]
             panic!("the global allocator must not unwind");
         }
     }

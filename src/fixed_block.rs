@@ -161,7 +161,7 @@ impl<P: PageSource> FixedBlock<P> {
     ///
     /// # Panics
     ///
-    /// Never. (Misuse that the feature `hardened` finds goes to its hook, which does.)
+    /// Only where the source of pages does, or, with the feature `hardened`, the hook for misuse.
     ///
     /// ```
     /// # #[cfg(not(feature = "hardened"))] {
@@ -210,7 +210,7 @@ impl<P: PageSource> FixedBlock<P> {
     ///
     /// # Panics
     ///
-    /// Never. (Misuse that the feature `hardened` finds goes to its hook, which does.)
+    /// Only where the source of pages does, or, with the feature `hardened`, the hook for misuse.
     ///
     /// # Safety
     ///
@@ -252,7 +252,7 @@ impl<P: PageSource> FixedBlock<P> {
 
     /// As [`deallocate`](Self::deallocate), with misuse returned instead of reported to the hook.
     ///
-    /// Linear in the block size, which is filled. Never panics.
+    /// Linear in the block size, which is filled. Panics only where the source does.
     ///
     /// # Errors
     ///

@@ -11,7 +11,8 @@
 //! | a program wrote to a block that it had freed ([`WrittenAfterFree`](Misuse::WrittenAfterFree), [`LinkOverwritten`](Misuse::LinkOverwritten)) | when the block is handed out again |
 //! | blocks are live when their pool goes ([`Leaked`](Misuse::Leaked)) | then |
 //!
-//! and calls the [hook](set_hook). Unless another is set, that panics, where the block was freed or asked for, but for leaks: to drop a pool with all of its blocks
+//! and calls the [hook](set_hook). Unless another is set, that panics (at the line where the block was freed or asked for; for boxes and the
+//! global allocator at one in hpalloc), but for leaks: to drop a pool with all of its blocks
 //! is how memory of an arena is freed at once. Where a hook returns, the operation has had no effect: the block isn't freed,
 //! or the damaged block is left out and another is handed out.
 //!

@@ -60,11 +60,15 @@ impl<R: Region> Lazy<R> {
     ///
     /// # Errors
     ///
-    /// What `make` returned: it is called once, and again only if it panicked.
+    /// What `make` returned: it is called once, and again only if it panicked, or asks for this arena itself.
     ///
     /// # Time complexity
     ///
     /// That of `make` the first time, constant from then on.
+    ///
+    /// # Panics
+    ///
+    /// Where `make` does.
     ///
     /// ```
     /// # #[cfg(feature = "std")] {

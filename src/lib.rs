@@ -13,7 +13,7 @@
 //! RawRegion (kernels) ──┤    ┌───┬───┬───┬───┐           ┌──┬──┬──┬──┬──┬──────┐
 //! StaticBuffer<PAGES> ──┼──► │ p0│ p1│   │   │ ──page──► │b0│b1│b2│b3│ fresh ──►│
 //! Mapping (mmap) ───────┤    └───┴───┴─▲─┴───┘     ▲     └──┴▲─┴──┴▲─┴──┴──────┘
-//! Boxed (std) ──────────┘            next      PageSource     └──◄──┘  free: last in, first out
+//! Boxed (std) ──────────┘            next      PageSource     └──◄──┘  free: LIFO
 //! ```
 //!
 //! ```
@@ -85,12 +85,15 @@
 //! of the free ones, the last freed is the next allocated. Memory that was never handed out is not touched, unless it is
 //! prefaulted. No page goes back before its arena does, and free blocks are not merged.
 //!
-//! Nothing panics, but for what the program passes in (a closure, a hook) and for misuse that `hardened` finds. What can't be
-//! served is `None`, or an error that says which bound was broken.
+//! Nothing panics, but for what the program passes in (a closure, a hook; a region, a source or a lock of its own) and for misuse
+//! that `hardened` finds. What can't be served is `None`, or an error that says which bound was broken. With `hardened`, what is
+//! constant here is linear in the block size.
 //!
 //! # Features
 //!
-//! All are off by default. Each only adds, but for one thing: with `mmap`, [`Arena`] without a parameter is another type.
+//! All are off by default. Most only add. What changes is: with `mmap`, [`Arena`] without a parameter is another type; with
+//! `hardened` blocks take more memory, so that fewer fit; and with `lock-api` (which `spin` turns on) a type that is a `RawMutex` can't
+//! be a [`Lock`] in its own right.
 //!
 //! | feature | adds |
 //! |---|---|

@@ -267,7 +267,7 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
     /// So a box that is dropped while the same thread has the pool's lock waits forever, where the lock is one that
     /// can't be taken twice.
     ///
-    /// Constant time, and waiting for whoever has the lock. Never panics, but for misuse that the feature `hardened` finds.
+    /// Constant time, and waiting for whoever has the lock. Panics where [`Pool::alloc`] does, or the lock.
     ///
     /// # Errors
     ///
@@ -292,7 +292,7 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
 
     /// As [`Pool::alloc_with`]. `make` is called without the lock.
     ///
-    /// Constant time but for `make`, and waiting for whoever has the lock. Panics where `make` does.
+    /// Constant time but for `make`, and waiting for whoever has the lock. Panics where [`Pool::alloc_with`] does, or the lock.
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {

@@ -144,7 +144,7 @@ impl<T, P: PageSource> Pool<T, P> {
     ///
     /// # Panics
     ///
-    /// Never. (Misuse that the feature `hardened` finds goes to its hook, which does.)
+    /// Only where the source of pages does, or, with the feature `hardened`, the hook for misuse.
     ///
     /// ```
     /// # #[cfg(not(feature = "hardened"))] {
@@ -173,6 +173,10 @@ impl<T, P: PageSource> Pool<T, P> {
     /// # Time complexity
     ///
     /// Constant but for `make`.
+    ///
+    /// # Panics
+    ///
+    /// Where `make` does, or [`alloc`](Self::alloc).
     ///
     /// ```
     /// # #[cfg(not(feature = "hardened"))] {

@@ -142,7 +142,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// # Panics
     ///
-    /// Never. (Misuse that the feature `hardened` finds goes to its hook, which does.)
+    /// Only where the source of pages does, or, with the feature `hardened`, the hook for misuse.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -212,7 +212,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// # Panics
     ///
-    /// Never. (Misuse that the feature `hardened` finds goes to its hook, which does.)
+    /// Only where the source of pages does, or, with the feature `hardened`, the hook for misuse.
     ///
     /// # Safety
     ///
@@ -247,7 +247,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
 
     /// As [`deallocate`](Self::deallocate), with misuse returned instead of reported to the hook.
     ///
-    /// Linear in the block size, which is filled. Never panics.
+    /// Linear in the block size, which is filled. Panics only where the source does.
     ///
     /// # Errors
     ///

@@ -74,7 +74,8 @@ impl<'p, T, P, H: Home<T>> PoolBox<'p, T, P, H> {
 
     /// The value, out of its block, which goes back.
     ///
-    /// The time of moving the value. Never panics.
+    /// The time of moving the value, and of giving a block back: see [`FixedBlock::deallocate`](crate::FixedBlock::deallocate), also
+    /// for panics. The box of a pool behind a lock waits for it.
     ///
     /// ```
     /// use hpalloc::{Arena, Page, Pool, PoolBox};

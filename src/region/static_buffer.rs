@@ -121,8 +121,6 @@ impl<const PAGES: usize> defmt::Format for StaticBuffer<PAGES> {
 }
 
 /// The memory of a [`StaticBuffer`].
-///
-/// Constant time. Never panics.
 #[doc(hidden)]
 #[derive(Debug)]
 #[repr(transparent)]

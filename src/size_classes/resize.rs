@@ -66,7 +66,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// # Panics
     ///
-    /// Never. (Misuse that the feature `hardened` finds goes to its hook, which does.)
+    /// Only where the source of pages does, or, with the feature `hardened`, the hook for misuse.
     ///
     /// # Safety
     ///
@@ -105,7 +105,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// # Panics
     ///
-    /// Never. (Misuse that the feature `hardened` finds goes to its hook, which does.)
+    /// Only where the source of pages does, or, with the feature `hardened`, the hook for misuse.
     ///
     /// # Safety
     ///
