@@ -71,12 +71,15 @@ struct FilePages {
 }
 
 impl FilePages {
-    /// The pages of a new file of zeros.
+    /// The pages of a new file of zeros, which takes the place of what was there under that name.
     fn create(path: &Path, count: usize) -> io::Result<Self> {
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+        let mut new = path.as_os_str().to_owned();
+        new.push(format!(".{}", process::id()));
+        let file = File::options().read(true).write(true).create_new(true).open(&new)?;
         file.set_len((count * PAGE_SIZE) as u64)?;
-        // SAFETY: the file was made for this mapping alone; whoever writes to it meanwhile breaks the log.
+        // SAFETY: the file was made just now, for this mapping alone, and nobody else knows of it.
         let mut mapping = unsafe { MmapMut::map_mut(&file) }?;
+        fs::rename(&new, path)?;
         let first = NonNull::new(mapping.as_mut_ptr()).expect("no mapping is at null");
         Ok(Self { pages: NonNull::slice_from_raw_parts(first.cast(), count), _mapping: mapping })
     }
@@ -122,21 +125,24 @@ impl<'p> Log<'p> {
         }
     }
 
-    /// Leaves the records in the file: to drop one is to make a free block of it.
-    fn close(mut self) {
+    /// Leaves the records in the file: to drop one is to make a free block of it. Returns how many were written, and how many
+    /// of them are there.
+    fn close(mut self) -> (u64, usize) {
         self.write("closed");
+        let kept = self.ring.len();
         mem::forget(self.ring);
+        (self.next, kept)
     }
 }
 
-/// The records of a file, the oldest first. A file without any, but for an empty one, is no log.
+/// The records of a file, the oldest first. A file without any is no log, unless it is all zeros.
 fn read(path: &Path) -> Result<Vec<(u64, String)>, Box<dyn Error>> {
     let bytes = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        bytes => bytes?,
+        bytes => bytes.map_err(|error| format!("{}: {error}", path.display()))?,
     };
     let mut records: Vec<_> = bytes.chunks_exact(size_of::<Record>()).filter_map(record).collect();
-    if records.is_empty() && !bytes.is_empty() {
+    if records.is_empty() && bytes.iter().any(|&byte| byte != 0) {
         return Err(format!("{} is no log: name another --file", path.display()).into());
     }
     records.sort_unstable();
@@ -175,13 +181,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             process::abort();
         }
     }
-    // What is in the file is what is in the ring.
-    let (written, kept) = (log.next, log.ring.len());
+    // What is in the file is what was in the ring.
+    let (written, kept) = log.close();
     let found = read(&file)?;
     if found.len() != kept || !(written - kept as u64..written).eq(found.iter().map(|record| record.0)) {
         return Err("the file doesn't hold the newest records".into());
     }
-    log.close();
     println!("{written} records written, of which {} holds the last {kept}", file.display());
     Ok(())
 }

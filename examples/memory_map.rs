@@ -241,7 +241,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     match options.svg {
-        Some(file) => svg::save(file, &picture(&maps))?,
+        Some(file) => svg::save(&file, &picture(&maps)).map_err(|error| format!("{}: {error}", file.display()))?,
         None => maps.iter().for_each(|map| println!("{map}")),
     }
     Ok(())

@@ -23,7 +23,7 @@ use hpalloc::{Arena, Mapping, MappingOptions, Pool, PoolBox};
 #[derive(Parser)]
 struct Options {
     /// How many orders and cancellations there are
-    #[arg(long, default_value = "2000000", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value = "2000000", value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
     events: u32,
     /// Chooses other events
     #[arg(long, default_value = "1")]
@@ -49,7 +49,11 @@ struct Order {
 }
 
 /// Where orders are while they wait.
-trait Store {
+///
+/// # Safety
+///
+/// What `put` returned is the order, for whoever has the pointer alone, until it is removed.
+unsafe trait Store {
     fn put(&self, order: Order) -> Option<NonNull<Order>>;
 
     /// # Safety
@@ -58,7 +62,8 @@ trait Store {
     unsafe fn remove(&self, order: NonNull<Order>);
 }
 
-impl Store for Pool<Order, Arena<Mapping>> {
+// SAFETY: the box that gave its pointer out has the order to itself, and the pool is borrowed.
+unsafe impl Store for &Pool<Order, Arena<Mapping>> {
     fn put(&self, order: Order) -> Option<NonNull<Order>> {
         self.alloc(order).ok().map(PoolBox::into_raw)
     }
@@ -71,7 +76,8 @@ impl Store for Pool<Order, Arena<Mapping>> {
 
 struct Malloc;
 
-impl Store for Malloc {
+// SAFETY: likewise.
+unsafe impl Store for Malloc {
     fn put(&self, order: Order) -> Option<NonNull<Order>> {
         Some(NonNull::from(Box::leak(Box::new(order))))
     }
@@ -246,7 +252,10 @@ fn run<S: Store>(store: S, events: &[Event]) -> Result<(Histogram<u64>, usize, u
 /// A bar for the events of each range of times, for both side by side.
 fn print_chart([ours, theirs]: [&Histogram<u64>; 2]) {
     println!("{:>19}  {:<width$}{:<width$}", "ns", "hpalloc", "malloc", width = BAR + 12);
-    let mut from = 16;
+    let mut from = 1;
+    while from * 2 <= ours.min().min(theirs.min()) {
+        from *= 2;
+    }
     while from <= ours.max().max(theirs.max()) {
         let bars = [ours, theirs].map(|latencies| {
             let count = latencies.count_between(from, 2 * from - 1);
@@ -261,14 +270,17 @@ fn print_chart([ours, theirs]: [&Histogram<u64>; 2]) {
         let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| latencies.value_at_quantile(quantile));
         println!("{name:>19}  {p50:>8} {p99:>8} {p999:>8} {:>10}", latencies.max());
     }
-    println!("\n(The longest are more of the operating system than of either: repeat it to see.)");
+    println!(
+        "\n(hpalloc's memory is prefaulted. The longest are more of the operating system than of either: repeat it to see.)"
+    );
 }
 
-/// So long that it has one character for a single event of ten million, and the whole width for all of them.
+/// The whole width for all, a seventh less for each tenth of that, and none for none.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to BAR")]
 fn bar(count: u64, of: u64) -> String {
     let share = count as f64 / of as f64;
-    "█".repeat(((1.0 + share.log10() / 7.0).max(0.0) * BAR as f64).ceil() as usize)
+    let width = ((1.0 + share.log10() / 7.0) * BAR as f64).ceil().max(1.0);
+    if count == 0 { String::new() } else { "█".repeat(width as usize) }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -276,7 +288,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let events = make_events(&options);
 
     let region = MappingOptions::new().prefault(true).map(64 << 20)?;
-    let (ours, waiting, trades) = run(Pool::new(Arena::from_region(region)?), &events)?;
+    let pool = Pool::new(Arena::from_region(region)?);
+    let (ours, waiting, trades) = run(&pool, &events)?;
+    if pool.blocks().free_blocks() != pool.blocks().peak_blocks() {
+        return Err("an order is lost".into());
+    }
     let (theirs, their_waiting, their_trades) = run(Malloc, &events)?;
     if (waiting, trades) != (their_waiting, their_trades) {
         return Err("the books have not made the same trades".into());

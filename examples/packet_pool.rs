@@ -22,7 +22,7 @@ struct Options {
     #[arg(long, default_value = "1000000")]
     packets: u32,
     /// The most that arrive at once
-    #[arg(long, default_value = "11", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value = "12", value_parser = clap::value_parser!(u32).range(1..))]
     burst: u32,
     /// Chooses other packets
     #[arg(long, default_value = "1")]
@@ -172,10 +172,10 @@ fn make_frame(frame: &mut Vec<u8>, number: u32, random: &mut fastrand::Rng) -> b
     damaged
 }
 
-/// Whether it is what `make_frame` made, one hop later.
-fn is_as_sent(packet: &Packet<'_>) -> bool {
+/// Whether it is what `make_frame` made for this port, one hop later.
+fn is_as_sent(packet: &Packet<'_>, port: usize) -> bool {
     let (number, rest) = packet.payload().split_at(4);
-    packet.header.is_intact() && rest.iter().all(|&byte| byte == number[0])
+    packet.header.is_intact() && packet.header.port() == port && rest.iter().all(|&byte| byte == number[0])
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -202,9 +202,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 Ok(()) => {}
             }
         }
-        for (port, rate) in router.ports.iter_mut().zip(PORT_RATES) {
+        for (number, (port, rate)) in router.ports.iter_mut().zip(PORT_RATES).enumerate() {
             for packet in port.drain(..rate.min(port.len())) {
-                if !is_as_sent(&packet) {
+                if !is_as_sent(&packet, number) {
                     return Err("a packet was sent with another's contents".into());
                 }
                 sent += 1;

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! An arena hands out frames and takes none back. So the frames are blocks: those of a pool whose block size is that of a
-//! page, over one arena for each part of the memory. The machine is made up, but its page tables are those of `x86_64`,
+//! page, over one arena for each part of the memory. The machine is made up, but its page tables are like those of `x86_64`, with pointers for entries,
 //! and every access is translated by walking them. (`targets/kernel` does it for real, in QEMU.)
 
 use std::error::Error;
@@ -141,16 +141,23 @@ impl<'k, 'm> Process<'k, 'm> {
             // The code, the heap or the stack.
             let segment = [0x40_0000, 0x5555_0000_0000, 0x7FFF_FFC0_0000][random.usize(0..3)];
             let address = segment + random.u64(0..256) * PAGE_SIZE as u64;
-            process.memory.page(address)?[..4].copy_from_slice(&number.to_le_bytes());
+            process.memory.page(address)?[..8].copy_from_slice(&mark(number, address));
             process.touched.push(address);
         }
         Some(process)
     }
 
     fn is_unharmed(&mut self) -> bool {
-        let number = self.number.to_le_bytes();
-        self.touched.iter().all(|&address| self.memory.page(address).is_some_and(|page| page[..4] == number))
+        self.touched.iter().all(|&address| {
+            let found = self.memory.page(address).map(|page| &page[..8]);
+            found == Some(&mark(self.number, address))
+        })
     }
+}
+
+/// What a process writes to a page: no other process and no other page has the same, nor is it what is there at first.
+fn mark(process: u32, address: u64) -> [u8; 8] {
+    (u64::from(process + 1) << 40 ^ address >> 12).to_le_bytes()
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

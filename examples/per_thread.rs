@@ -50,7 +50,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             .collect();
         threads.into_iter().map(|thread| thread.join().map_err(|_| "a thread panicked")?).collect::<Result<Vec<_>, _>>()
     })?;
-    for (thread, peak) in peaks.iter().enumerate() {
+    for (thread, &peak) in peaks.iter().enumerate() {
+        if peak as u64 != options.numbers {
+            return Err("the memory of a tree wasn't used for the next".into());
+        }
         println!("thread {thread}: {} trees, {peak} nodes live at the peak", options.trees);
     }
     let arena = pages.into_inner();

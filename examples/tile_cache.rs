@@ -151,11 +151,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut random = fastrand::Rng::with_seed(options.seed);
     let (mut x, mut y) = (40_u16, 64_u16);
     let (mut hits, mut pages_when_full) = (0, None);
+    // The keys that the cache should have, the one that was used last at the end.
+    let mut model = std::vec::Vec::new();
     for look in 0..options.looks {
         x = (x + random.u16(0..3)).clamp(1, 127) - 1;
         y = (y + random.u16(0..3)).clamp(1, 127) - 1;
         let (tile, was_there) = cache.get((x, y), || draw((x, y))).ok_or("the arena is too small for the cache")?;
         hits += u32::from(was_there);
+        let expected = model.iter().rposition(|&key| key == (x, y));
+        if was_there != expected.is_some() {
+            return Err("the cache doesn't have the tiles that were used last".into());
+        }
+        expected.map(|place| model.remove(place));
+        model.push((x, y));
+        if model.len() > capacity {
+            model.remove(0);
+        }
         if look % 1000 == 0 && tile.0 != draw((x, y)).0 {
             return Err("the cache has another tile under this key".into());
         }
