@@ -77,7 +77,8 @@ impl FilePages {
         new.push(format!(".{}", process::id()));
         let file = File::options().read(true).write(true).create_new(true).open(&new)?;
         file.set_len((count * PAGE_SIZE) as u64)?;
-        // SAFETY: the file was made just now, for this mapping alone, and nobody else knows of it.
+        // SAFETY: the file was made just now, for this mapping alone. Another run replaces it and doesn't write to it; whoever
+        // else truncates it while it is mapped ends this program.
         let mut mapping = unsafe { MmapMut::map_mut(&file) }?;
         fs::rename(&new, path)?;
         let first = NonNull::new(mapping.as_mut_ptr()).expect("no mapping is at null");

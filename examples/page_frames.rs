@@ -6,8 +6,8 @@
 //! ```
 //!
 //! An arena hands out frames and takes none back. So the frames are blocks: those of a pool whose block size is that of a
-//! page, over one arena for each part of the memory. The machine is made up, but its page tables are like those of `x86_64`, with pointers for entries,
-//! and every access is translated by walking them. (`targets/kernel` does it for real, in QEMU.)
+//! page, over one arena for each part of the memory. The machine is made up, but its page tables are like those of `x86_64`,
+//! with pointers for entries, and every access is translated by walking them. (`targets/kernel` does it for real, in QEMU.)
 
 use std::error::Error;
 use std::ptr::NonNull;
@@ -111,18 +111,26 @@ fn index(address: u64, level: u32) -> usize {
 
 impl Drop for AddressSpace<'_, '_> {
     fn drop(&mut self) {
-        release(self.root, LEVELS, self.frames);
+        // SAFETY: by Root, it is a table of the highest level, and goes with the process.
+        unsafe { release(self.root, LEVELS, self.frames) };
     }
 }
 
 /// Gives a frame back, and first what the table in it names, if it is one.
-fn release(frame: NonNull<Page>, levels: u32, frames: &Frames<'_>) {
+///
+/// # Safety
+///
+/// The frame was taken from there, and nothing uses it any more. It is a `Table` of so many levels, or for none the data.
+unsafe fn release(frame: NonNull<Page>, levels: u32, frames: &Frames<'_>) {
     if levels > 0 {
-        // SAFETY: by Root and Owned, as in `page`; nobody uses the process's memory any more.
+        // SAFETY: as the caller promises.
         let table = unsafe { frame.cast::<Table>().as_ref() };
-        table.0.iter().flatten().for_each(|&next| release(next, levels - 1, frames));
+        for &next in table.0.iter().flatten() {
+            // SAFETY: by Owned, nothing else names it, and it goes with its table.
+            unsafe { release(next, levels - 1, frames) };
+        }
     }
-    // SAFETY: it is the only entry that names the frame, and goes with its table.
+    // SAFETY: as the caller promises.
     unsafe { frames.give_back(frame) };
 }
 
