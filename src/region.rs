@@ -38,6 +38,7 @@ pub use mapping::{Backing, HugePages, Mapping, MappingOptions};
 #[cfg(feature = "static-buffer")]
 pub use static_buffer::{DEFAULT_BUFFER, StaticBuffer, StaticPages, StaticRegion};
 
+// In place of the one in `static_buffer.rs`, so that a forgotten feature is named.
 #[cfg(not(feature = "static-buffer"))]
 #[doc(hidden)]
 #[macro_export]
