@@ -1,7 +1,7 @@
 //! A Linux program without libc: it maps memory by raw system calls, uses it as blocks, and exits. For `x86_64`.
 //!
 //! ```sh
-//! cargo run --profile freestanding --package hpalloc-freestanding
+//! cargo run --profile freestanding --manifest-path targets/freestanding/Cargo.toml
 //! ```
 
 #![no_std]

@@ -34,7 +34,7 @@ fn check(name: &str, lines: &[String], expected: &[&str]) -> Result<()> {
 fn firmware() -> Result<()> {
     let target = target::find("thumbv7em-none-eabihf")?;
     let mut cargo = target.cargo("build")?;
-    succeed(cargo.args(["--release", "--package", "hpalloc-firmware"]).env("DEFMT_LOG", "info"))?;
+    succeed(cargo.args(["--release", "--manifest-path", "targets/firmware/Cargo.toml"]).env("DEFMT_LOG", "info"))?;
     let program = target.binary("release", "firmware");
     let output = target.run(&program)?;
     let lines = decode(&std::fs::read(program)?, &output.stdout)?;
@@ -78,7 +78,7 @@ fn decode(program: &[u8], log: &[u8]) -> Result<Vec<String>> {
 fn heap(triple: &str) -> Result<()> {
     let target = target::find(triple)?;
     let mut cargo = target.cargo_with_alloc("build")?;
-    succeed(cargo.args(["--release", "--package", "hpalloc-heap"]))?;
+    succeed(cargo.args(["--release", "--manifest-path", "targets/heap/Cargo.toml"]))?;
     let output = target.run(&target.binary("release", "heap"))?;
     let lines = lines(output.stdout)?;
     if !output.status.success() {
@@ -102,7 +102,7 @@ fn kernel() -> Result<()> {
     let target = target::find("x86_64-hpalloc-kernel")?;
     target.needs_qemu()?;
     let mut cargo = target.cargo_with_alloc("run")?;
-    let output = succeed(cargo.args(["--release", "--package", "hpalloc-kernel"]))?;
+    let output = succeed(cargo.args(["--release", "--manifest-path", "targets/kernel/Cargo.toml"]))?;
     check(
         "kernel",
         &lines(output.stdout)?,
@@ -117,7 +117,7 @@ fn kernel() -> Result<()> {
 
 /// Runs on this machine, without a C library.
 fn freestanding() -> Result<()> {
-    let profile = ["--profile", "freestanding", "--package", "hpalloc-freestanding"];
+    let profile = ["--profile", "freestanding", "--manifest-path", "targets/freestanding/Cargo.toml"];
     succeed(Command::new("cargo").args(["build", "--target-dir", "target"]).args(profile))?;
     let path = Path::new("target/freestanding/freestanding");
     let program = elf::read(path)?;

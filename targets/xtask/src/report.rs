@@ -6,6 +6,8 @@ use crate::target::{self, TARGETS, Target, succeed};
 use crate::{Result, elf};
 
 const README: &str = "targets/README.md";
+/// The programs that are measured.
+const MEASURE: &str = "targets/measure/Cargo.toml";
 /// The most that the functions of `FixedBlock` may take together on `LIMITED_TARGET`, in bytes.
 const LIMIT: u64 = 160;
 const LIMITED_TARGET: &str = "thumbv7m-none-eabi";
@@ -143,7 +145,7 @@ pub(crate) fn build_footprint(target: &Target, features: &str, profile: &str) ->
 /// A program of `hpalloc-measure`, built in that profile.
 pub(crate) fn build(target: &Target, program: &str, features: &str, profile: &str) -> Result<elf::Program> {
     let mut cargo = target.cargo("build")?;
-    cargo.args(["--profile", profile, "--package", "hpalloc-measure", "--bin", program, "--features", features]);
+    cargo.args(["--profile", profile, "--manifest-path", MEASURE, "--bin", program, "--features", features]);
     if features == "heapless" {
         // Its build script looks for the instruction with a probe that needs a prebuilt `core`.
         cargo.args(["--config", &format!("target.{}.rustflags=['--cfg=arm_llsc']", target.triple)]);
@@ -182,7 +184,7 @@ impl Instructions {
 
     fn run(&mut self, target: &Target, program: &str, features: &str) -> Result<()> {
         let mut cargo = target.cargo("build")?;
-        let package = ["--release", "--package", "hpalloc-measure", "--features", features, "--bin", program];
+        let package = ["--release", "--manifest-path", MEASURE, "--features", features, "--bin", program];
         succeed(cargo.args(package))?;
         let output = target.run(&target.binary("release", program))?;
         let text = String::from_utf8(output.stdout)?;
