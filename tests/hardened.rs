@@ -15,7 +15,7 @@ mod common;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use common::{GUARD, MAX_PAGES, stride, with_pages};
+use common::{GUARD, MAX_PAGES, bytes, stride, with_pages};
 use hpalloc::hardened::Misuse;
 use hpalloc::{Arena, Borrowed, FixedBlock, MisuseError, PageSource, SizeClasses};
 
@@ -226,8 +226,7 @@ fn foreign_blocks_of_all_kinds_of_sources() {
         check(&FixedBlock::new(&arenas, 56).unwrap(), elsewhere);
         check(&FixedBlock::new((&arenas[0], &arenas[1]), 56).unwrap(), elsewhere);
     });
-    let mut memory = [core::mem::MaybeUninit::<u8>::uninit(); 600];
-    check(&FixedBlock::from_uninit(&mut memory, 24).unwrap(), elsewhere);
+    with_pages(1, |pages| check(&FixedBlock::from_uninit(&mut bytes(pages)[..600], 24).unwrap(), elsewhere));
     #[cfg(feature = "critical-section")]
     with_pages(1, |pages| {
         let arena: hpalloc::Locked<_, hpalloc::CriticalSection> =
@@ -305,17 +304,17 @@ fn every_byte_of_the_guard_counts() {
 
 #[test]
 fn a_slice_and_boxes_and_a_family() {
-    let mut memory = [core::mem::MaybeUninit::<u8>::uninit(); 600];
-    let pool = FixedBlock::from_uninit(&mut memory, 40).unwrap();
-    let [one, two] = [(); 2].map(|()| pool.allocate().unwrap());
-    // SAFETY: it is live, and not used after this.
-    unsafe { pool.deallocate(one) };
-    assert_eq!(found(&pool, one), Misuse::DoubleFree);
-    // SAFETY: there are so many bytes.
-    assert_eq!(found(&pool, unsafe { two.add(8) }), Misuse::NotABlock);
-    // SAFETY: likewise.
-    assert_eq!(found(&pool, unsafe { two.add(stride(40)) }), Misuse::NeverAllocated);
-
+    with_pages(1, |pages| {
+        let pool = FixedBlock::from_uninit(&mut bytes(pages)[..600], 40).unwrap();
+        let [one, two] = [(); 2].map(|()| pool.allocate().unwrap());
+        // SAFETY: it is live, and not used after this.
+        unsafe { pool.deallocate(one) };
+        assert_eq!(found(&pool, one), Misuse::DoubleFree);
+        // SAFETY: there are so many bytes.
+        assert_eq!(found(&pool, unsafe { two.add(8) }), Misuse::NotABlock);
+        // SAFETY: likewise.
+        assert_eq!(found(&pool, unsafe { two.add(stride(40)) }), Misuse::NeverAllocated);
+    });
     with_pages(2, |pages| {
         let arena = Arena::from_pages(pages).unwrap();
         let family = [(); 2].map(|()| FixedBlock::new(&arena, 64).unwrap().in_family(3));

@@ -361,13 +361,12 @@ fn a_slice_without_room_is_refused() {
     assert!(matches!(error, BlockSizeError::TooSmall { bytes: 1, .. }));
     #[cfg(not(target_os = "none"))]
     {
-        use hpalloc::MAX_ARENA_SIZE;
+        use hpalloc::{MAX_ARENA_SIZE, Page};
 
         // Reserved, and not touched.
-        let mut memory: Vec<MaybeUninit<u8>> = Vec::with_capacity(MAX_ARENA_SIZE + 1);
-        let all = memory.spare_capacity_mut();
-        // SAFETY: these bytes may be uninitialised as well.
-        let all = unsafe { &mut *(core::ptr::from_mut(all) as *mut [MaybeUninit<u8>]) };
+        let mut memory: Vec<Page> = Vec::with_capacity(MAX_ARENA_SIZE / PAGE_SIZE + 1);
+        // SAFETY: the pages are reserved, and a page may be uninitialised.
+        let all = bytes(unsafe { core::slice::from_raw_parts_mut(memory.as_mut_ptr(), memory.capacity()) });
         let error = FixedBlock::from_uninit(all, 16).unwrap_err();
         assert_eq!(error, BlockSizeError::MemoryTooLarge { len: all.len(), max: MAX_ARENA_SIZE });
         assert!(error.to_string().contains("pass at most 268435456"));

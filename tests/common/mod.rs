@@ -84,7 +84,8 @@ unsafe impl Region for OwnRegion {
     }
 }
 
-/// The bytes of pages.
+/// The bytes of pages: memory for tests of byte slices, which is aligned by its type. Miri's symbolic check of alignment
+/// refuses an array of bytes, whatever its address.
 pub fn bytes(pages: &mut [Page]) -> &mut [MaybeUninit<u8>] {
     // SAFETY: the same memory, borrowed the same way.
     unsafe { slice::from_raw_parts_mut(pages.as_mut_ptr().cast(), pages.len() * PAGE_SIZE) }
