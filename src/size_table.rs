@@ -239,7 +239,13 @@ mod tests {
     use super::{DEFAULT_SIZES, SizeTable};
 
     /// How far apart the sizes are that are tried: all of them on a host.
-    const STEP: usize = if cfg!(target_os = "none") { 13 } else { 1 };
+    const STEP: usize = if cfg!(miri) {
+        61
+    } else if cfg!(target_os = "none") {
+        13
+    } else {
+        1
+    };
 
     fn layouts() -> impl Iterator<Item = Layout> {
         let sizes = (0..=20_000).step_by(STEP);

@@ -16,7 +16,13 @@ use common::with_pages;
 use common::world::{Step, World};
 use hpalloc::Arena;
 
-const DEPTH: usize = if cfg!(target_os = "none") { 6 } else { 9 };
+const DEPTH: usize = if cfg!(miri) {
+    5
+} else if cfg!(target_os = "none") {
+    6
+} else {
+    9
+};
 /// The most blocks of a pool that the configurations below lead to.
 const BLOCKS: usize = 12;
 

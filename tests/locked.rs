@@ -11,7 +11,9 @@ use hpalloc::{
 use static_assertions::assert_not_impl_any;
 
 /// Operations of all threads of a test together.
-const OPERATIONS: u32 = 2_000_000;
+const OPERATIONS: u32 = if cfg!(miri) { 2000 } else { 2_000_000 };
+/// Pages that they share.
+const PAGES: usize = if cfg!(miri) { 2 } else { 64 };
 
 /// A value that can be seen to be whole: half of it says what the other has to be.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ impl Value {
 type Memory = Lazy<Boxed>;
 
 const fn pool<M: Lock>() -> Locked<Pool<Value, Memory>, M> {
-    Locked::new(Pool::new(Lazy::new(|| Boxed::new(64 * 4096).and_then(Arena::from_region))))
+    Locked::new(Pool::new(Lazy::new(|| Boxed::new(PAGES * 4096).and_then(Arena::from_region))))
 }
 
 /// Threads that allocate, check, keep, pass on and drop, with not enough memory for what they would like to have.
@@ -82,7 +84,7 @@ fn hammer<M: Lock + Sync>(threads: u32, pool: &'static Locked<Pool<Value, Memory
     pool.with(|pool| {
         let (free, peak) = (pool.blocks().free_blocks(), pool.blocks().peak_blocks());
         assert_eq!(free, peak);
-        let capacity = 64 * pool.blocks().blocks_per_page();
+        let capacity = PAGES * pool.blocks().blocks_per_page();
         assert!(peak <= capacity);
         let all: Vec<_> = (0..).map_while(|seed| pool.alloc(Value::new(seed)).ok()).collect();
         assert_eq!(all.len(), capacity);
@@ -162,7 +164,6 @@ fn threads_share_a_pool_behind_a_lock_that_calls() {
 #[test]
 fn pools_of_threads_share_an_arena_and_free_each_others_blocks() {
     const THREADS: u32 = 4;
-    const PAGES: usize = 64;
     static ARENA: Locked<Lazy<Boxed>, Spin> =
         Locked::new(Lazy::new(|| Boxed::new(PAGES * 4096).and_then(Arena::from_region)));
     const SIZE: BlockSize = BlockSize::of::<Value>();

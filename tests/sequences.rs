@@ -15,9 +15,11 @@ mod common;
 use core::ptr::NonNull;
 
 use common::world::{Step, World};
-use common::{MAX_PAGES, OwnRegion, address, bytes, with_pages};
+use common::{OwnRegion, address, bytes, with_pages};
 use hpalloc::{Arena, PAGE_SIZE, Page, Region};
 
+/// The most pages of an arena: few under Miri, where looking for blocks that overlap takes long.
+const MAX_PAGES: usize = if cfg!(miri) { 3 } else { common::MAX_PAGES };
 /// The smallest block, so that the model of a pool fits the stack of a small chip.
 const MIN_BLOCK: usize = if cfg!(target_os = "none") { 512 } else { 64 };
 const BLOCKS: usize = MAX_PAGES * PAGE_SIZE / MIN_BLOCK;
@@ -85,15 +87,24 @@ mod on_a_host {
         ]
     }
 
+    /// The most steps of a sequence.
+    const STEPS: usize = if cfg!(miri) { 40 } else { 400 };
+
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        (block_size(), prop::collection::vec(step(), 1..400)).prop_map(|(block_size, mut steps)| {
+        (block_size(), prop::collection::vec(step(), 1..STEPS)).prop_map(|(block_size, mut steps)| {
             steps.insert(0, Step::NewPool { block_size });
             steps
         })
     }
 
+    /// Under Miri few sequences; and what failed is not kept in a file, which would take the working directory.
+    fn config() -> ProptestConfig {
+        let config = ProptestConfig::with_cases(512);
+        if cfg!(miri) { ProptestConfig { cases: 4, failure_persistence: None, ..config } } else { config }
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(512))]
+        #![proptest_config(config())]
 
         #[test]
         fn borrowed_pages(pages in 1..=MAX_PAGES, steps in steps()) {

@@ -20,7 +20,15 @@ use common::{GUARD, MAX_PAGES, address, with_pages};
 use hpalloc::{Arena, DEFAULT_SIZES, FixedBlock, MAX_ARENA_SIZE, PAGE_SIZE, SizeClasses, SizeTable};
 
 /// How far apart the sizes are that are tried: all of them on a host.
-const STEP: usize = if cfg!(target_os = "none") { 61 } else { 1 };
+const STEP: usize = if cfg!(miri) {
+    997
+} else if cfg!(target_os = "none") {
+    61
+} else {
+    1
+};
+/// How many of those around a class or a run are tried: each so many-th. They come in threes.
+const STEP_AROUND: usize = if cfg!(miri) { 16 } else { 1 };
 
 fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).unwrap()
@@ -54,8 +62,7 @@ fn each_request_gets_the_first_class_that_fits<const N: usize>(table: &'static S
         let around = |size: usize| [size - 1, size, size + 1];
         let sizes_to_try = (0..5 * PAGE_SIZE)
             .step_by(STEP)
-            .chain(sizes().flat_map(around))
-            .chain(run_sizes().flat_map(around))
+            .chain(sizes().flat_map(around).chain(run_sizes().flat_map(around)).step_by(STEP_AROUND))
             .chain([MAX_ARENA_SIZE - 1, MAX_ARENA_SIZE, MAX_ARENA_SIZE + 1, isize::MAX as usize - 2 * PAGE_SIZE]);
         for size in sizes_to_try {
             for align in (0..=13).map(|shift| 1 << shift) {
@@ -135,8 +142,14 @@ fn internal_fragmentation_is_what_is_said() {
 const LIVE: usize = if cfg!(target_os = "none") { 24 } else { 400 };
 /// How many classes and sizes of runs a sequence uses, at most.
 const CLASSES: usize = if cfg!(target_os = "none") { 12 } else { 48 };
-const SEQUENCES: u32 = if cfg!(target_os = "none") { 30 } else { 300 };
-const STEPS: usize = if cfg!(target_os = "none") { 300 } else { 5000 };
+/// How many sequences, of how many steps.
+const SEQUENCES: (u32, u32) = if cfg!(miri) {
+    (3, 100)
+} else if cfg!(target_os = "none") {
+    (30, 300)
+} else {
+    (300, 5000)
+};
 
 /// Marsaglia, *Xorshift RNGs*, 2003.
 struct Random(u32);
@@ -158,13 +171,13 @@ impl Random {
 }
 
 fn random_sequences<const N: usize>(table: &'static SizeTable<N>) {
-    for number in 1..=SEQUENCES {
+    for number in 1..=SEQUENCES.0 {
         with_pages(MAX_PAGES, |pages| {
             let base = address(&mut pages[0]);
             let arena = Arena::from_pages(pages).unwrap();
             let mut world = HeapWorld::<_, N, LIVE, CLASSES>::new(&arena, base, table);
             let mut random = Random(0x9E37_79B9 ^ number);
-            for _ in 0..STEPS {
+            for _ in 0..SEQUENCES.1 {
                 world.step(random.next(), random.layout(), random.next() % 4 == 0);
             }
             world.check_counts();
