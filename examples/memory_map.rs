@@ -41,7 +41,7 @@ enum State {
 /// A pool, and what is live in it.
 struct Drawn<'a> {
     pool: FixedBlock<Noted<'a>>,
-    /// How far apart its blocks are: with the feature `hardened`, more than their size.
+    /// How far apart its blocks are: with `--cfg hpalloc_hardened`, more than their size.
     stride: usize,
     live: Vec<NonNull<u8>>,
 }
@@ -52,20 +52,12 @@ struct Noted<'a> {
     taken: RefCell<Vec<NonNull<Page>>>,
 }
 
-// SAFETY: the pages come from an arena, and what is said of them is what it says.
+// SAFETY: the pages come from an arena.
 unsafe impl PageSource for Noted<'_> {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         let first = self.arena.take_pages(count)?;
         self.taken.borrow_mut().push(first);
         Some(first)
-    }
-
-    fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
-        self.arena.rederive(block)
-    }
-
-    fn holds(&self, address: NonNull<u8>) -> bool {
-        self.arena.holds(address)
     }
 }
 

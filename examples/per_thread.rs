@@ -1,5 +1,4 @@
-//! A pool on each thread, over one arena that all share: it is locked when a pool takes a page. (With the feature `hardened`,
-//! also to see whether it has the block that is freed.)
+//! A pool on each thread, over one arena that all share: it is locked when a pool takes a page.
 //!
 //! ```sh
 //! cargo run --release --features mmap,spin --example per_thread -- --threads 4

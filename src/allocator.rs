@@ -4,15 +4,15 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::mem;
 use core::ptr::{NonNull, null_mut};
 
+use crate::by_layout::{ByLayout, deallocate, resize};
 use crate::hardened::{MisuseError, reported};
-use crate::heap::{Heap, deallocate, resize};
 use crate::{Lock, Locked, PageSource, SizeClasses};
 
 #[cfg(feature = "allocator-api2")]
 mod api2;
 
 /// The lock is taken for each operation, but not while what is in a block is moved to another.
-impl<H: Heap, M: Lock> Heap for Locked<H, M> {
+impl<H: ByLayout, M: Lock> ByLayout for Locked<H, M> {
     #[inline]
     fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
         self.with(|heap| heap.take(layout))
@@ -22,6 +22,16 @@ impl<H: Heap, M: Lock> Heap for Locked<H, M> {
     unsafe fn give_back(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
         // SAFETY: the caller's promise is the one that is asked for.
         self.with(|heap| unsafe { heap.give_back(block, layout) })
+    }
+
+    #[inline]
+    unsafe fn check(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
+        // Otherwise nothing is checked, and no lock taken.
+        if !cfg!(hpalloc_hardened) {
+            return Ok(());
+        }
+        // SAFETY: the caller's promise is the one that is asked for.
+        self.with(|heap| unsafe { heap.check(block, layout) })
     }
 
     #[inline]
@@ -53,7 +63,7 @@ impl<H: Heap, M: Lock> Heap for Locked<H, M> {
 /// [`with`](Locked::with): a spin lock waits forever then. Printing may allocate, so what a heap says of itself is taken
 /// first and printed afterwards, see [`SizeClasses::usage`].
 ///
-/// Where the source, the lock or the hook of `hardened` panics, the program aborts: a global allocator must not unwind. But it may
+/// If the source, the lock or the hook for misuse panics, the program aborts: a global allocator must not unwind. But it may
 /// not come to that, because a panic allocates, for its message and its backtrace. While the heap is locked, it waits for the
 /// lock; so the maker of a `Lazy` returns its error and unwraps nothing. And if a backtrace finds no memory, the standard library
 /// waits for itself; so on a host have the feature `std` on, with which a second panic isn't needed to abort, or a

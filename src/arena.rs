@@ -301,7 +301,7 @@ impl<R: Region> Arena<R> {
 
 // SAFETY: Run: the run lies within the region, which is one allocation. Exclusive: by Region: Exclusive, and because
 // `next` moves past what is returned and only `reset` moves it back, which borrows the arena mutably. Aligned and Fixed:
-// as the region's. Whole: runs are derived from the same pointer.
+// as the region's.
 unsafe impl<R: Region> PageSource for Arena<R> {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
@@ -314,17 +314,6 @@ unsafe impl<R: Region> PageSource for Arena<R> {
         self.memory.set(pages.as_ptr().cast(), (next + count) * PAGE_SIZE);
         // SAFETY: `next` and the pages after it up to `count` lie within the region, as was just compared.
         Some(unsafe { pages.cast::<Page>().add(next) })
-    }
-
-    #[inline]
-    fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
-        self.region.pages().cast::<u8>().with_addr(block.addr())
-    }
-
-    #[inline]
-    fn holds(&self, address: NonNull<u8>) -> bool {
-        let offset = address.addr().get().wrapping_sub(self.region.pages().addr().get());
-        offset < self.next.get() * PAGE_SIZE
     }
 }
 

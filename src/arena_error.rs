@@ -46,6 +46,13 @@ pub enum ArenaError {
         /// The alignment that it must have, in bytes.
         align: usize,
     },
+    /// The memory reaches to the last byte of the address space, so that the address past its end would be zero.
+    EndOfAddressSpace {
+        /// The address of the first byte that was passed.
+        address: usize,
+        /// The length that was passed, in bytes.
+        len: usize,
+    },
     /// No whole page lies inside the memory.
     NoWholePage {
         /// The address of the first byte that was passed.
@@ -109,6 +116,10 @@ impl fmt::Display for ArenaError {
                 "memory at address {address:#x} does not start on a page boundary: align it to {align} bytes (of a \
                  slice, `from_uninit_trimmed` uses the whole pages inside)"
             ),
+            Self::EndOfAddressSpace { address, len } => write!(
+                f,
+                "the {len} bytes at address {address:#x} reach to the end of the address space: leave out the last page"
+            ),
             Self::NoWholePage { address, len } => write!(
                 f,
                 "no whole page lies in the {len} bytes at address {address:#x}: pass at least {} bytes",
@@ -171,6 +182,7 @@ impl From<ArenaError> for std::io::Error {
             ArenaError::InvalidSize { .. }
             | ArenaError::TooLarge { .. }
             | ArenaError::Misaligned { .. }
+            | ArenaError::EndOfAddressSpace { .. }
             | ArenaError::NoWholePage { .. }
             | ArenaError::BufferTooSmall { .. } => ErrorKind::InvalidInput,
             ArenaError::AlreadyClaimed { .. } => ErrorKind::ResourceBusy,

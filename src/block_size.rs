@@ -22,8 +22,10 @@ const ALIGN: usize = align_of::<*mut u8>();
 // `bytes` and `blocks_per_run` of a `BlockSize` are `u32`.
 const_assert!(MAX_ARENA_SIZE <= u32::MAX as usize);
 
-/// What is behind each block with the feature `hardened`, in bytes: two words.
-pub(crate) const GUARD_BYTES: usize = if cfg!(feature = "hardened") { 2 * size_of::<usize>() } else { 0 };
+/// The bytes of the guard after each block in a program built with `--cfg hpalloc_hardened`: two words.
+pub(crate) const GUARD_BYTES: usize = if cfg!(hpalloc_hardened) { 2 * size_of::<usize>() } else { 0 };
+/// The bytes of the record at the end of each run in such a program: four words.
+pub(crate) const RECORD_BYTES: usize = if cfg!(hpalloc_hardened) { 4 * size_of::<usize>() } else { 0 };
 
 /// The size of a pool's blocks, checked, with the arithmetic that a pool needs.
 ///
@@ -34,7 +36,7 @@ pub(crate) const GUARD_BYTES: usize = if cfg!(feature = "hardened") { 2 * size_o
 /// needs. Everything that takes a division is computed when the value is made, which can be at compile time.
 ///
 /// ```
-/// # #[cfg(not(feature = "hardened"))] {
+/// # #[cfg(not(hpalloc_hardened))] {
 /// use hpalloc::BlockSize;
 ///
 /// const SIZE: BlockSize = BlockSize::of::<[u64; 3]>();
@@ -81,8 +83,8 @@ impl BlockSize {
         if bytes % ALIGN != 0 {
             return Err(BlockSizeError::Misaligned { bytes, align: ALIGN });
         }
-        let stride = stride(bytes);
-        let blocks_per_run = if stride <= PAGE_SIZE { PAGE_SIZE / stride } else { 1 };
+        let rest = PAGE_SIZE.saturating_sub(taken_by_one(bytes));
+        let blocks_per_run = rest / stride(bytes) + 1;
         // Both are at most MAX_ARENA_SIZE, which fits.
         #[allow(clippy::cast_possible_truncation, reason = "compared above")]
         Ok(Self { bytes: bytes as u32, blocks_per_run: blocks_per_run as u32 })
@@ -164,7 +166,7 @@ impl BlockSize {
     /// Constant time. Never panics.
     ///
     /// ```
-    /// # #[cfg(not(feature = "hardened"))] {
+    /// # #[cfg(not(hpalloc_hardened))] {
     /// use hpalloc::BlockSize;
     ///
     /// assert_eq!(BlockSize::new(96)?.blocks_per_page(), 42);
@@ -174,7 +176,7 @@ impl BlockSize {
     /// ```
     #[must_use]
     pub const fn blocks_per_page(self) -> usize {
-        if self.stride() > PAGE_SIZE { 0 } else { self.blocks_per_run() }
+        if self.pages_per_run() > 1 { 0 } else { self.blocks_per_run() }
     }
 
     /// How many bytes `blocks` blocks take, without rounding to pages: what
@@ -184,7 +186,7 @@ impl BlockSize {
     /// Constant time. Never panics.
     ///
     /// ```
-    /// # #[cfg(not(feature = "hardened"))] {
+    /// # #[cfg(not(hpalloc_hardened))] {
     /// use hpalloc::BlockSize;
     ///
     /// const BYTES: usize = BlockSize::of::<[u64; 3]>().bytes_for(42).unwrap();
@@ -213,7 +215,7 @@ impl BlockSize {
         reason = "`div_ceil` provides for an overflow, which a block size is too small for"
     )]
     pub(crate) const fn pages_per_run(self) -> usize {
-        (self.stride() + PAGE_SIZE - 1) / PAGE_SIZE
+        (taken_by_one(self.bytes()) + PAGE_SIZE - 1) / PAGE_SIZE
     }
 
     /// How many bytes of a run are cut into blocks. No more than its pages have.
@@ -255,6 +257,12 @@ const fn align(bytes: usize) -> usize {
     // The lowest bit that is set in either.
     let bits = bytes | PAGE_SIZE;
     bits & bits.wrapping_neg()
+}
+
+/// How many bytes a run of one block takes.
+#[inline]
+const fn taken_by_one(bytes: usize) -> usize {
+    bytes + GUARD_BYTES + RECORD_BYTES
 }
 
 /// What a block takes: with what guards its end, and so that the next is aligned.
@@ -303,15 +311,16 @@ mod tests {
         }
     }
 
-    /// A run's blocks fit it, and one more wouldn't.
+    /// A run's blocks fit it. Of a page, one more wouldn't; of several, one page less wouldn't do.
     #[test]
     fn runs_are_filled() {
         for bytes in (MIN_STEP..=3 * PAGE_SIZE).step_by(MIN_STEP) {
             let size = BlockSize::new(bytes).unwrap();
             let run = size.pages_per_run() * PAGE_SIZE;
             assert!(size.bytes_per_run() <= run, "{size:?}");
-            assert!(size.bytes_per_run() + size.stride() > run, "{size:?}");
-            assert!(size.bytes_per_run() > run - PAGE_SIZE, "{size:?}");
+            let taken = size.bytes_per_run() - size.stride() + super::taken_by_one(bytes);
+            assert!(taken <= run && taken > run - PAGE_SIZE, "{size:?}");
+            assert!(size.pages_per_run() > 1 || taken + size.stride() > run, "{size:?}");
         }
     }
 

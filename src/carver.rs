@@ -2,16 +2,16 @@ use core::cell::Cell;
 use core::ptr::{NonNull, null_mut};
 
 use crate::free_list::FreeList;
-use crate::hardened::{Guard, MisuseError};
+use crate::hardened::{Guard, MisuseError, Shape};
 use crate::poison::{Memory, poison, unpoison};
-use crate::{BlockSize, PageSource};
+use crate::{BlockSize, PAGE_SIZE, PageSource};
 
 /// Blocks of one size, those that are free and those that are not carved yet: a pool but for its block size and the source
 /// of its pages, which whoever has it passes along.
 ///
 /// *Invariant (Size):* the block size is the same in each call.
 pub(crate) struct Carver {
-    /// Blocks that were carved here, or by another of the same block size whose memory is there as long, and are free.
+    /// Free blocks that were carved here, or by another carver of the same block size over the same source.
     free: FreeList,
     /// The first block of the newest run that isn't carved yet; `end` if there is none.
     fresh: Cell<*mut u8>,
@@ -22,12 +22,12 @@ pub(crate) struct Carver {
     blocks: Cell<usize>,
     /// What it began with.
     memory: Memory,
-    /// Knows the blocks again, with the feature `hardened`. Otherwise it isn't there.
+    /// Recognises the blocks, with `--cfg hpalloc_hardened`. Otherwise it is of size zero.
     guard: Guard,
 }
 
 // Four words: an array of these is indexed by a shift.
-#[cfg(not(any(feature = "hardened", hpalloc_asan)))]
+#[cfg(not(any(hpalloc_hardened, hpalloc_asan)))]
 static_assertions::assert_eq_size!(Carver, [usize; 4]);
 
 // SAFETY: the pointers are to memory that nothing but this and the holders of its blocks use (PageSource: Exclusive), and
@@ -58,12 +58,12 @@ impl Carver {
     /// It is valid for reads and writes through `fresh`, aligned for the blocks, and nobody else's, for as long as anything
     /// uses the blocks.
     pub(crate) unsafe fn begin_with(&self, fresh: *mut u8, end: *mut u8, blocks: usize) {
-        // For `PageSource::rederive`.
+        // For `whole_block`.
         fresh.expose_provenance();
         self.fresh.set(fresh);
         self.end.set(end);
         self.blocks.set(blocks);
-        self.guard.begin_with(fresh.addr(), end.addr());
+        self.guard.begin_with(fresh, end.addr() - fresh.addr());
         self.memory.set(fresh, end.addr() - fresh.addr());
         poison(fresh, end.addr() - fresh.addr());
     }
@@ -93,33 +93,51 @@ impl Carver {
             self.fresh.set(block.add(size.stride()));
             unpoison(block, size.stride());
             let block = NonNull::new_unchecked(block);
-            self.guard.hand_out(block, size.bytes());
+            self.guard.hand_out_fresh(block, size.bytes());
             Ok(Some(block))
         }
     }
 
     /// The first block of a run of pages that it takes from the source.
     ///
+    /// # Errors
+    ///
+    /// What it keeps about another run was overwritten. The next [`take`](Self::take) returns the first block.
+    ///
     /// # Safety
     ///
     /// Size; and [`take`](Self::take) has just found nothing.
     #[inline]
-    pub(crate) unsafe fn refill(&self, size: BlockSize, pages: &impl PageSource) -> Option<NonNull<u8>> {
-        let first = pages.take_pages(size.pages_per_run())?.cast::<u8>();
+    pub(crate) unsafe fn refill(
+        &self,
+        size: BlockSize,
+        pages: &impl PageSource,
+    ) -> Result<Option<NonNull<u8>>, MisuseError> {
+        let Some(first) = pages.take_pages(size.pages_per_run()) else { return Ok(None) };
+        if cfg!(hpalloc_hardened) && self.fresh.get() != self.end.get() {
+            // The source used this pool, which has a run with fresh blocks now. Were it replaced, they would have no guards.
+            // SAFETY: Size.
+            return unsafe { self.take(size) };
+        }
+        let first = first.cast::<u8>();
         let run = first.as_ptr();
-        // For `PageSource::rederive`.
+        // For `whole_block`.
         run.expose_provenance();
         // SAFETY: by PageSource: Run, the run has the pages that were asked for, and they hold `bytes_per_run`, of
         // which one block is a part.
         unsafe {
             self.fresh.set(run.add(size.stride()));
             self.end.set(run.add(size.bytes_per_run()));
-            self.guard.begin();
-            self.guard.hand_out(first, size.bytes());
+            let added = self.guard.add_run(first, size.pages_per_run() * PAGE_SIZE);
+            self.blocks.set(self.blocks.get() + size.blocks_per_run());
+            if let Err(error) = added {
+                self.fresh.set(run);
+                return Err(error);
+            }
+            self.guard.hand_out_fresh(first, size.bytes());
         }
         poison(self.fresh.get(), size.bytes_per_run() - size.stride());
-        self.blocks.set(self.blocks.get() + size.blocks_per_run());
-        Some(first)
+        Ok(Some(first))
     }
 
     /// Takes a block back.
@@ -130,26 +148,45 @@ impl Carver {
     ///
     /// # Safety
     ///
-    /// Size. `block` came from here, or from another one with the same block size whose memory is there as long; it wasn't
-    /// given back since, nothing uses it, and the pointer is good for all of it. (With the feature `hardened`, what isn't so is
-    /// an error.)
+    /// Size. `block` came from here, or from another one with the same block size over the same source; it wasn't
+    /// given back since, nothing uses it, and the pointer is valid for all of it. (With `--cfg hpalloc_hardened`, what isn't so
+    /// is an error: see [`check`](Self::check).)
     #[inline]
-    pub(crate) unsafe fn give_back(
-        &self,
-        block: NonNull<u8>,
-        size: BlockSize,
-        source: &impl PageSource,
-    ) -> Result<(), MisuseError> {
-        let fresh = (self.fresh.get().addr(), self.end.get().addr());
-        // The guard is behind the block.
-        let block = if cfg!(feature = "hardened") { source.rederive(block) } else { block };
+    pub(crate) unsafe fn give_back(&self, block: NonNull<u8>, size: BlockSize) -> Result<(), MisuseError> {
         // SAFETY: by the caller's promise the block is a whole one, unused and not in the list; a block is at least as
         // large and as aligned as a pointer (BlockSize).
         unsafe {
-            self.guard.check_live(block, size.bytes(), size.stride(), |offset| size.divides(offset), fresh, source)?;
+            let block = self.check(block, size)?;
             self.free.push(block, size.bytes(), &self.guard);
         }
         Ok(())
+    }
+
+    /// A pointer to the block that is valid for it and, with `--cfg hpalloc_hardened`, its guard.
+    ///
+    /// # Errors
+    ///
+    /// It isn't live, or none of the blocks here.
+    ///
+    /// # Safety
+    ///
+    /// Size. In a family, that of [`Guard::check_live`].
+    #[inline]
+    pub(crate) unsafe fn check(&self, block: NonNull<u8>, size: BlockSize) -> Result<NonNull<u8>, MisuseError> {
+        let shape = Shape {
+            bytes: size.bytes(),
+            run_bytes: size.pages_per_run() * PAGE_SIZE,
+            blocks_bytes: size.bytes_per_run(),
+            is_start: |offset| size.divides(offset),
+            fresh: (self.fresh.get().addr(), self.end.get().addr()),
+        };
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { self.guard.check_live(block, shape) }
+    }
+
+    /// A block was given up for good.
+    pub(crate) fn forget(&self) {
+        self.guard.forget();
     }
 
     /// How many blocks were carved. It follows from the blocks there are and the fresh part that is left.
@@ -158,8 +195,10 @@ impl Carver {
         self.blocks.get() - size.blocks_in(fresh_bytes)
     }
 
-    /// How many blocks are in the free list, by walking it.
-    pub(crate) fn free_blocks(&self) -> usize {
-        self.free.len()
+    /// How many blocks are in the free list, by walking it: with `--cfg hpalloc_hardened`, up to the first whose link was
+    /// overwritten.
+    pub(crate) fn free_blocks(&self, size: BlockSize) -> usize {
+        // SAFETY: Size.
+        unsafe { self.free.len(size.bytes(), &self.guard) }
     }
 }

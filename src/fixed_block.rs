@@ -90,7 +90,7 @@ pub struct FixedBlock<P: PageSource> {
     pages: P,
 }
 
-#[cfg(not(any(feature = "hardened", hpalloc_asan)))]
+#[cfg(not(any(hpalloc_hardened, hpalloc_asan)))]
 static_assertions::const_assert!(
     size_of::<FixedBlock<&Arena<RawRegion>>>() <= 5 * size_of::<usize>() + size_of::<BlockSize>()
 );
@@ -161,10 +161,10 @@ impl<P: PageSource> FixedBlock<P> {
     ///
     /// # Panics
     ///
-    /// Only where the source of pages does, or, with the feature `hardened`, the hook for misuse.
+    /// Only if the source of pages does, or, with `--cfg hpalloc_hardened`, the hook for misuse.
     ///
     /// ```
-    /// # #[cfg(not(feature = "hardened"))] {
+    /// # #[cfg(not(hpalloc_hardened))] {
     /// use hpalloc::{Arena, FixedBlock, Page};
     ///
     /// let mut pages = [const { Page::new() }; 1];
@@ -176,7 +176,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[inline]
-    #[cfg_attr(feature = "hardened", track_caller)]
+    #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn allocate(&self) -> Option<NonNull<u8>> {
         reported(|| self.try_allocate())
     }
@@ -187,7 +187,7 @@ impl<P: PageSource> FixedBlock<P> {
     pub(crate) fn try_allocate(&self) -> Result<Option<NonNull<u8>>, MisuseError> {
         // SAFETY: Size.
         match unsafe { self.carver.take(self.block_size) } {
-            Ok(None) => Ok(self.refill()),
+            Ok(None) => self.refill(),
             block => block,
         }
     }
@@ -195,7 +195,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// The first block of a run of pages from the source.
     #[cold]
     #[inline(never)]
-    fn refill(&self) -> Option<NonNull<u8>> {
+    fn refill(&self) -> Result<Option<NonNull<u8>>, MisuseError> {
         // SAFETY: Size, and `allocate` has found no block.
         unsafe { self.carver.refill(self.block_size, &self.pages) }
     }
@@ -210,16 +210,16 @@ impl<P: PageSource> FixedBlock<P> {
     ///
     /// # Panics
     ///
-    /// Only where the source of pages does, or, with the feature `hardened`, the hook for misuse.
+    /// Only if the source of pages does, or, with `--cfg hpalloc_hardened`, the hook for misuse.
     ///
     /// # Safety
     ///
-    /// - `block` was returned by [`allocate`](Self::allocate) of this pool, or of another pool of the same block size
-    ///   whose pages stay valid for as long as this pool's (as when both share an arena; with the feature `hardened`, both
-    ///   have to be [of one family](Self::in_family));
-    /// - since then it wasn't deallocated: a block that is in the free list twice is handed out twice;
-    /// - nothing uses it any more;
-    /// - the pointer is the one that was returned, or one whose provenance still covers the whole block.
+    /// - `block` was returned by [`allocate`](Self::allocate) of this pool, or of another pool of the same block size over
+    ///   the same source (a reference to the same arena, say), so that its pages are there for as long as this pool's. With
+    ///   `--cfg hpalloc_hardened`, both have to be [of one family](Self::in_family).
+    /// - It was not deallocated since: a block that is in the free list twice is handed out twice.
+    /// - Nothing uses it any more.
+    /// - The pointer is the one that was returned, or one derived from it that is still valid for the whole block.
     ///
     /// ```
     /// use hpalloc::{Arena, FixedBlock, Page};
@@ -233,7 +233,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[inline]
-    #[cfg_attr(feature = "hardened", track_caller)]
+    #[cfg_attr(hpalloc_hardened, track_caller)]
     pub unsafe fn deallocate(&self, block: NonNull<u8>) {
         // SAFETY: the caller's promise is the one that is asked for.
         if let Err(error) = unsafe { self.give_back(block) } {
@@ -247,7 +247,32 @@ impl<P: PageSource> FixedBlock<P> {
     #[inline]
     pub(crate) unsafe fn give_back(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
         // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { self.carver.give_back(block, self.block_size, &self.pages) }
+        unsafe { self.carver.give_back(block, self.block_size) }
+    }
+
+    /// Whether the block is a live one of this pool, as far as that is known: with `--cfg hpalloc_hardened`. Not for a pool of
+    /// a family, which can't tell.
+    #[inline]
+    pub(crate) fn check(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
+        // SAFETY: Size, and the pool is of no family: it looks at its own memory alone.
+        unsafe { self.carver.check(block, self.block_size) }.map(drop)
+    }
+
+    /// The same for any pool.
+    ///
+    /// # Safety
+    ///
+    /// That of `deallocate`, but for what is an error.
+    #[cfg(feature = "allocator-api2")]
+    #[inline]
+    pub(crate) unsafe fn check_any(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
+        // SAFETY: Size, and the caller's promise is the one that is asked for.
+        unsafe { self.carver.check(block, self.block_size) }.map(drop)
+    }
+
+    /// A block was given up for good.
+    pub(crate) fn forget(&self) {
+        self.carver.forget();
     }
 
     /// As [`deallocate`](Self::deallocate), with misuse returned instead of reported to the hook.
@@ -274,18 +299,21 @@ impl<P: PageSource> FixedBlock<P> {
     /// assert_eq!(unsafe { large.try_deallocate(block) }.unwrap_err().misuse, Misuse::Foreign);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
-    #[cfg(feature = "hardened")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "hardened")))]
+    #[cfg(hpalloc_hardened)]
+    #[cfg_attr(docsrs, doc(cfg(hpalloc_hardened)))]
     pub unsafe fn try_deallocate(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
         // SAFETY: the caller's promise is the one that is asked for.
         unsafe { self.give_back(block) }
     }
 
-    /// The same pool, as one of a family: pools with the same number, block size and source may free each other's blocks.
+    /// The same pool, as one of a family: pools with the same number, block size and source, which may free each other's
+    /// blocks. Part of making a pool: once it has memory, this has no effect. (A pool in a slice has it from the start, and can't
+    /// share its source.)
     ///
-    /// Without the feature `hardened`, all pools may that have the same block size and source. With it, a block of another
-    /// pool is found to be foreign, unless both are of one family. What pools of a family have live isn't known, so no leaks
-    /// are reported; nor can a block be told from one of the family that was there before the arena was reset.
+    /// Only a program that is built with `--cfg hpalloc_hardened` needs it, because there a block of another pool is reported
+    /// as foreign. (In other programs, pools of one block size and one source need not say so.) What is checked is less than for a
+    /// pool on its own, see *Families* in `SECURITY.md`: the pool has to believe that a block that isn't its own is of the
+    /// family, and leaks are not reported.
     ///
     /// Constant time. Never panics.
     ///
@@ -343,7 +371,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// Constant time. Never panics.
     ///
     /// ```
-    /// # #[cfg(not(feature = "hardened"))] {
+    /// # #[cfg(not(hpalloc_hardened))] {
     /// # use hpalloc::{Arena, FixedBlock, Page};
     /// # let mut pages = [const { Page::new() }; 1];
     /// assert_eq!(FixedBlock::new(Arena::from_pages(&mut pages)?, 80)?.blocks_per_page(), 51);

@@ -1,5 +1,4 @@
 use core::cell::Cell;
-use core::iter;
 use core::ptr::{NonNull, null_mut};
 
 use crate::hardened::{Damage, Guard, MisuseError, mask};
@@ -23,7 +22,7 @@ pub(crate) struct FreeList {
 /// What a free block starts with.
 #[derive(Clone, Copy)]
 struct Link {
-    /// Encoded with what `hardened` has for the address of this block.
+    /// Encoded, in a hardened program, with the key and the address of this block.
     next: *mut Link,
 }
 
@@ -96,21 +95,34 @@ impl FreeList {
                 return Err(error);
             }
             self.head.set(Link::read(block));
+            guard.hide_link(block);
             guard.hand_out(block, bytes);
         }
         Ok(Some(block))
     }
 
-    /// How many blocks there are, by walking the list.
-    pub(crate) fn len(&self) -> usize {
-        iter::successors(self.head.get(), |link| {
-            unpoison(link.as_ptr().cast(), size_of::<Link>());
-            // SAFETY: by Links, each block in the list holds an initialised link.
-            let next = unsafe { Link::read(link.cast()) };
-            poison(link.as_ptr().cast(), size_of::<Link>());
-            next
-        })
-        .count()
+    /// How many blocks there are, by walking the list, up to the first whose link was overwritten.
+    ///
+    /// # Safety
+    ///
+    /// That of [`pop`](Self::pop).
+    pub(crate) unsafe fn len(&self, bytes: usize, guard: &Guard) -> usize {
+        let mut count = 0;
+        let mut next = self.head.get();
+        while let Some(link) = next {
+            let block = link.cast::<u8>();
+            unpoison(block.as_ptr(), bytes);
+            // SAFETY: by Links, each block in the list holds an initialised link; and by the caller's promise.
+            unsafe {
+                if matches!(guard.check_free(block, bytes), Err(Damage { link_is_intact: false, .. })) {
+                    break;
+                }
+                next = Link::read(block);
+            }
+            poison(block.as_ptr(), bytes);
+            count += 1;
+        }
+        count
     }
 }
 
@@ -132,10 +144,12 @@ mod tests {
             // SAFETY: likewise.
             unsafe { list.push(block, BYTES, &guard) };
         }
-        assert_eq!(list.len(), 3);
+        // SAFETY: likewise.
+        assert_eq!(unsafe { list.len(BYTES, &guard) }, 3);
         for block in blocks.into_iter().rev() {
             assert_eq!(pop(), Some(block));
         }
-        assert_eq!((pop(), list.len()), (None, 0));
+        // SAFETY: likewise.
+        assert_eq!((pop(), unsafe { list.len(BYTES, &guard) }), (None, 0));
     }
 }

@@ -1,20 +1,45 @@
-//! What the feature `hardened` adds: misuse is found when a block is freed, or handed out again.
+//! Misuse of blocks is detected in a program that is built with `--cfg hpalloc_hardened`: when a block is freed, or handed out
+//! again.
 //!
-//! Blocks carry a guard behind their end, free ones are filled with a pattern, and links are stored encoded. So a pool or a
-//! heap finds, when a block is given back or handed out,
+//! It is a `--cfg` and not a Cargo feature because it changes the whole program: blocks take more memory, and freeing one takes
+//! longer. Only whoever builds the program can turn it on, for example in its `.cargo/config.toml`:
 //!
-//! | misuse | found |
+//! ```toml
+//! [build]
+//! rustflags = ["--cfg", "hpalloc_hardened"]
+//! rustdocflags = ["--cfg", "hpalloc_hardened"] # for doctests
+//! ```
+//!
+//! or for one command: `RUSTFLAGS="--cfg hpalloc_hardened" cargo test`. Cargo takes flags from one place only: if the file has
+//! `rustflags` in a section for the target, as firmware has, add the flag to that list, since `[build]` and `RUSTFLAGS` would not be
+//! joined with it. [`IS_HARDENED`](crate::IS_HARDENED) says whether it worked. On a chip without compare-and-swap (a Cortex-M0, say)
+//! the feature `critical-section` is needed as well.
+//!
+//! What this module has is there only in such a program. Code that calls [`set_hook`] or [`set_key`] asks for it by
+//! `#[cfg(hpalloc_hardened)]`, and its `Cargo.toml` tells the compiler of the name:
+//!
+//! ```toml
+//! [lints.rust]
+//! unexpected_cfgs = { level = "warn", check-cfg = ["cfg(hpalloc_hardened)"] }
+//! ```
+//!
+//! | misuse | detected |
 //! |---|---|
-//! | a block is freed twice ([`DoubleFree`](Misuse::DoubleFree)) | at the second time, whatever happened in between |
-//! | what is freed never came from there ([`Foreign`](Misuse::Foreign), [`NotABlock`](Misuse::NotABlock), [`NeverAllocated`](Misuse::NeverAllocated)) | at once |
-//! | a program wrote past the end of a block ([`Overflow`](Misuse::Overflow)) | when that block is freed |
-//! | a program wrote to a block that it had freed ([`WrittenAfterFree`](Misuse::WrittenAfterFree), [`LinkOverwritten`](Misuse::LinkOverwritten)) | when the block is handed out again |
-//! | blocks are live when their pool goes ([`Leaked`](Misuse::Leaked)) | then |
+//! | a block is freed twice ([`DoubleFree`](Misuse::DoubleFree)), or its box is dropped twice | at the second time, while the block is free |
+//! | a pointer is freed that did not come from the pool ([`Foreign`](Misuse::Foreign), [`NotABlock`](Misuse::NotABlock), [`NeverAllocated`](Misuse::NeverAllocated)) | at once |
+//! | the program wrote past the end of a block ([`Overflow`](Misuse::Overflow), [`RecordOverwritten`](Misuse::RecordOverwritten)) | when that block is freed |
+//! | the program wrote to a block that it had freed ([`WrittenAfterFree`](Misuse::WrittenAfterFree), [`LinkOverwritten`](Misuse::LinkOverwritten)) | when the block is handed out again |
+//! | blocks are live when their pool is dropped ([`Leaked`](Misuse::Leaked)), other than by [`PoolBox::leak`](crate::PoolBox::leak) | then |
 //!
-//! and calls the [hook](set_hook). Unless another is set, that panics (at the line where the block was freed or asked for; for boxes and the
-//! global allocator at one in hpalloc), but for leaks: to drop a pool with all of its blocks
-//! is how memory of an arena is freed at once. Where a hook returns, the operation has had no effect: the block isn't freed,
-//! or the damaged block is left out and another is handed out.
+//! A pool keeps a record of each run of pages that it took, two words after each block that tell whether the block is live, and
+//! a pattern in each free block. It looks at no memory but its own to decide whether a pointer is one of its blocks. What each of
+//! these can't detect is listed in the repository, in `SECURITY.md`.
+//!
+//! Misuse is reported to the [hook](set_hook). By default it panics, except for leaks: to drop a pool with all of its blocks
+//! is how the memory of an arena is freed at once. The panic names the line where the block was freed or requested; for boxes and
+//! the global allocator, that line is in hpalloc. If a hook returns, the operation has no effect: the block isn't freed, or the
+//! damaged block is left out and another one is handed out. The exception is [`PoolBox::into_inner`](crate::PoolBox::into_inner),
+//! which panics because it has no value to return.
 //!
 //! ```should_panic
 //! use hpalloc::{Arena, FixedBlock, Page};
@@ -31,21 +56,31 @@
 //!
 //! # What it costs
 //!
-//! A block takes two words more, rounded up so that the next one is aligned as before: one of 64 bytes takes 128. To allocate and to free take time that
-//! is linear in the block size. The rest of a pool takes some words more. The figures are in the repository, in `SECURITY.md`.
+//! A block takes two words more, rounded up to its alignment: one of 64 bytes takes 128. A run of pages takes four words more. To
+//! allocate takes time that is linear in the block size; to free takes that, and a search for the block's run: one step for each
+//! bit of an address at most, typically log2 of the number of runs. To drop a box of a pool behind a lock takes the lock twice. A
+//! pool takes some words more. The figures are in `SECURITY.md`.
 //!
 //! # Pools that free each other's blocks
 //!
-//! are foreign to each other, unless they are of one family: see [`FixedBlock::in_family`](crate::FixedBlock::in_family).
+//! These are foreign to each other, unless they are of one family: see [`FixedBlock::in_family`](crate::FixedBlock::in_family).
+//!
+//! # The key
+//!
+//! Links and guards depend on a key. Without [`set_key`] it is made from the address at which the program lies. That is drawn anew
+//! for each run on a host with address space layout randomisation, but in firmware it is the same on every device and after
+//! every reset. There, set a key at each start, from a random number generator or from a counter in memory that survives.
 
 use core::fmt;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use crate::shared::Shared;
 
 mod guard;
+mod runs;
 
-pub(crate) use guard::{Damage, Guard};
+pub(crate) use guard::{Damage, Guard, Shape};
 
-/// What a pool or a heap found.
+/// Misuse that a pool or a heap detected.
 ///
 /// ```
 /// use hpalloc::{Arena, FixedBlock, Page};
@@ -65,14 +100,14 @@ pub(crate) use guard::{Damage, Guard};
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct MisuseError {
-    /// What was found.
+    /// What was detected.
     pub misuse: Misuse,
     /// The address of the block; zero for leaks.
     pub block: usize,
     /// The size of the pool's blocks, in bytes. For a run of pages that of the run, and for leaked ones of the last of them.
     pub block_size: usize,
-    /// Which pool found it: they are numbered in the order in which they took their first block. Zero before. Of one in a
-    /// family, the family's number.
+    /// The number of the pool that detected it: pools are numbered in the order in which they took their first pages. Zero
+    /// before that. For a pool of a family, the family's number.
     pub pool: usize,
 }
 
@@ -83,20 +118,22 @@ pub struct MisuseError {
 pub enum Misuse {
     /// The block was freed, and is free.
     DoubleFree,
-    /// What was freed is not in memory of this pool. (Or nothing shows any more that it is, because it is the only block of its
-    /// run, and was written to by more than a word past its end.)
+    /// What was freed is not in memory of this pool; or of this heap, for requests of that size.
     Foreign,
     /// What was freed is in memory of this pool, but no block begins there.
     NotABlock,
     /// What was freed is in memory of this pool, but was never handed out.
     NeverAllocated,
-    /// The guard behind the block was overwritten while it was live.
+    /// The guard after the block was overwritten while it was live.
     Overflow,
-    /// The block, or the guard behind it, was written to while it was free.
+    /// The block, or the guard after it, was written to while it was free.
     WrittenAfterFree,
     /// The link in the block, or its check word, was written to while it was free. All blocks that were freed before it are
     /// lost.
     LinkOverwritten,
+    /// The record that the pool keeps at the end of a run of pages was written to. The blocks in that run, and perhaps those
+    /// of runs taken later, can't be freed any more.
+    RecordOverwritten,
     /// The pool was dropped while blocks were live.
     Leaked {
         /// How many.
@@ -110,21 +147,24 @@ impl fmt::Display for MisuseError {
         if let Misuse::Leaked { blocks } = misuse {
             return write!(
                 f,
-                "{blocks} blocks of {block_size} bytes were live when their pool (number {pool}) was dropped"
+                "hpalloc: {blocks} blocks of {block_size} bytes were live when their pool (number {pool}) was dropped"
             );
         }
         write!(f, "hpalloc: the block at {block:#x}, for a pool of blocks of {block_size} bytes (number {pool}), ")?;
         f.write_str(match misuse {
             Misuse::DoubleFree => "was freed twice",
             Misuse::Foreign => {
-                "is not from this pool or its family (or was written to far past its end): free it where it was allocated, \
-                 or make these pools a family"
+                "is not from this pool or its family: free it where it was allocated, or make these pools a family"
             }
             Misuse::NotABlock => "is not the start of a block: free the pointer that was allocated",
             Misuse::NeverAllocated => "was never allocated",
             Misuse::Overflow => "was written to past its end",
             Misuse::WrittenAfterFree => "was written to after it was freed",
             Misuse::LinkOverwritten => "was written to after it was freed, at its start, where a link was",
+            Misuse::RecordOverwritten => {
+                "can't be looked up: what the pool keeps at the end of a run of pages was written to, past the end of the \
+                 last block of the run"
+            }
             Misuse::Leaked { .. } => "was leaked",
         })
     }
@@ -132,12 +172,12 @@ impl fmt::Display for MisuseError {
 
 impl core::error::Error for MisuseError {}
 
-/// What is called with each misuse.
+/// The function that is called when misuse is detected.
 pub type Hook = fn(&MisuseError);
 
-static HOOK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+static HOOK: Shared<Option<Hook>> = Shared::new();
 
-/// Sets what is called with each misuse from now on, by all pools and heaps.
+/// Sets the function that all pools and heaps call when they detect misuse.
 ///
 /// It may panic, stop, or log and return. The global allocator must not unwind, so there a panic aborts; and so does one where
 /// something is dropped because of another panic: a pool with leaks, of which a heap reports those of each class, or a box whose
@@ -156,20 +196,29 @@ static HOOK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 /// hardened::set_hook(stop);
 /// ```
 pub fn set_hook(hook: Hook) {
-    HOOK.store(hook as *mut (), Ordering::Release);
+    HOOK.set(Some(hook));
+}
+
+/// Whether the block is live, though its guard was overwritten.
+pub(crate) fn is_overflow(error: MisuseError) -> bool {
+    error.misuse == Misuse::Overflow
+}
+
+/// Calls the hook; and panics if it returns, since there is nothing that could be returned.
+#[cold]
+#[track_caller]
+pub(crate) fn no_value(error: MisuseError) -> ! {
+    report(error);
+    panic!("{error}");
 }
 
 /// Calls the hook.
 #[cold]
 #[track_caller]
 pub(crate) fn report(error: MisuseError) {
-    let hook = HOOK.load(Ordering::Acquire);
-    if hook.is_null() {
-        assert!(matches!(error.misuse, Misuse::Leaked { .. }), "{error}");
-    } else {
-        // SAFETY: what isn't null was a `Hook`.
-        let hook = unsafe { core::mem::transmute::<*mut (), Hook>(hook) };
-        hook(&error);
+    match HOOK.get() {
+        Some(hook) => hook(&error),
+        None => assert!(matches!(error.misuse, Misuse::Leaked { .. }), "{error}"),
     }
 }
 
@@ -185,13 +234,12 @@ pub(crate) fn reported<T>(mut operation: impl FnMut() -> Result<T, MisuseError>)
 }
 
 /// Zero until it is set or used.
-static KEY: AtomicUsize = AtomicUsize::new(0);
+static KEY: Shared<usize> = Shared::new();
 
-/// Sets the key with which links and guards are encoded. `false`, and without effect, if it is zero or one is in use already:
-/// set it before anything is allocated.
+/// Sets the key with which links and guards are encoded. Returns `false`, without effect, if the key is zero or there is one
+/// already: set it once, before anything is allocated.
 ///
-/// Without it, the key is made from the address at which the program lies: which is drawn anew for each run on a host with
-/// address space layout randomisation, but is always the same in firmware.
+/// Use another key for each start of the program, see [The key](self#the-key).
 ///
 /// Constant time. Never panics.
 ///
@@ -204,30 +252,21 @@ static KEY: AtomicUsize = AtomicUsize::new(0);
 /// ```
 #[must_use = "another key may be in use"]
 pub fn set_key(key: usize) -> bool {
-    key != 0 && settle(key) == Ok(())
+    key != 0 && KEY.update(|settled| (settled == 0).then_some(key)) == 0
 }
 
 fn key() -> usize {
-    let key = KEY.load(Ordering::Relaxed);
-    if key != 0 {
-        return key;
+    match KEY.get() {
+        0 => settle((&raw const KEY).addr().wrapping_mul(SPREAD) | 1),
+        key => key,
     }
-    let key = (&raw const KEY).addr().wrapping_mul(SPREAD) | 1;
-    settle(key).map_or_else(|settled| settled, |()| key)
 }
 
-/// Makes this the key, unless there is one.
-#[cfg(target_has_atomic = "ptr")]
-fn settle(key: usize) -> Result<(), usize> {
-    KEY.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed).map(drop)
-}
-
-/// The same on a chip without compare-and-swap: there, no interrupt may come between that allocates first.
-#[cfg(not(target_has_atomic = "ptr"))]
-fn settle(key: usize) -> Result<(), usize> {
-    match KEY.load(Ordering::Relaxed) {
-        0 => Ok(KEY.store(key, Ordering::Relaxed)),
-        settled => Err(settled),
+/// Makes this the key unless there is one already, and returns the key.
+fn settle(key: usize) -> usize {
+    match KEY.update(|settled| (settled == 0).then_some(key)) {
+        0 => key,
+        settled => settled,
     }
 }
 
@@ -245,20 +284,19 @@ fn mask_with(key: usize, address: usize) -> usize {
 #[allow(clippy::cast_possible_truncation, reason = "the lower half of it is as good, and odd")]
 const SPREAD: usize = 0x9E37_79B9_7F4A_7C15_u64 as usize;
 
-/// A number for a pool: each is given out once.
+/// One to one in each of the arguments.
+fn mix(a: usize, b: usize) -> usize {
+    let mixed = (a ^ b).wrapping_mul(SPREAD);
+    // The product's upper bits depend on all bits, its lower ones on the lower ones.
+    (mixed ^ (mixed >> (usize::BITS / 2 + 1))).wrapping_mul(SPREAD).rotate_left(usize::BITS / 2)
+}
+
+/// A number for a pool. Each is returned once in half of what a word counts.
 fn next_number() -> usize {
-    static LAST: AtomicUsize = AtomicUsize::new(0);
-    #[cfg(target_has_atomic = "ptr")]
-    let last = LAST.fetch_add(1, Ordering::Relaxed);
-    // Of a chip without that, two pools that take their first block at the same moment, one of them in an interrupt, may get
-    // the same number.
-    #[cfg(not(target_has_atomic = "ptr"))]
-    let last = {
-        let last = LAST.load(Ordering::Relaxed);
-        LAST.store(last + 1, Ordering::Relaxed);
-        last
-    };
-    last + 1
+    static LAST: Shared<usize> = Shared::new();
+    // From 1 to half of what a word counts: the upper bit is set in numbers of families.
+    let next = |last: usize| last % (usize::MAX / 2) + 1;
+    next(LAST.update(|last| Some(next(last))))
 }
 
 #[cfg(test)]

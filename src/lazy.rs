@@ -97,20 +97,6 @@ unsafe impl<R: Region> PageSource for Lazy<R> {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.arena().ok()?.take_pages(count)
     }
-
-    #[inline]
-    fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
-        match self.arena.get() {
-            Some(Ok(arena)) => arena.rederive(block),
-            // No block came from here.
-            _ => block,
-        }
-    }
-
-    #[inline]
-    fn holds(&self, address: NonNull<u8>) -> bool {
-        matches!(self.arena.get(), Some(Ok(arena)) if arena.holds(address))
-    }
 }
 
 impl<R: Region> fmt::Debug for Lazy<R> {

@@ -38,9 +38,9 @@
 //!
 //! # Which type
 //!
-//! | for | there is |
+//! | If you need | use |
 //! |---|---|
-//! | values of one type, in boxes that give their block back | [`Pool`] |
+//! | values of one type, in boxes that return their block | [`Pool`] |
 //! | blocks of one size, as bytes | [`FixedBlock`] |
 //! | any size: `Box`, `Vec`, collections, the global allocator | [`SizeClasses`] |
 //! | whole pages, in order and for good | [`Arena`] |
@@ -63,7 +63,7 @@
 //!
 //! # What it costs
 //!
-//! | operation | cost | fails when |
+//! | operation | cost | fails if |
 //! |---|---|---|
 //! | [`Arena::alloc_page`], [`alloc_pages`](Arena::alloc_pages) | constant | fewer pages are left; nothing is consumed |
 //! | [`Arena::alloc_zeroed_page`] | constant on a fresh mapping, else one `memset` of a page | no page is left |
@@ -71,7 +71,7 @@
 //! | [`FixedBlock::allocate`] | constant, no loop, no division; one call to the page source where no block is at hand | no block is free and no page is left |
 //! | [`FixedBlock::deallocate`] | two stores | never |
 //! | [`Pool::alloc`], and the drop of its box | as these, and moving or dropping the value | as `allocate`; the value comes back |
-//! | [`Locked::with`], [`alloc`](Locked::alloc) | as what is locked, and waiting for whoever has the lock | as what is locked |
+//! | [`Locked::with`], [`alloc`](Locked::alloc) | as what is locked, and waiting for whoever holds the lock | as what is locked |
 //! | `Allocator::allocate`, `grow`, `shrink` for a pool | constant, in place | the request doesn't fit a block, or there is none |
 //! | [`SizeClasses::allocate`], [`deallocate`](SizeClasses::deallocate) | constant: for up to 128 words as a pool's with a look into a table; for more, or an alignment above a word, a few steps that depend on the layout and the block sizes alone | no block of the class is free and no page is left; an alignment above 4096 |
 //! | [`SizeClasses::grow`], [`shrink`](SizeClasses::shrink) | constant in place; to another class also a copy | as `allocate`; then nothing has changed |
@@ -85,26 +85,32 @@
 //! of the free ones, the last freed is the next allocated. Memory that was never handed out is not touched, unless it is
 //! prefaulted. No page goes back before its arena does, and free blocks are not merged.
 //!
-//! Nothing panics, but for what the program passes in (a closure, a hook; a region, a source or a lock of its own) and for misuse
-//! that `hardened` finds. What can't be served is `None`, or an error that says which bound was broken. With `hardened`, what is
-//! constant here is linear in the block size.
+//! Nothing panics except what the program passes in (a closure, a hook; a region, a source or a lock of its own), and misuse that a
+//! hardened program detects. What can't be served is `None`, or an error that says which bound was broken.
 //!
 //! # Features
 //!
-//! All are off by default. Most only add. What changes is: with `mmap`, [`Arena`] without a parameter is another type; with
-//! `hardened` blocks take more memory, so that fewer fit; and with `lock-api` (which `spin` turns on) a type that is a `RawMutex` can't
-//! be a [`Lock`] in its own right.
+//! All are off by default, and each only adds, with one exception: `mmap` and `static-buffer` choose the region of [`Arena`] without
+//! a parameter, and so of `Arena::new`. A library names the region that it means.
 //!
 //! | feature | adds |
 //! |---|---|
 //! | `mmap` | `Mapping`, and `Arena::new` over an anonymous memory mapping, through raw system calls |
 //! | `static-buffer` | `StaticBuffer`, and `Arena::new` over a built-in one where `mmap` is off |
 //! | `std` | `Boxed`, and the errors as `std::io::Error` |
-//! | `spin`, `critical-section`, `lock-api` | a spin lock, a critical section, any lock of the crate `lock_api` for [`Locked`] |
+//! | `spin` | `Spin`, a spin lock for [`Locked`]; needs a compare-and-swap |
+//! | `critical-section` | `CriticalSection` as a lock for [`Locked`] |
+//! | `lock-api` | `RawLock`: any lock of the crate `lock_api` for [`Locked`] |
 //! | `allocator-api2` | `Allocator` for pools and heaps, so that collections can be in their blocks |
 //! | `stable-deref` | `StableDeref` for [`PoolBox`] |
-//! | `hardened` | misuse of blocks is found, when they are freed or handed out again: the module `hardened` |
 //! | `defmt` | `defmt::Format` on the public types and errors |
+//!
+//! What changes the whole program is a `--cfg` that only its builder sets:
+//!
+//! | `--cfg` | effect |
+//! |---|---|
+//! | `hpalloc_hardened` | misuse of blocks is detected when they are freed or handed out again: see the module `hardened`. Blocks take more memory, and what is constant above is linear in the block size |
+//! | `hpalloc_asan` | `AddressSanitizer` is told which blocks are free |
 //!
 //! # Versions
 //!
@@ -134,21 +140,50 @@ extern crate std;
 #[cfg(all(test, target_os = "none"))]
 test::entry!(test_main);
 
-#[cfg(all(feature = "mmap", any(not(unix), target_os = "espidf", target_os = "horizon", target_os = "vita")))]
+#[cfg(target_pointer_width = "16")]
+compile_error!(
+    "hpalloc: this target has 16-bit pointers; hpalloc needs 32 or 64 bits, because an arena may have 256 MiB and a page has 4 KiB"
+);
+
+#[cfg(all(feature = "mmap", windows))]
+compile_error!(
+    "hpalloc: the feature `mmap` needs a Unix-like operating system; on Windows turn it off, and use `Boxed` (feature `std`), \
+     whose pages come from the global allocator"
+);
+
+#[cfg(all(
+    feature = "mmap",
+    not(windows),
+    any(not(unix), target_os = "espidf", target_os = "horizon", target_os = "vita")
+))]
 compile_error!(
     "hpalloc: the feature `mmap` needs a Unix-like operating system with memory mappings; on bare metal use the feature \
      `static-buffer`, or `Arena::from_raw` with no feature at all"
 );
 
-#[cfg(all(feature = "static-buffer", not(target_has_atomic = "8"), not(feature = "critical-section")))]
+#[cfg(all(feature = "static-buffer", not(target_has_atomic = "ptr"), not(feature = "critical-section")))]
 compile_error!(
     "hpalloc: this chip has no compare-and-swap, so the feature `static-buffer` also needs the feature `critical-section`: \
      claiming a static buffer takes one, which the program provides (see the crate `critical-section`)"
 );
 
+#[cfg(all(hpalloc_hardened, not(target_has_atomic = "ptr"), not(feature = "critical-section")))]
+compile_error!(
+    "hpalloc: this chip has no compare-and-swap, so `--cfg hpalloc_hardened` also needs the feature `critical-section`, \
+     which the program provides (see the crate `critical-section`)"
+);
+
+#[cfg(all(feature = "spin", not(target_has_atomic = "8")))]
+compile_error!(
+    "hpalloc: this chip has no compare-and-swap, which a spin lock takes; use the feature `critical-section` and the lock \
+     `CriticalSection` instead of the feature `spin`"
+);
+
 // The order of these lines is that of the layers: a module uses only those above it.
 mod page;
 mod poison;
+#[cfg(any(feature = "static-buffer", hpalloc_hardened))]
+mod shared;
 mod arena_error;
 mod region;
 mod page_source;
@@ -156,17 +191,17 @@ mod arena;
 mod lazy;
 mod block_size_error;
 mod block_size;
-#[cfg(feature = "hardened")]
-#[cfg_attr(docsrs, doc(cfg(feature = "hardened")))]
+#[cfg(hpalloc_hardened)]
+#[cfg_attr(docsrs, doc(cfg(hpalloc_hardened)))]
 pub mod hardened;
-#[cfg(not(feature = "hardened"))]
+#[cfg(not(hpalloc_hardened))]
 #[path = "unhardened.rs"]
 mod hardened;
 mod free_list;
 mod carver;
 mod fixed_block;
 mod pool;
-mod heap;
+mod by_layout;
 mod size_table;
 mod size_classes;
 mod lock;
@@ -181,17 +216,17 @@ pub use arena_error::{ArenaError, MAX_ARENA_SIZE};
 pub use block_size::{BlockSize, DEFAULT_BLOCK_SIZE};
 pub use block_size_error::BlockSizeError;
 pub use fixed_block::{FixedBlock, NoPages};
-#[cfg(feature = "hardened")]
+#[cfg(hpalloc_hardened)]
 pub use hardened::MisuseError;
 pub use lazy::Lazy;
 #[cfg(feature = "critical-section")]
 pub use lock::CriticalSection;
-pub use lock::Lock;
-#[cfg(feature = "spin")]
-pub use lock::Spin;
 #[cfg(feature = "lock-api")]
-pub use locked::LockedGuard;
-pub use locked::{Locked, LockedBox};
+pub use lock::RawLock;
+#[cfg(all(feature = "spin", target_has_atomic = "8"))]
+pub use lock::Spin;
+pub use lock::{Acquire, Lock};
+pub use locked::{Locked, LockedBox, LockedGuard};
 pub use memory_plan::MemoryPlan;
 pub use page::{PAGE_SIZE, Page};
 pub use page_source::PageSource;
@@ -206,9 +241,17 @@ pub use region::{Borrowed, RawRegion, Region};
 #[cfg(feature = "static-buffer")]
 pub use region::{DEFAULT_BUFFER, StaticBuffer, StaticPages, StaticRegion};
 pub use size_classes::{HeapUsage, SizeClasses};
-pub use size_table::{DEFAULT_SIZES, SizeTable};
+pub use size_table::{DEFAULT_CLASSES, DEFAULT_SIZES, SizeTable};
 
-/// The code of the README and of the guide, as doctests: it uses features of all kinds, but not the larger blocks of `hardened`.
+/// Whether the program is built with `--cfg hpalloc_hardened`, so that misuse of blocks is detected.
+///
+/// ```
+/// // In a program that must not be built without: `const _: () = assert!(hpalloc::IS_HARDENED);`
+/// println!("hardened: {}", hpalloc::IS_HARDENED);
+/// ```
+pub const IS_HARDENED: bool = cfg!(hpalloc_hardened);
+
+/// The code of the README and of the guide, as doctests: it uses features of all kinds, but not the larger blocks of a hardened program.
 #[cfg(all(
     doctest,
     feature = "allocator-api2",
@@ -216,7 +259,7 @@ pub use size_table::{DEFAULT_SIZES, SizeTable};
     feature = "mmap",
     feature = "spin",
     feature = "static-buffer",
-    not(feature = "hardened")
+    not(hpalloc_hardened)
 ))]
 mod examples {
     #[doc = include_str!("../README.md")]

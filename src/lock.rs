@@ -1,12 +1,16 @@
+#[cfg(all(feature = "spin", target_has_atomic = "8"))]
+use core::mem;
+
 /// Something that one holder at a time can have: what a [`Locked`](crate::Locked) is locked by.
 ///
 /// Which one to use:
 ///
-/// | where | lock | feature |
+/// | if it is shared by | use | feature |
 /// |---|---|---|
 /// | threads, or the cores of a kernel whose interrupts don't need it | `Spin` | `spin` |
 /// | one core, and its interrupts | `CriticalSection` | `critical-section` |
-/// | any other | a `lock_api::RawMutex`, such as `parking_lot::RawMutex` | `lock-api` |
+/// | any lock that is a `lock_api::RawMutex` | `RawLock` around it | `lock-api` |
+/// | any other | a type of your own that implements this trait | |
 ///
 /// A spin lock that an interrupt takes while the code that it interrupted holds it **waits forever**: nobody is left to
 /// unlock it. An interrupt may only take a spin lock that is never taken with interrupts on. A critical section holds
@@ -22,43 +26,119 @@
 /// this `f` makes itself, on its own thread, before it goes on. What one `f` has written is seen by the next.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no lock for a `Locked`",
-    note = "there are `Spin` (feature `spin`), `CriticalSection` (feature `critical-section`), and any `RawMutex` of the crate \
-            `lock_api` (feature `lock-api`)"
+    note = "there are `Spin` (feature `spin`), `CriticalSection` (feature `critical-section`), and `RawLock<M>` around a \
+            `RawMutex` of the crate `lock_api` (feature `lock-api`)"
 )]
 pub unsafe trait Lock {
-    /// A lock that nobody has.
+    /// A lock that isn't held.
     #[allow(clippy::declare_interior_mutable_const, reason = "each use is a new lock")]
     const UNLOCKED: Self;
 
-    /// Calls `f` while nobody else has the lock, and unlocks it afterwards, also when `f` panics. It takes as long as `f`, and as
-    /// waiting for whoever has the lock. See [`Locked::with`](crate::Locked::with) for an example.
+    /// Acquires the lock, calls `f`, and releases the lock, also if `f` panics. It takes as long as `f`, and as waiting for
+    /// whoever holds the lock. See [`Locked::with`](crate::Locked::with) for an example.
     fn with<R>(&self, f: impl FnOnce() -> R) -> R;
 }
 
-/// Any lock with the interface of the crate `lock_api`, version 0.4. (So a type should have one of the two interfaces: where
-/// it has its own `Lock` as well, it doesn't compile any more once a program turns this feature on.)
+/// A [`Lock`] that can be held without a closure, and so by the guard of [`Locked::lock`](crate::Locked::lock): `Spin` and
+/// `RawLock`. A critical section is none, see `CriticalSection`.
+///
+/// # Safety
+///
+/// From the moment in which [`acquire`](Self::acquire) returns, or [`try_acquire`](Self::try_acquire) returns `true`, until the
+/// [`release`](Self::release), no other call of `acquire` returns, no other call of `try_acquire` returns `true`, and no call
+/// of [`with`](Lock::with) runs its closure. What was written before a release is seen after the next acquisition.
+pub unsafe trait Acquire: Lock {
+    /// What the guard is marked with: `()`, or a type that isn't `Send` if only the thread that acquired the lock may release
+    /// it.
+    type Marker;
+
+    /// Waits for the lock, and holds it. See [`Locked::lock`](crate::Locked::lock) for an example.
+    fn acquire(&self);
+
+    /// Holds the lock if it is free, and returns whether it was.
+    fn try_acquire(&self) -> bool;
+
+    /// Releases the lock.
+    ///
+    /// # Safety
+    ///
+    /// It was acquired, and not released since; where the [`Marker`](Self::Marker) isn't `Send`, by this thread.
+    unsafe fn release(&self);
+}
+
+/// Calls `f` while the lock is held.
+#[cfg(any(feature = "lock-api", all(feature = "spin", target_has_atomic = "8")))]
+#[inline]
+fn with<M: Acquire, R>(lock: &M, f: impl FnOnce() -> R) -> R {
+    struct Release<'a, M: Acquire>(&'a M);
+
+    impl<M: Acquire> Drop for Release<'_, M> {
+        #[inline]
+        fn drop(&mut self) {
+            // SAFETY: it was acquired below, in this call.
+            unsafe { self.0.release() };
+        }
+    }
+
+    lock.acquire();
+    let _release = Release(lock);
+    f()
+}
+
+/// Any lock with the interface of the crate `lock_api`, version 0.4, such as `parking_lot::RawMutex`.
 ///
 /// A call of [`with`](Lock::with) inside of another for the same lock waits forever, unless the lock says otherwise.
+///
+/// ```
+/// use hpalloc::{Locked, RawLock};
+/// # struct RawMutex(core::sync::atomic::AtomicBool);
+/// # // SAFETY: one holder at a time has set the flag.
+/// # unsafe impl lock_api::RawMutex for RawMutex {
+/// #     const INIT: Self = Self(core::sync::atomic::AtomicBool::new(false));
+/// #     type GuardMarker = lock_api::GuardSend;
+/// #     fn lock(&self) { while !self.try_lock() {} }
+/// #     fn try_lock(&self) -> bool { !self.0.swap(true, core::sync::atomic::Ordering::Acquire) }
+/// #     unsafe fn unlock(&self) { self.0.store(false, core::sync::atomic::Ordering::Release) }
+/// # }
+///
+/// // `RawMutex` is a type of your own or of another crate.
+/// static SEVEN: Locked<u32, RawLock<RawMutex>> = Locked::new(7);
+/// assert_eq!(*SEVEN.lock(), 7);
+/// ```
+#[cfg(feature = "lock-api")]
+#[derive(Debug)]
+pub struct RawLock<M>(M);
+
 #[cfg(feature = "lock-api")]
 // SAFETY: a `RawMutex` is exclusive, by its contract, and its `unlock` is seen by the next `lock`.
-unsafe impl<M: lock_api::RawMutex> Lock for M {
-    const UNLOCKED: Self = M::INIT;
+unsafe impl<M: lock_api::RawMutex> Lock for RawLock<M> {
+    const UNLOCKED: Self = Self(M::INIT);
 
     #[inline]
     fn with<R>(&self, f: impl FnOnce() -> R) -> R {
-        struct Unlock<'a, M: lock_api::RawMutex>(&'a M);
+        with(self, f)
+    }
+}
 
-        impl<M: lock_api::RawMutex> Drop for Unlock<'_, M> {
-            #[inline]
-            fn drop(&mut self) {
-                // SAFETY: it was locked below, in this context.
-                unsafe { self.0.unlock() };
-            }
-        }
+#[cfg(feature = "lock-api")]
+// SAFETY: likewise.
+unsafe impl<M: lock_api::RawMutex> Acquire for RawLock<M> {
+    type Marker = M::GuardMarker;
 
-        self.lock();
-        let _unlock = Unlock(self);
-        f()
+    #[inline]
+    fn acquire(&self) {
+        self.0.lock();
+    }
+
+    #[inline]
+    fn try_acquire(&self) -> bool {
+        self.0.try_lock()
+    }
+
+    #[inline]
+    unsafe fn release(&self) {
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { self.0.unlock() };
     }
 }
 
@@ -76,8 +156,42 @@ unsafe impl<M: lock_api::RawMutex> Lock for M {
 /// assert_eq!(boxes.map(|thread| *thread.join().unwrap()), [1, 2]);
 /// # }
 /// ```
-#[cfg(feature = "spin")]
-pub type Spin = spin::Mutex<()>;
+#[cfg(all(feature = "spin", target_has_atomic = "8"))]
+#[derive(Debug)]
+pub struct Spin(spin::mutex::SpinMutex<()>);
+
+#[cfg(all(feature = "spin", target_has_atomic = "8"))]
+// SAFETY: one holder at a time has the guard of the mutex, or left it to `release`; its unlocking is seen by the next one.
+unsafe impl Lock for Spin {
+    const UNLOCKED: Self = Self(spin::mutex::SpinMutex::new(()));
+
+    #[inline]
+    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+        with(self, f)
+    }
+}
+
+#[cfg(all(feature = "spin", target_has_atomic = "8"))]
+// SAFETY: likewise. Any thread may release it.
+unsafe impl Acquire for Spin {
+    type Marker = ();
+
+    #[inline]
+    fn acquire(&self) {
+        mem::forget(self.0.lock());
+    }
+
+    #[inline]
+    fn try_acquire(&self) -> bool {
+        self.0.try_lock().map(mem::forget).is_some()
+    }
+
+    #[inline]
+    unsafe fn release(&self) {
+        // SAFETY: the caller acquired it, and the guard was forgotten.
+        unsafe { self.0.force_unlock() };
+    }
+}
 
 /// A critical section, as the program provides it through the crate `critical-section`: for one core and its interrupts.
 ///

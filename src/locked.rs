@@ -1,13 +1,13 @@
 use core::cell::UnsafeCell;
 use core::fmt;
+use core::marker::PhantomData;
+use core::ops::Deref;
 use core::ptr::NonNull;
-#[cfg(feature = "lock-api")]
-use core::{marker::PhantomData, ops::Deref};
 
 use crate::hardened::MisuseError;
-use crate::pool::home::Blocks;
+use crate::pool::home::{Blocks, Seal};
 use crate::pool::{alloc, alloc_with};
-use crate::{Home, Lock, Page, PageSource, Pool, PoolBox};
+use crate::{Acquire, Home, Lock, Page, PageSource, Pool, PoolBox};
 
 /// A pool, a heap or an arena behind a lock, so that threads, cores or interrupts can share it.
 ///
@@ -21,7 +21,7 @@ use crate::{Home, Lock, Page, PageSource, Pool, PoolBox};
 /// static PACKETS: Locked<Pool<[u8; 64], Lazy<StaticRegion>>, Spin> =
 ///     Locked::new(Pool::new(Lazy::new(|| MEMORY.claim().and_then(Arena::from_region))));
 ///
-/// // A box locks the pool again for the moment in which it gives its block back, wherever that is.
+/// // A box locks the pool again for the moment in which it returns its block, wherever that is.
 /// let packet = PACKETS.alloc([0; 64]).unwrap();
 /// std::thread::spawn(move || drop(packet)).join().unwrap();
 /// assert_eq!(PACKETS.with(|pool| pool.blocks().free_blocks()), 1);
@@ -32,7 +32,7 @@ use crate::{Home, Lock, Page, PageSource, Pool, PoolBox};
 /// taken when a pool needs a page:
 ///
 /// ```
-/// # #[cfg(all(feature = "spin", feature = "std", not(feature = "hardened")))] {
+/// # #[cfg(all(feature = "spin", feature = "std", not(hpalloc_hardened)))] {
 /// use hpalloc::{Arena, Boxed, FixedBlock, Locked, Spin};
 ///
 /// let arena: Locked<_, Spin> = Locked::new(Arena::from_region(Boxed::new(1 << 20)?)?);
@@ -60,10 +60,10 @@ use crate::{Home, Lock, Page, PageSource, Pool, PoolBox};
 /// }
 /// ```
 ///
-/// Whoever has the lock to himself can have more: [`get_mut`](Self::get_mut), [`into_inner`](Self::into_inner).
+/// Whoever owns the `Locked` can do more: [`get_mut`](Self::get_mut), [`into_inner`](Self::into_inner).
 pub struct Locked<T, M> {
     lock: M,
-    /// *Invariant (Held):* used by whoever has the lock, or has the whole to himself.
+    /// *Invariant (Held):* used by whoever holds the lock, or owns the whole.
     value: UnsafeCell<T>,
 }
 
@@ -77,10 +77,36 @@ const _: () = {
 
     assert_impl_all!(Locked<FixedBlock<Arena<RawRegion>>, ()>: Send, Sync);
     assert_not_impl_any!(Locked<*mut u8, ()>: Send, Sync);
+
+    // A guard lends `&T`: it can be sent where that can, if any thread may release the lock, and shared where that can.
+    struct Lock<Marker>(core::marker::PhantomData<Marker>);
+    // SAFETY: never used.
+    unsafe impl<Marker> crate::Lock for Lock<Marker> {
+        const UNLOCKED: Self = Self(core::marker::PhantomData);
+        fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+            f()
+        }
+    }
+    // SAFETY: never used.
+    unsafe impl<Marker> crate::Acquire for Lock<Marker> {
+        type Marker = Marker;
+        fn acquire(&self) {}
+        fn try_acquire(&self) -> bool {
+            true
+        }
+        unsafe fn release(&self) {}
+    }
+    // SAFETY: never used.
+    unsafe impl<Marker> Sync for Lock<Marker> {}
+
+    assert_impl_all!(LockedGuard<'static, u8, Lock<()>>: Send, Sync);
+    assert_not_impl_any!(LockedGuard<'static, u8, Lock<*mut u8>>: Send);
+    assert_not_impl_any!(LockedGuard<'static, core::cell::Cell<u8>, Lock<()>>: Send, Sync);
+    assert_not_impl_any!(LockedGuard<'static, FixedBlock<Arena<RawRegion>>, Lock<()>>: Send, Sync, Clone);
 };
 
 impl<T, M: Lock> Locked<T, M> {
-    /// A value behind a lock of its own that nobody has.
+    /// A value behind a lock of its own, which isn't held.
     ///
     /// Constant time. Never panics.
     ///
@@ -97,7 +123,7 @@ impl<T, M: Lock> Locked<T, M> {
         Self { lock: M::UNLOCKED, value: UnsafeCell::new(value) }
     }
 
-    /// Calls `f` with the value, while nobody else has the lock.
+    /// Calls `f` with the value, while the lock is held.
     ///
     /// # Time complexity
     ///
@@ -105,7 +131,7 @@ impl<T, M: Lock> Locked<T, M> {
     ///
     /// # Panics
     ///
-    /// Where `f` does; the lock is given back.
+    /// If `f` does; the lock is released.
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {
@@ -127,13 +153,12 @@ impl<T, M: Lock> Locked<T, M> {
     }
 }
 
-#[cfg(feature = "lock-api")]
-impl<T, M: lock_api::RawMutex> Locked<T, M> {
-    /// Waits for the lock, and has it for as long as the guard is there.
+impl<T, M: Acquire> Locked<T, M> {
+    /// Waits for the lock, and holds it for as long as the guard is there.
     ///
     /// A `CriticalSection` has no guard, see there.
     ///
-    /// Constant time, and waiting for whoever has the lock. Never panics, unless the lock does.
+    /// Constant time, and waiting for whoever holds the lock. Never panics, unless the lock does.
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {
@@ -159,11 +184,11 @@ impl<T, M: lock_api::RawMutex> Locked<T, M> {
     /// ```
     #[inline]
     pub fn lock(&self) -> LockedGuard<'_, T, M> {
-        self.lock.lock();
+        self.lock.acquire();
         LockedGuard { locked: self, value: PhantomData, lock: PhantomData }
     }
 
-    /// The guard, or `None` where somebody has the lock.
+    /// The guard, or `None` if the lock is held.
     ///
     /// Constant time. Never panics, unless the lock does.
     ///
@@ -178,25 +203,23 @@ impl<T, M: lock_api::RawMutex> Locked<T, M> {
     /// ```
     #[inline]
     pub fn try_lock(&self) -> Option<LockedGuard<'_, T, M>> {
-        self.lock.try_lock().then(|| LockedGuard { locked: self, value: PhantomData, lock: PhantomData })
+        self.lock.try_acquire().then(|| LockedGuard { locked: self, value: PhantomData, lock: PhantomData })
     }
 }
 
 /// The right to use what a [`Locked`] holds, by shared reference, until the guard is dropped.
 ///
 /// Made by [`Locked::lock`]; an example is there.
-#[cfg(feature = "lock-api")]
-#[must_use = "the lock is given back when the guard is dropped"]
-pub struct LockedGuard<'l, T, M: lock_api::RawMutex> {
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct LockedGuard<'l, T, M: Acquire> {
     /// *Invariant (Locked):* its lock is the guard's.
     locked: &'l Locked<T, M>,
     /// A guard lends `&T`, so where that can't be sent, neither can the guard.
     value: PhantomData<&'l T>,
-    lock: PhantomData<M::GuardMarker>,
+    lock: PhantomData<M::Marker>,
 }
 
-#[cfg(feature = "lock-api")]
-impl<T, M: lock_api::RawMutex> Deref for LockedGuard<'_, T, M> {
+impl<T, M: Acquire> Deref for LockedGuard<'_, T, M> {
     type Target = T;
 
     #[inline]
@@ -206,24 +229,22 @@ impl<T, M: lock_api::RawMutex> Deref for LockedGuard<'_, T, M> {
     }
 }
 
-#[cfg(feature = "lock-api")]
-impl<T, M: lock_api::RawMutex> Drop for LockedGuard<'_, T, M> {
+impl<T, M: Acquire> Drop for LockedGuard<'_, T, M> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: by Locked, it is this guard that has the lock.
-        unsafe { self.locked.lock.unlock() };
+        // SAFETY: by Locked, it is this guard that holds the lock.
+        unsafe { self.locked.lock.release() };
     }
 }
 
-#[cfg(feature = "lock-api")]
-impl<T: fmt::Debug, M: lock_api::RawMutex> fmt::Debug for LockedGuard<'_, T, M> {
+impl<T: fmt::Debug, M: Acquire> fmt::Debug for LockedGuard<'_, T, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         T::fmt(self, f)
     }
 }
 
 impl<T, M> Locked<T, M> {
-    /// The value, where the compiler sees that nobody else can have it.
+    /// The value, which nothing else uses, as the compiler checks.
     ///
     /// Constant time. Never panics.
     ///
@@ -262,12 +283,12 @@ impl<T, M> Locked<T, M> {
 }
 
 impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
-    /// As [`Pool::alloc`], but for the box: it locks the pool to give its block back.
+    /// As [`Pool::alloc`], but for the box: it locks the pool to return its block.
     ///
-    /// So a box that is dropped while the same thread has the pool's lock waits forever, where the lock is one that
+    /// So a box that is dropped while the same thread holds the pool's lock waits forever, where the lock is one that
     /// can't be taken twice.
     ///
-    /// Constant time, and waiting for whoever has the lock. Panics where [`Pool::alloc`] does, or the lock.
+    /// Constant time, and waiting for whoever holds the lock. Panics where [`Pool::alloc`] does, or the lock.
     ///
     /// # Errors
     ///
@@ -285,14 +306,14 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[inline]
-    #[cfg_attr(feature = "hardened", track_caller)]
+    #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn alloc(&self, value: T) -> Result<LockedBox<'_, T, P, M>, T> {
         alloc(self, value)
     }
 
     /// As [`Pool::alloc_with`]. `make` is called without the lock.
     ///
-    /// Constant time but for `make`, and waiting for whoever has the lock. Panics where [`Pool::alloc_with`] does, or the lock.
+    /// Constant time but for `make`, and waiting for whoever holds the lock. Panics where [`Pool::alloc_with`] does, or the lock.
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {
@@ -306,7 +327,7 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[inline]
-    #[cfg_attr(feature = "hardened", track_caller)]
+    #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn alloc_with(&self, make: impl FnOnce() -> T) -> Option<LockedBox<'_, T, P, M>> {
         alloc_with(self, make)
     }
@@ -344,21 +365,33 @@ pub type LockedBox<'p, T, P, M> = PoolBox<'p, T, P, Locked<Pool<T, P>, M>>;
 
 impl<T, P: PageSource, M: Lock> Blocks for Locked<Pool<T, P>, M> {
     #[inline]
-    fn take(&self) -> Result<Option<NonNull<u8>>, MisuseError> {
-        self.with(Blocks::take)
+    fn take(&self, seal: Seal) -> Result<Option<NonNull<u8>>, MisuseError> {
+        self.with(|pool| pool.take(seal))
     }
 
     #[inline]
-    unsafe fn give_back(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
+    unsafe fn give_back(&self, block: NonNull<u8>, seal: Seal) -> Result<(), MisuseError> {
         // SAFETY: the caller's promise is the one that is asked for.
-        self.with(|pool| unsafe { pool.give_back(block) })
+        self.with(|pool| unsafe { pool.give_back(block, seal) })
+    }
+
+    #[inline]
+    fn check(&self, block: NonNull<u8>, seal: Seal) -> Result<(), MisuseError> {
+        // Without `--cfg hpalloc_hardened` nothing is checked, and no lock taken.
+        if cfg!(hpalloc_hardened) { self.with(|pool| pool.check(block, seal)) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn forget(&self, seal: Seal) {
+        // SAFETY: by Held, whoever has the lock has shared references to the value, as this is one. All that is done with it
+        // is one atomic step.
+        unsafe { &*self.value.get() }.forget(seal);
     }
 }
 
 impl<T, P: PageSource, M: Lock> Home<T> for Locked<Pool<T, P>, M> {}
 
-/// Pools take their pages one at a time. (A source's own [`rederive`](PageSource::rederive) isn't asked through the lock: what
-/// is provided takes no lock, and is right for any source.)
+/// Pools take their pages one at a time; nothing else takes the lock.
 ///
 /// A pool may be on each core or thread. A block may be freed to another pool than it came from, if both have the same
 /// block size and the same source: see [`FixedBlock::deallocate`](crate::FixedBlock::deallocate). It is then that pool's
@@ -366,22 +399,17 @@ impl<T, P: PageSource, M: Lock> Home<T> for Locked<Pool<T, P>, M> {}
 /// counts what a pool carved, and `free_blocks` what is in its own list. Where blocks always go one way, the one end carves
 /// and the other piles up, until there is no page left: there, share one pool instead.
 ///
-/// With the feature `hardened`, such pools have to be [of one family](crate::FixedBlock::in_family), and each of them takes the
-/// lock for every block that it takes back, to see whether it is from there.
+/// In a program built with `--cfg hpalloc_hardened`, such pools have to be [of one family](crate::FixedBlock::in_family).
 // SAFETY: the pages come from a source that nobody can borrow mutably through the lock, one call at a time.
 unsafe impl<P: PageSource, M: Lock> PageSource for Locked<P, M> {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.with(|source| source.take_pages(count))
     }
-
-    fn holds(&self, address: NonNull<u8>) -> bool {
-        self.with(|source| source.holds(address))
-    }
 }
 
 impl<T, M> fmt::Debug for Locked<T, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // To show the value would mean to wait for the lock, which whoever shows it may have.
+        // To show the value would mean to wait for the lock, which whoever shows it may hold.
         f.debug_struct("Locked").finish_non_exhaustive()
     }
 }

@@ -26,7 +26,7 @@ use crate::{BlockSize, PAGE_SIZE};
 ///     .values::<Connection>(40) // 20 to a page
 ///     .values::<Packet>(16) // 2 to a page
 ///     .raw_pages(1); // for a table, by `alloc_page`
-/// # #[cfg(not(feature = "hardened"))]
+/// # #[cfg(not(hpalloc_hardened))]
 /// assert_eq!(PLAN.pages(), 2 + 8 + 1);
 ///
 /// # #[cfg(feature = "static-buffer")] {
@@ -81,7 +81,7 @@ impl MemoryPlan {
     /// Constant time. Never panics.
     ///
     /// ```
-    /// # #[cfg(not(feature = "hardened"))] {
+    /// # #[cfg(not(hpalloc_hardened))] {
     /// # use hpalloc::MemoryPlan;
     /// assert_eq!(MemoryPlan::new().values::<[u64; 8]>(65).pages(), 2);
     /// assert_eq!(MemoryPlan::new().values::<()>(1000).pages(), 0);
@@ -113,7 +113,7 @@ impl MemoryPlan {
     /// Linear in the number of sizes. Never panics.
     ///
     /// ```
-    /// # #[cfg(not(feature = "hardened"))] {
+    /// # #[cfg(not(hpalloc_hardened))] {
     /// use hpalloc::{MemoryPlan, SizeTable};
     ///
     /// static SIZES: &SizeTable<3> = hpalloc::size_table![32, 128, 512];
@@ -148,7 +148,7 @@ impl MemoryPlan {
     /// Constant time. Never panics.
     ///
     /// ```
-    /// # #[cfg(not(feature = "hardened"))] {
+    /// # #[cfg(not(hpalloc_hardened))] {
     /// # use hpalloc::MemoryPlan;
     /// const PLAN: MemoryPlan = MemoryPlan::new().values::<[u8; 4096]>(2);
     /// const { assert!(PLAN.pages() == 2) };

@@ -1,8 +1,8 @@
 //! Free memory and memory that isn't carved yet, as `AddressSanitizer` is told of it: a program that uses a block after it was
 //! freed is reported then as for one of `malloc`'s. Only where the crate is built for it, with `--cfg hpalloc_asan`; otherwise
-//! nothing of this is there. Nor is it with the feature `hardened`, which looks at free memory itself.
+//! nothing of this is there. Nor is it with `--cfg hpalloc_hardened`, which looks at free memory itself.
 
-#[cfg(all(hpalloc_asan, not(feature = "hardened")))]
+#[cfg(all(hpalloc_asan, not(hpalloc_hardened)))]
 mod asan {
     use core::cell::Cell;
     use core::ptr::null;
@@ -12,13 +12,13 @@ mod asan {
         fn __asan_unpoison_memory_region(start: *const u8, bytes: usize);
     }
 
-    /// Nobody has a use for so many bytes from now on.
+    /// Nothing uses these bytes from now on.
     pub(crate) fn poison(start: *const u8, bytes: usize) {
         // SAFETY: the function takes any address, and only says what is to be reported.
         unsafe { __asan_poison_memory_region(start, bytes) };
     }
 
-    /// Somebody has.
+    /// They are used again.
     pub(crate) fn unpoison(start: *const u8, bytes: usize) {
         // SAFETY: as above.
         unsafe { __asan_unpoison_memory_region(start, bytes) };
@@ -55,7 +55,7 @@ mod asan {
     }
 }
 
-#[cfg(not(all(hpalloc_asan, not(feature = "hardened"))))]
+#[cfg(not(all(hpalloc_asan, not(hpalloc_hardened))))]
 mod asan {
     #[inline]
     pub(crate) const fn poison(_start: *const u8, _bytes: usize) {}

@@ -10,6 +10,8 @@ use crate::{Arena, BlockSize, BlockSizeError, Borrowed, FixedBlock, NoPages, Pag
 
 mod pool_box;
 
+use home::{Blocks, SEAL, Seal};
+
 pub use pool_box::PoolBox;
 
 /// A pool of values of one type: a [`FixedBlock`] that can't be misused.
@@ -144,10 +146,10 @@ impl<T, P: PageSource> Pool<T, P> {
     ///
     /// # Panics
     ///
-    /// Only where the source of pages does, or, with the feature `hardened`, the hook for misuse.
+    /// Only if the source of pages does, or, with `--cfg hpalloc_hardened`, the hook for misuse.
     ///
     /// ```
-    /// # #[cfg(not(feature = "hardened"))] {
+    /// # #[cfg(not(hpalloc_hardened))] {
     /// use hpalloc::{Arena, Page, Pool};
     ///
     /// let mut memory = [const { Page::new() }; 1];
@@ -160,7 +162,7 @@ impl<T, P: PageSource> Pool<T, P> {
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[inline]
-    #[cfg_attr(feature = "hardened", track_caller)]
+    #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn alloc(&self, value: T) -> Result<PoolBox<'_, T, P>, T> {
         alloc(self, value)
     }
@@ -179,7 +181,7 @@ impl<T, P: PageSource> Pool<T, P> {
     /// Where `make` does, or [`alloc`](Self::alloc).
     ///
     /// ```
-    /// # #[cfg(not(feature = "hardened"))] {
+    /// # #[cfg(not(hpalloc_hardened))] {
     /// use hpalloc::{Arena, Page, Pool};
     ///
     /// let mut memory = [const { Page::new() }; 1];
@@ -191,7 +193,7 @@ impl<T, P: PageSource> Pool<T, P> {
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[inline]
-    #[cfg_attr(feature = "hardened", track_caller)]
+    #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn alloc_with(&self, make: impl FnOnce() -> T) -> Option<PoolBox<'_, T, P>> {
         alloc_with(self, make)
     }
@@ -284,9 +286,15 @@ impl<T, P: PageSource> defmt::Format for Pool<T, P> {
     }
 }
 
-/// What a [`PoolBox`] came from and gives its block back to: a [`Pool`], or one behind a lock.
+/// What a [`PoolBox`] came from and returns its block to: a [`Pool`], or one behind a lock.
 ///
-/// It is implemented by this crate alone.
+/// It is implemented by this crate alone, and its methods can't be called from outside:
+///
+/// ```compile_fail,E0061
+/// fn steal<T, H: hpalloc::Home<T>>(home: &H) {
+///     home.take();
+/// }
+/// ```
 pub trait Home<T>: home::Blocks {}
 
 pub(crate) mod home {
@@ -294,27 +302,49 @@ pub(crate) mod home {
 
     use crate::hardened::MisuseError;
 
+    /// Asked for by each method, and made in this crate alone.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Seal(());
+
+    pub(crate) const SEAL: Seal = Seal(());
+
     /// Blocks that hold a value of the type that a `Home` is for.
     pub trait Blocks {
-        fn take(&self) -> Result<Option<NonNull<u8>>, MisuseError>;
+        fn take(&self, seal: Seal) -> Result<Option<NonNull<u8>>, MisuseError>;
 
         /// # Safety
         ///
         /// The block came from `take`, and nothing uses it any more.
-        unsafe fn give_back(&self, block: NonNull<u8>) -> Result<(), MisuseError>;
+        unsafe fn give_back(&self, block: NonNull<u8>, seal: Seal) -> Result<(), MisuseError>;
+
+        /// Whether the block is live, as far as that is known.
+        fn check(&self, block: NonNull<u8>, seal: Seal) -> Result<(), MisuseError>;
+
+        /// A block is given up for good.
+        fn forget(&self, seal: Seal);
     }
 }
 
-impl<T, P: PageSource> home::Blocks for Pool<T, P> {
+impl<T, P: PageSource> Blocks for Pool<T, P> {
     #[inline]
-    fn take(&self) -> Result<Option<NonNull<u8>>, MisuseError> {
+    fn take(&self, _: Seal) -> Result<Option<NonNull<u8>>, MisuseError> {
         self.blocks.try_allocate()
     }
 
     #[inline]
-    unsafe fn give_back(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
+    unsafe fn give_back(&self, block: NonNull<u8>, _: Seal) -> Result<(), MisuseError> {
         // SAFETY: the caller's promise is the one that is asked for.
         unsafe { self.blocks.give_back(block) }
+    }
+
+    #[inline]
+    fn check(&self, block: NonNull<u8>, _: Seal) -> Result<(), MisuseError> {
+        self.blocks.check(block)
+    }
+
+    #[inline]
+    fn forget(&self, _: Seal) {
+        self.blocks.forget();
     }
 }
 
@@ -322,7 +352,7 @@ impl<T, P: PageSource> Home<T> for Pool<T, P> {}
 
 /// As [`Pool::alloc`].
 #[inline]
-#[cfg_attr(feature = "hardened", track_caller)]
+#[cfg_attr(hpalloc_hardened, track_caller)]
 pub(crate) fn alloc<T, P, H: Home<T>>(home: &H, value: T) -> Result<PoolBox<'_, T, P, H>, T> {
     match Slot::take(home) {
         Some(slot) => Ok(slot.fill(value)),
@@ -332,7 +362,7 @@ pub(crate) fn alloc<T, P, H: Home<T>>(home: &H, value: T) -> Result<PoolBox<'_, 
 
 /// As [`Pool::alloc_with`].
 #[inline]
-#[cfg_attr(feature = "hardened", track_caller)]
+#[cfg_attr(hpalloc_hardened, track_caller)]
 pub(crate) fn alloc_with<T, P, H: Home<T>>(home: &H, make: impl FnOnce() -> T) -> Option<PoolBox<'_, T, P, H>> {
     let slot = Slot::take(home)?;
     let value = make();
@@ -348,9 +378,9 @@ struct Slot<'p, T, H: Home<T>> {
 
 impl<'p, T, H: Home<T>> Slot<'p, T, H> {
     #[inline]
-    #[cfg_attr(feature = "hardened", track_caller)]
+    #[cfg_attr(hpalloc_hardened, track_caller)]
     fn take(home: &'p H) -> Option<Self> {
-        let place = if size_of::<T>() == 0 { NonNull::dangling() } else { reported(|| home.take())?.cast() };
+        let place = if size_of::<T>() == 0 { NonNull::dangling() } else { reported(|| home.take(SEAL))?.cast() };
         Some(Self { place, home })
     }
 
@@ -370,7 +400,7 @@ impl<T, H: Home<T>> Drop for Slot<'_, T, H> {
     fn drop(&mut self) {
         if size_of::<T>() != 0 {
             // SAFETY: by Place, the block came from there, and nobody else knows of it.
-            if let Err(error) = unsafe { self.home.give_back(self.place.cast()) } {
+            if let Err(error) = unsafe { self.home.give_back(self.place.cast(), SEAL) } {
                 report(error);
             }
         }

@@ -252,6 +252,10 @@ pub(crate) fn whole_pages(first: NonNull<u8>, size: usize) -> Result<NonNull<[Pa
     if !first.is_aligned() {
         return Err(ArenaError::Misaligned { address: first.addr().get(), align: PAGE_SIZE });
     }
+    let address = first.addr().get();
+    if address.checked_add(size).is_none() {
+        return Err(ArenaError::EndOfAddressSpace { address, len: size });
+    }
     Ok(NonNull::slice_from_raw_parts(first, count))
 }
 

@@ -5,7 +5,7 @@ use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 use crate::carver::Carver;
 use crate::hardened::{MisuseError, report, reported};
-use crate::{Arena, BlockSize, DEFAULT_SIZES, PageSource, RawRegion, SizeTable};
+use crate::{Arena, BlockSize, DEFAULT_CLASSES, DEFAULT_SIZES, PageSource, RawRegion, SizeTable};
 
 pub use diagnosis::HeapUsage;
 
@@ -56,7 +56,7 @@ use page_runs::{PageRuns, RunSize};
 /// # Example
 ///
 /// ```
-/// # #[cfg(not(feature = "hardened"))] {
+/// # #[cfg(not(hpalloc_hardened))] {
 /// use core::alloc::Layout;
 /// use hpalloc::{Arena, Page, SizeClasses};
 ///
@@ -76,7 +76,7 @@ use page_runs::{PageRuns, RunSize};
 /// # }
 /// # Ok::<(), hpalloc::ArenaError>(())
 /// ```
-pub struct SizeClasses<P: PageSource, const N: usize = 27> {
+pub struct SizeClasses<P: PageSource, const N: usize = DEFAULT_CLASSES> {
     /// *Invariant (Size):* the carver of a class is used with the block size that the table has for it.
     table: &'static SizeTable<N>,
     carvers: [Carver; N],
@@ -99,7 +99,7 @@ impl<P: PageSource> SizeClasses<P> {
     ///
     /// let mut memory = [const { Page::new() }; 2];
     /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
-    /// assert_eq!(heap.block_sizes().len(), 27);
+    /// assert_eq!(heap.block_sizes()[0].bytes(), 16);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[must_use]
@@ -142,7 +142,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// # Panics
     ///
-    /// Only where the source of pages does, or, with the feature `hardened`, the hook for misuse.
+    /// Only if the source of pages does, or, with `--cfg hpalloc_hardened`, the hook for misuse.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -156,7 +156,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[inline]
-    #[cfg_attr(feature = "hardened", track_caller)]
+    #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
         reported(|| self.try_allocate(layout))
     }
@@ -189,7 +189,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     fn take(&self, (carver, size): (&Carver, BlockSize)) -> Result<Option<NonNull<u8>>, MisuseError> {
         // SAFETY: Size.
         match unsafe { carver.take(size) } {
-            Ok(None) => Ok(self.refill(carver, size)),
+            Ok(None) => self.refill(carver, size),
             block => block,
         }
     }
@@ -197,7 +197,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// The first block of a run of pages from the source.
     #[cold]
     #[inline(never)]
-    fn refill(&self, carver: &Carver, size: BlockSize) -> Option<NonNull<u8>> {
+    fn refill(&self, carver: &Carver, size: BlockSize) -> Result<Option<NonNull<u8>>, MisuseError> {
         // SAFETY: Size, and `take` has found no block.
         unsafe { carver.refill(size, &self.pages) }
     }
@@ -212,16 +212,15 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// # Panics
     ///
-    /// Only where the source of pages does, or, with the feature `hardened`, the hook for misuse.
+    /// Only if the source of pages does, or, with `--cfg hpalloc_hardened`, the hook for misuse.
     ///
     /// # Safety
     ///
-    /// - `block` was returned by this heap, or by another with the same table whose pages stay valid for as long as this
-    ///   one's (as when both share an arena; with the feature `hardened`, both have to be [of one family](Self::in_family)),
-    ///   for this layout;
-    /// - since then it wasn't deallocated;
-    /// - nothing uses it any more;
-    /// - the pointer is the one that was returned, or one whose provenance still covers the whole block.
+    /// - `block` was returned for this layout by this heap, or by another with the same table over the same source. With
+    ///   `--cfg hpalloc_hardened`, both have to be [of one family](Self::in_family).
+    /// - It was not deallocated since.
+    /// - Nothing uses it any more.
+    /// - The pointer is the one that was returned, or one derived from it that is still valid for the whole block.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -237,7 +236,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[inline]
-    #[cfg_attr(feature = "hardened", track_caller)]
+    #[cfg_attr(hpalloc_hardened, track_caller)]
     pub unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         // SAFETY: the caller's promise is the one that is asked for.
         if let Err(error) = unsafe { self.give_back(block, layout) } {
@@ -270,8 +269,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// assert_eq!(error.misuse, Misuse::Foreign);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
-    #[cfg(feature = "hardened")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "hardened")))]
+    #[cfg(hpalloc_hardened)]
+    #[cfg_attr(docsrs, doc(cfg(hpalloc_hardened)))]
     pub unsafe fn try_deallocate(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
         // SAFETY: the caller's promise is the one that is asked for.
         unsafe { self.give_back(block, layout) }
@@ -284,7 +283,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     pub(crate) unsafe fn give_back(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
         match self.table.class_of_small(layout).and_then(|class| self.class(class)) {
             // SAFETY: the caller's promise is the one that is asked for, and Size.
-            Some((carver, size)) => unsafe { carver.give_back(block, size, &self.pages) },
+            Some((carver, size)) => unsafe { carver.give_back(block, size) },
             // SAFETY: likewise.
             None => unsafe { self.give_back_other(block, layout) },
         }
@@ -299,11 +298,11 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     unsafe fn give_back_other(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
         if let Some((carver, size)) = self.class(self.table.class_of(layout)) {
             // SAFETY: the caller's promise is the one that is asked for, and Size.
-            return unsafe { carver.give_back(block, size, &self.pages) };
+            return unsafe { carver.give_back(block, size) };
         }
         match RunSize::of(layout) {
             // SAFETY: likewise.
-            Some(size) => unsafe { self.runs.give_back(block, size, &self.pages) },
+            Some(size) => unsafe { self.runs.give_back(block, size) },
             None => self.runs.refuse(block, layout),
         }
     }

@@ -33,7 +33,7 @@ const STEPS: usize = 64;
 /// over those that lie in the same 512 bytes, or above 32 KiB, and those that are aligned too little: at most all of them.
 /// Which they are depends on the request and the block sizes alone: what was allocated and freed before makes no difference.
 #[derive(Clone)]
-pub struct SizeTable<const N: usize> {
+pub struct SizeTable<const N: usize = DEFAULT_CLASSES> {
     /// Ascending.
     sizes: [BlockSize; N],
     /// The first class with blocks of at least so many words; `N` where there is none.
@@ -42,7 +42,21 @@ pub struct SizeTable<const N: usize> {
     by_steps: [u8; STEPS + 1],
 }
 
-/// The sizes of a heap that isn't told any: 27, from 16 bytes to 4 pages.
+/// How many block sizes [`DEFAULT_SIZES`] has: the default of `N` in [`SizeTable`] and [`SizeClasses`](crate::SizeClasses).
+///
+/// Like the sizes it may change from one version to the next, so leave the parameter out, or name this constant.
+///
+/// ```
+/// use hpalloc::{Arena, Borrowed, DEFAULT_CLASSES, SizeClasses};
+///
+/// fn busy(heap: &SizeClasses<Arena<Borrowed<'_>>>) -> usize {
+///     let peaks: [usize; DEFAULT_CLASSES] = heap.peak_blocks();
+///     peaks.into_iter().filter(|&peak| peak > 0).count()
+/// }
+/// ```
+pub const DEFAULT_CLASSES: usize = 27;
+
+/// The block sizes of a heap that is made without a table, from 16 bytes to 4 pages.
 ///
 /// Up to 1 KiB they are close together, and chosen so that hardly anything of a page is left over. So a request of more than
 /// 16 bytes, of whatever size, takes less than twice its size: the block, with its share of what is left over of the page.
@@ -66,7 +80,7 @@ pub struct SizeTable<const N: usize> {
 /// let sizes = DEFAULT_SIZES.block_sizes();
 /// assert_eq!((sizes[0].bytes(), sizes[sizes.len() - 1].bytes()), (16, 4 * 4096));
 /// ```
-pub static DEFAULT_SIZES: &SizeTable<27> = crate::size_table![
+pub static DEFAULT_SIZES: &SizeTable = crate::size_table![
     16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 288, 336, 400, 448, 512, 576, 672, 816, 1024, 1360, 2048,
     4096, 8192, 12288, 16384,
 ];

@@ -1,14 +1,20 @@
-//! What `hardened` has, where the feature is off: no misuse is looked for, nothing is kept beside the blocks, and nothing of
-//! this is left in the program.
+//! The stand-in for the module `hardened` in a program that is built without `--cfg hpalloc_hardened`: it detects no misuse and
+//! keeps nothing beside the blocks, and the compiler leaves nothing of it in the program.
 
 use core::ptr::NonNull;
 
-use crate::PageSource;
-
-/// None is found.
+/// No misuse is detected.
 pub(crate) use core::convert::Infallible as MisuseError;
 
 pub(crate) fn report(error: MisuseError) {
+    match error {}
+}
+
+pub(crate) fn is_overflow(error: MisuseError) -> bool {
+    match error {}
+}
+
+pub(crate) fn no_value(error: MisuseError) -> ! {
     match error {}
 }
 
@@ -25,10 +31,19 @@ pub(crate) const fn mask(_address: usize) -> usize {
     0
 }
 
-/// There is none.
+/// Never made: free blocks are not checked.
 pub(crate) struct Damage {
     pub(crate) error: MisuseError,
     pub(crate) link_is_intact: bool,
+}
+
+#[allow(dead_code, reason = "the other one reads it")]
+pub(crate) struct Shape<F: FnOnce(usize) -> bool> {
+    pub(crate) bytes: usize,
+    pub(crate) run_bytes: usize,
+    pub(crate) blocks_bytes: usize,
+    pub(crate) is_start: F,
+    pub(crate) fresh: (usize, usize),
 }
 
 pub(crate) struct Guard;
@@ -44,16 +59,27 @@ impl Guard {
     pub(crate) const fn in_family(&mut self, _family: u16) {}
 
     #[inline]
-    pub(crate) const fn begin(&self) {}
+    pub(crate) const fn begin_with(&self, _start: *mut u8, _bytes: usize) {}
 
     #[inline]
-    pub(crate) const fn begin_with(&self, _start: usize, _end: usize) {}
+    pub(crate) const unsafe fn add_run(&self, _start: NonNull<u8>, _bytes: usize) -> Result<(), MisuseError> {
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) const fn forget(&self) {}
+
+    #[inline]
+    pub(crate) const unsafe fn hand_out_fresh(&self, _block: NonNull<u8>, _bytes: usize) {}
 
     #[inline]
     pub(crate) const unsafe fn hand_out(&self, _block: NonNull<u8>, _bytes: usize) {}
 
     #[inline]
     pub(crate) const unsafe fn take_back(&self, _block: NonNull<u8>, _bytes: usize) {}
+
+    #[inline]
+    pub(crate) const unsafe fn hide_link(&self, _block: NonNull<u8>) {}
 
     #[inline]
     pub(crate) const unsafe fn check_free(&self, _block: NonNull<u8>, _bytes: usize) -> Result<(), Damage> {
@@ -68,13 +94,9 @@ impl Guard {
     #[inline]
     pub(crate) unsafe fn check_live(
         &self,
-        _block: NonNull<u8>,
-        _bytes: usize,
-        _stride: usize,
-        _is_start: impl FnOnce(usize) -> bool,
-        _fresh: (usize, usize),
-        _source: &impl PageSource,
-    ) -> Result<(), MisuseError> {
-        Ok(())
+        block: NonNull<u8>,
+        _shape: Shape<impl FnOnce(usize) -> bool>,
+    ) -> Result<NonNull<u8>, MisuseError> {
+        Ok(block)
     }
 }

@@ -108,6 +108,29 @@ fn a_users_region() {
     }
 }
 
+/// The address past the end would be zero.
+#[test]
+fn memory_at_the_end_of_the_address_space() {
+    for count in [1, 2, 16] {
+        let len = count * PAGE_SIZE;
+        let address = usize::MAX - len + 1;
+        let first = NonNull::<hpalloc::Page>::new(core::ptr::without_provenance_mut(address)).unwrap();
+        let error = ArenaError::EndOfAddressSpace { address, len };
+        // SAFETY: it is refused before it is touched.
+        let region = unsafe { OwnRegion::new(first, count) };
+        assert_eq!(Arena::from_region(region).unwrap_err(), error);
+        // SAFETY: likewise.
+        let raw = unsafe { Arena::from_raw(NonNull::slice_from_raw_parts(first.cast(), len)) };
+        assert_eq!(raw.unwrap_err(), error);
+        // Up to the last page, which is left out, it is accepted: nothing is touched before a page is taken.
+        if count > 1 {
+            // SAFETY: no page is taken.
+            let region = unsafe { OwnRegion::new(first, count - 1) };
+            assert_eq!(Arena::from_region(region).unwrap().total_pages(), count - 1);
+        }
+    }
+}
+
 /// On a host, where there is as much memory.
 #[cfg(feature = "mmap")]
 #[test]

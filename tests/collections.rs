@@ -8,16 +8,16 @@ use std::ptr::NonNull;
 use allocator_api2::alloc::{Allocator, Layout};
 use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
-use common::{GUARD, with_pages};
+use common::{GUARD, RECORD, with_pages};
 use hashbrown::HashMap;
-use hpalloc::{Arena, BlockSize, Borrowed, FixedBlock, PAGE_SIZE, Page, PageSource, SizeClasses};
+use hpalloc::{Arena, BlockSize, Borrowed, FixedBlock, PAGE_SIZE, Page, SizeClasses};
 
 fn pool(pages: &mut [Page], block_size: usize) -> FixedBlock<Arena<Borrowed<'_>>> {
     FixedBlock::new(Arena::from_pages(pages).unwrap(), block_size).unwrap()
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn boxes_take_blocks_until_none_is_left_and_give_them_back() {
     #[repr(align(128))]
     struct Aligned(#[allow(dead_code, reason = "it is never made")] u8);
@@ -59,7 +59,7 @@ fn a_vector_grows_in_its_block_and_no_further() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn vectors_fill_the_arena_and_empty_it() {
     with_pages(4, |pages| {
         let pool = pool(pages, 512);
@@ -299,66 +299,51 @@ fn a_heap_lends_all_of_a_block() {
             let same = (&&heap).shrink(same.cast(), layout(105), layout(98)).unwrap();
             assert_eq!((same.cast(), same.len()), (block.cast::<u8>(), 112));
             let run = (&&heap).grow(same.cast(), layout(98), layout(20_000)).unwrap();
-            assert_eq!(run.len(), 5 * PAGE_SIZE - GUARD);
+            assert_eq!(run.len(), 5 * PAGE_SIZE - GUARD - RECORD);
             (&&heap).deallocate(run.cast(), layout(20_000));
         }
         assert_eq!((heap.free_blocks(), heap.run_pages()), (heap.peak_blocks(), (5, 5)));
     });
 }
 
-/// A source whose pointers can be told from those of the collections, because it counts how often it is asked for one.
-struct Asked<'a> {
-    pages: Arena<Borrowed<'a>>,
-    rederived: Cell<usize>,
-}
-
-// SAFETY: the pages are the arena's.
-unsafe impl PageSource for Asked<'_> {
-    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
-        self.pages.take_pages(count)
-    }
-
-    fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
-        self.rederived.set(self.rederived.get() + 1);
-        self.pages.rederive(block)
-    }
-
-    fn holds(&self, address: NonNull<u8>) -> bool {
-        self.pages.holds(address)
-    }
-}
-
-/// Whenever a block comes back, or stays where it is for another layout, its pointer is made anew by the source that it is
-/// from.
+/// A second arena lies in pages that the first one lent. A block goes back through the pointer to its own run, whichever
+/// arenas the pool draws from: through the first one's, it would end the second one's right to its memory.
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "guards ask as well")]
-fn what_comes_back_is_rederived_by_its_source() {
-    with_pages(2, |pages| {
-        let [one, other] = pages else { unreachable!("there are two") };
-        let [one, other] = [one, other].map(|page| {
-            let pages = Arena::from_pages(std::slice::from_mut(page)).unwrap();
-            Asked { pages, rederived: Cell::new(0) }
-        });
-        let counts = |pair: &(&Asked<'_>, [&Asked<'_>; 1])| (pair.0.rederived.get(), pair.1[0].rederived.get());
-        let pool = FixedBlock::new((&one, [&other]), 1504).unwrap();
-        let mut boxes: std::vec::Vec<_> = (0..4).map(|number: u8| Box::new_in(number, &pool)).collect();
-        assert_eq!(counts(pool.page_source()), (0, 0));
-        boxes.truncate(3);
-        assert_eq!(counts(pool.page_source()), (0, 1));
-        drop(boxes);
-        assert_eq!(counts(pool.page_source()), (2, 2));
+fn an_arena_in_pages_of_another() {
+    with_pages(3, |pages| {
+        let outer = Arena::from_pages(pages).unwrap();
+        let mut inner = Arena::from_pages(outer.alloc_pages(2).unwrap()).unwrap();
+        {
+            let pool = FixedBlock::new((&outer, &inner), 1600).unwrap();
+            // One run holds two blocks.
+            let (a, b) = (Box::new_in([1_u64; 200], &pool), Box::new_in([2_u64; 200], &pool));
+            let c = Box::new_in([3_u64; 200], &pool);
+            assert_eq!((outer.pages_remaining(), inner.pages_remaining()), (0, 1));
+            assert_eq!((a[0], b[99], c[199]), (1, 2, 3));
+            drop((a, b));
+            drop(c);
+        }
+        inner.reset();
+        assert_eq!(inner.alloc_zeroed_page(), Some(&mut [0; PAGE_SIZE]));
+        assert_eq!(inner.alloc_page().map(Page::zero), Some(&mut [0; PAGE_SIZE]));
     });
-    with_pages(4, |pages| {
-        let source = Asked { pages: Arena::from_pages(pages).unwrap(), rederived: Cell::new(0) };
-        let heap = SizeClasses::new(&source);
-        drop(Box::new_in(7_u8, &heap));
-        assert_eq!(source.rederived.get(), 1);
-        let mut numbers: Vec<u8, _> = Vec::with_capacity_in(100, &heap);
-        numbers.extend(0..100);
-        numbers.reserve_exact(5);
-        assert_eq!((numbers.len(), source.rederived.get()), (100, 2), "in place");
-        numbers.reserve_exact(500);
-        assert_eq!(source.rederived.get(), 3, "moved, and the old block given back");
+}
+
+/// As many arenas as a pool draws from: it takes and frees their blocks alike.
+#[test]
+fn boxes_over_many_arenas() {
+    with_pages(16, |pages| {
+        let mut arenas = pages.chunks_mut(1).map(|page| Arena::from_pages(page).unwrap());
+        let arenas: [_; 16] = std::array::from_fn(|_| arenas.next().unwrap());
+        let pool = FixedBlock::new(&arenas, 1024).unwrap();
+        let count = 16 * pool.blocks_per_page();
+        for _ in 0..2 {
+            let mut boxes: std::vec::Vec<_> = (0..count).map(|number| Box::new_in(number, &pool)).collect();
+            assert!(Box::try_new_in(0, &pool).is_err());
+            assert!(boxes.iter().map(|number| **number).eq(0..count));
+            boxes.reverse();
+        }
+        assert_eq!((pool.peak_blocks(), pool.free_blocks()), (count, count));
     });
 }
 

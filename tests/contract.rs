@@ -38,7 +38,7 @@ assert_impl_all!(FixedBlock<(Arena<RawRegion>, Lazy<RawRegion>)>: Debug, Send);
 assert_not_impl_any!(FixedBlock<Arena<RawRegion>>: Sync, Clone, Copy);
 assert_not_impl_any!(FixedBlock<&'static Arena<RawRegion>>: Send, Sync);
 
-assert_impl_all!(SizeTable<27>: Debug, Clone, Send, Sync);
+assert_impl_all!(SizeTable: Debug, Clone, Send, Sync);
 assert_impl_all!(SizeClasses<Arena<RawRegion>>: Debug, Display, Send);
 assert_not_impl_any!(SizeClasses<Arena<RawRegion>>: Sync, Clone, Copy);
 assert_not_impl_any!(SizeClasses<&'static Arena<RawRegion>>: Send, Sync);
@@ -120,7 +120,7 @@ const_assert_eq!(align_of::<Page>(), PAGE_SIZE);
 #[cfg(not(hpalloc_asan))]
 const_assert_eq!(size_of::<Arena<RawRegion>>(), 4 * size_of::<usize>());
 const_assert_eq!(size_of::<BlockSize>(), 8);
-#[cfg(not(any(feature = "hardened", hpalloc_asan)))]
+#[cfg(not(any(hpalloc_hardened, hpalloc_asan)))]
 static_assertions::const_assert!(size_of::<FixedBlock<&Arena<RawRegion>>>() <= 7 * size_of::<usize>());
 
 #[cfg(feature = "mmap")]
@@ -214,7 +214,7 @@ fn signatures() {
     let _: unsafe fn(&F, NonNull<u8>) = F::deallocate;
     let _: [fn(&F) -> usize; 5] = [F::block_size, F::block_align, F::blocks_per_page, F::peak_blocks, F::free_blocks];
     let _: fn(A) -> S = S::new;
-    let _: fn(A, &'static SizeTable<27>) -> S = S::with_table;
+    let _: fn(A, &'static SizeTable) -> S = S::with_table;
     let _: fn(&S, Layout) -> Option<NonNull<u8>> = S::allocate;
     let _: unsafe fn(&S, NonNull<u8>, Layout) = S::deallocate;
     let _: [Resize; 2] = [S::grow, S::shrink];

@@ -41,14 +41,6 @@ unsafe impl PageSource for Faulty<'_> {
         }
         if self.panics { resume_unwind(Box::new("a fault")) } else { None }
     }
-
-    fn rederive(&self, block: NonNull<u8>) -> NonNull<u8> {
-        self.pages.rederive(block)
-    }
-
-    fn holds(&self, address: NonNull<u8>) -> bool {
-        self.pages.holds(address)
-    }
 }
 
 /// Marsaglia, *Xorshift RNGs*, 2003.
@@ -365,8 +357,8 @@ fn a_lock_that_panics_leaves_all_as_it_was() {
     assert_eq!(pool.with(|pool| (pool.blocks().peak_blocks(), pool.blocks().free_blocks())), (3, 1));
 }
 
-/// With `hardened`, the hook panics, unless there is another.
-#[cfg(feature = "hardened")]
+/// In a hardened program the hook panics, unless there is another.
+#[cfg(hpalloc_hardened)]
 #[test]
 fn misuse_that_panics_leaves_all_as_it_was() {
     with_pages(2, |pages| {

@@ -29,7 +29,7 @@ fn drain<P: PageSource>(pool: &FixedBlock<P>) -> impl Iterator<Item = usize> {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn blocks_are_carved_in_ascending_order_without_a_gap() {
     with_pages(2, |pages| {
         let base = address(&mut pages[0]);
@@ -45,7 +45,7 @@ fn blocks_are_carved_in_ascending_order_without_a_gap() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn the_block_freed_last_is_the_next_and_keeps_its_place() {
     with_pages(1, |pages| {
         let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 1024).unwrap();
@@ -63,7 +63,7 @@ fn the_block_freed_last_is_the_next_and_keeps_its_place() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn all_sizes_from_a_pointer_to_the_whole_arena() {
     with_pages(3, |pages| {
         let base = address(&mut pages[0]);
@@ -91,7 +91,7 @@ fn all_sizes_from_a_pointer_to_the_whole_arena() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn a_block_larger_than_the_arena_is_refused_and_consumes_nothing() {
     with_pages(2, |pages| {
         let arena = Arena::from_pages(pages).unwrap();
@@ -107,7 +107,7 @@ fn a_block_larger_than_the_arena_is_refused_and_consumes_nothing() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn pools_share_an_arena_page_by_page() {
     with_pages(3, |pages| {
         let base = address(&mut pages[0]);
@@ -157,7 +157,7 @@ fn a_block_keeps_what_is_written_to_it_beside_busy_neighbours() {
 
 /// Blocks of one and of two words, so that a write beyond a link would be one into a neighbour.
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn freeing_and_allocating_touch_one_word_of_a_block() {
     for words in [1, 2] {
         with_pages(1, |pages| {
@@ -186,7 +186,7 @@ fn freeing_and_allocating_touch_one_word_of_a_block() {
 }
 
 #[test]
-#[cfg_attr(any(feature = "hardened", hpalloc_asan), ignore = "reads memory that nobody has a use for")]
+#[cfg_attr(any(hpalloc_hardened, hpalloc_asan), ignore = "reads memory that nobody has a use for")]
 fn memory_that_was_not_allocated_is_not_touched() {
     with_pages(2, |pages| {
         let pool = FixedBlock::new(Arena::from_pages(&mut *pages).unwrap(), 64).unwrap();
@@ -254,7 +254,7 @@ fn the_block_size_of_a_type_holds_it_aligned() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn disjoint_regions_are_used_in_order() {
     with_pages(3, |pages| {
         let base = address(&mut pages[0]);
@@ -267,7 +267,7 @@ fn disjoint_regions_are_used_in_order() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn a_pair_of_sources_is_used_in_order() {
     with_pages(3, |pages| {
         let base = address(&mut pages[0]);
@@ -278,7 +278,7 @@ fn a_pair_of_sources_is_used_in_order() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn a_run_comes_from_the_first_region_that_has_it() {
     with_pages(3, |pages| {
         let base = address(&mut pages[0]);
@@ -306,7 +306,7 @@ unsafe impl<P: PageSource> PageSource for Counting<'_, P> {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn a_users_source_is_asked_once_a_run() {
     with_pages(2, |pages| {
         let arena = Arena::from_pages(pages).unwrap();
@@ -323,7 +323,7 @@ fn a_users_source_is_asked_once_a_run() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn an_exhausted_pool_goes_on_when_its_source_has_pages_again() {
     /// A source that has pages only while it is open.
     struct Gate<P>(P, Cell<bool>);
@@ -369,7 +369,7 @@ fn a_lazy_arena_that_cannot_be_made_says_why_and_is_not_tried_again() {
 
 #[cfg(feature = "std")]
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn a_lazy_arena_whose_maker_uses_the_pool_is_made_once() {
     use hpalloc::Boxed;
 
@@ -394,69 +394,4 @@ fn a_lazy_arena_whose_maker_uses_the_pool_is_made_once() {
         assert_eq!(pool.page_source().arena().unwrap().pages_allocated(), 2);
         assert_eq!(CALLS.get(), 2);
     });
-}
-
-/// What a source says of the addresses of what it handed out, and of what it didn't.
-#[test]
-fn sources_know_their_runs_again() {
-    fn check(source: &impl PageSource, count: usize) {
-        for _ in 0..count {
-            let page = source.take_pages(1).unwrap();
-            // SAFETY: the page is nobody else's, so a part of it can be borrowed, and the last byte as well.
-            let (part, last) =
-                unsafe { (NonNull::from(page.cast::<u8>().as_mut()), page.cast::<u8>().add(PAGE_SIZE - 1)) };
-            assert!(source.holds(part) && source.holds(last));
-            let whole = source.rederive(part);
-            assert_eq!(whole, page.cast());
-            // SAFETY: it is good for all of the page, which nobody else uses.
-            unsafe { whole.write_bytes(1, PAGE_SIZE) };
-        }
-        assert!(source.take_pages(1).is_none());
-    }
-
-    with_pages(3, |pages| {
-        let mut on_the_stack = 0_u8;
-        let elsewhere = NonNull::from(&mut on_the_stack);
-        let [a, b, c] = pages else { unreachable!("there are three") };
-        let arenas = [a, b].map(|page| Arena::from_pages(core::slice::from_mut(page)).unwrap());
-        let first = arenas[0].take_pages(1).unwrap().cast::<u8>();
-        assert!(arenas[0].holds(first) && !arenas[1].holds(first) && arenas.holds(first));
-        let second = arenas[1].take_pages(1).unwrap().cast::<u8>();
-        assert!(!arenas[0].holds(second) && arenas[1].holds(second) && arenas.holds(second));
-        let both = (&arenas, Arena::from_pages(core::slice::from_mut(c)).unwrap());
-        let third = NonNull::from(&mut *both.1.alloc_page().unwrap()).cast::<u8>();
-        assert!(both.holds(first) && both.holds(second) && both.holds(third) && !both.holds(elsewhere));
-        assert!(!both.0.holds(third) && !both.1.holds(second));
-    });
-    with_pages(3, |pages| {
-        let (two, one) = pages.split_at_mut(2);
-        let (low, high) = two.split_at_mut(1);
-        let arenas = [low, high].map(|pages| Arena::from_pages(pages).unwrap());
-        check(&(&arenas, Arena::from_pages(one).unwrap()), 3);
-    });
-    with_pages(1, |pages| check(&[Arena::from_pages(pages).unwrap()], 1));
-    // One that says nothing of its own.
-    with_pages(1, |pages| {
-        let arena = Arena::from_pages(pages).unwrap();
-        let pool = FixedBlock::new(Counting(&arena, Cell::new(0)), 1024).unwrap();
-        let block = pool.allocate().unwrap();
-        // SAFETY: the block is nobody else's, so a part of it can be borrowed.
-        let part = NonNull::from(unsafe { block.as_ptr().as_mut() }.unwrap());
-        assert!(pool.page_source().holds(part));
-        assert_eq!(pool.page_source().rederive(part), block);
-    });
-    let lazy: Lazy<RawRegion> = Lazy::new(|| Err(ArenaError::InvalidSize { size: 0 }));
-    assert!(!lazy.holds(NonNull::dangling()));
-    // The smallest chip has no memory for another page.
-    #[cfg(all(feature = "static-buffer", not(target_os = "none")))]
-    {
-        hpalloc::static_buffer! { static BUFFER: StaticBuffer<1>; }
-        let lazy = Lazy::new(|| BUFFER.claim().and_then(Arena::from_region));
-        assert!(!lazy.holds(NonNull::dangling()));
-        let page = lazy.take_pages(1).unwrap().cast::<u8>();
-        // SAFETY: the page's last byte is there.
-        let last = unsafe { page.add(PAGE_SIZE - 1) };
-        assert!(lazy.holds(page) && lazy.holds(last) && !lazy.holds(NonNull::dangling()));
-        assert_eq!(lazy.rederive(last), last);
-    }
 }

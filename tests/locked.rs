@@ -6,9 +6,9 @@ use std::thread;
 
 use hpalloc::{
     Arena, BlockSize, Boxed, CriticalSection, FixedBlock, Lazy, Lock, Locked, LockedBox, LockedGuard, Pool, PoolBox,
-    Spin,
+    RawLock, Spin,
 };
-use static_assertions::assert_not_impl_any;
+use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 /// Operations of all threads of a test together.
 const OPERATIONS: u32 = if cfg!(miri) { 2000 } else { 2_000_000 };
@@ -133,12 +133,59 @@ unsafe impl lock_api::RawMutex for Own {
 }
 
 // It has to be unlocked by the thread that locked it.
-assert_not_impl_any!(LockedGuard<'static, u8, Own>: Send);
+assert_not_impl_any!(LockedGuard<'static, u8, RawLock<Own>>: Send);
+// Any thread may unlock this one.
+assert_impl_all!(LockedGuard<'static, u8, Spin>: Send, Sync);
+assert_not_impl_any!(LockedGuard<'static, Pool<Value, Memory>, Spin>: Send, Sync);
 
 #[test]
 fn threads_share_a_pool_behind_a_lock_of_their_own() {
-    static POOL: Locked<Pool<Value, Memory>, Own> = pool();
+    static POOL: Locked<Pool<Value, Memory>, RawLock<Own>> = pool();
     hammer(3, &POOL);
+}
+
+// SAFETY: as for `RawMutex`.
+unsafe impl Lock for Own {
+    const UNLOCKED: Self = <Self as lock_api::RawMutex>::INIT;
+
+    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+        lock_api::RawMutex::lock(self);
+        let result = f();
+        // SAFETY: it was locked above.
+        unsafe { lock_api::RawMutex::unlock(self) };
+        result
+    }
+}
+
+/// A type can be a `RawMutex` for others and a lock in its own right, whatever features are on.
+#[test]
+fn a_raw_mutex_can_be_a_lock_of_its_own() {
+    static POOL: Locked<Pool<Value, Memory>, Own> = pool();
+    hammer(2, &POOL);
+}
+
+/// A free takes no lock of the source's: it ends, whoever holds that.
+#[test]
+fn a_box_can_be_dropped_while_the_arena_is_locked() {
+    let arena: Locked<_, Spin> = Locked::new(Arena::from_region(Boxed::new(4 * 4096).unwrap()).unwrap());
+    let pool = Pool::new(&arena);
+    let (one, other) = (pool.alloc(String::from("one")).unwrap(), pool.alloc(String::from("other")).unwrap());
+    let guard = arena.lock();
+    drop(one);
+    assert_eq!(PoolBox::into_inner(other), "other");
+    assert!(pool.alloc(String::from("a free block")).is_ok());
+    drop(guard);
+    assert_eq!(pool.blocks().free_blocks(), 2);
+}
+
+/// Nor does giving a block up for good.
+#[test]
+fn a_box_can_be_leaked_while_the_pool_is_locked() {
+    let pool: Locked<_, Spin> = Locked::new(Pool::new(Arena::from_region(Boxed::new(4096).unwrap()).unwrap()));
+    let number = pool.alloc(7).unwrap();
+    let guard = pool.lock();
+    assert_eq!(*PoolBox::leak(number), 7);
+    drop(guard);
 }
 
 /// A lock of a user's own that can only be held by calling.
@@ -257,7 +304,7 @@ fn critical_sections_can_be_nested() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn whoever_has_it_alone_can_reset_the_arena() {
     let mut arena: Locked<_, Spin> = Locked::new(Arena::from_region(Boxed::new(2 * 4096).unwrap()).unwrap());
     let pool = FixedBlock::new(&arena, 4096).unwrap();

@@ -56,7 +56,7 @@ fn the_largest_arena_can_be_mapped_and_used_to_its_ends() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn one_block_may_be_a_whole_mapping() {
     let pool = FixedBlock::new(Arena::new(MAX_ARENA_SIZE).unwrap(), MAX_ARENA_SIZE).unwrap();
     let block = pool.allocate().unwrap();

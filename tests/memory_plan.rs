@@ -26,7 +26,7 @@ const RAW: usize = 1;
 const PLAN: MemoryPlan = MemoryPlan::new().values::<Large>(LARGE).values::<Middle>(MIDDLE).raw_pages(RAW);
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn a_plan_needs_whole_pages_for_each_pool() {
     const { assert!(PLAN.pages() == 2 + 1 + 1) };
     assert_eq!(PLAN.bytes(), 4 * PAGE_SIZE);
@@ -167,7 +167,7 @@ fn a_plan_does_not_bound_pools_that_free_each_others_blocks() {
 
 /// A heap whose classes have a plan serves all of it, whatever came and went before, and needs all of it.
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn a_plan_holds_for_a_heap() {
     use core::alloc::Layout;
 

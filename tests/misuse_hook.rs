@@ -1,13 +1,16 @@
 //! A hook of the program's own, and what goes on after it returns. In one test, because there is one hook.
+#![cfg(hpalloc_hardened)]
 
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Mutex;
 
 use common::with_pages;
 use hpalloc::hardened::{self, Misuse};
-use hpalloc::{Arena, Boxed, FixedBlock, Lazy, Locked, MisuseError, SizeClasses, Spin};
+use hpalloc::{Arena, Boxed, FixedBlock, Lazy, Locked, MisuseError, Pool, PoolBox, SizeClasses, Spin};
 
 static HEAP: Locked<SizeClasses<Lazy<Boxed>>, Spin> =
     Locked::new(SizeClasses::new(Lazy::new(|| Boxed::new(1 << 16).and_then(Arena::from_region))));
@@ -59,6 +62,67 @@ fn a_program_can_log_and_go_on() {
         // Live are the one of the list, the damaged one, and the last.
         drop(pool);
         assert_eq!(take(), [Misuse::Leaked { blocks: 3 }]);
+
+        // The record at the end of a run is overwritten: what is in the run can't be freed, and the next run is found again.
+        let pool = FixedBlock::new(&arena, 1000).unwrap();
+        let first = pool.allocate().unwrap();
+        let per_page = pool.blocks_per_page();
+        assert!((1..per_page).all(|_| pool.allocate().is_some()));
+        // SAFETY: what isn't in order is reported, and without effect.
+        unsafe {
+            first.add(4095).write(!first.add(4095).read());
+            pool.deallocate(first);
+            assert_eq!((take(), pool.free_blocks()), (vec![Misuse::RecordOverwritten], 0));
+            let next = pool.allocate().unwrap();
+            assert_eq!(take(), [Misuse::RecordOverwritten]);
+            pool.deallocate(next);
+            assert_eq!((take(), pool.free_blocks()), (vec![], 1));
+            // Its run was forgotten, and it isn't said to be somebody else's.
+            pool.deallocate(first);
+            assert_eq!(take(), [Misuse::RecordOverwritten]);
+        }
+        drop(pool);
+        assert_eq!(take(), [Misuse::Leaked { blocks: per_page }]);
+
+        // A box that is leaked on purpose isn't missed; one that was given out as a pointer is.
+        let pool = Pool::<u64, _>::new(&arena);
+        let leaked: &mut u64 = PoolBox::leak(pool.alloc(7).unwrap());
+        assert_eq!(*leaked, 7);
+        drop(pool);
+        assert_eq!(take(), []);
+        let pool = Pool::<u64, _>::new(&arena);
+        let _ = PoolBox::into_raw(pool.alloc(7).unwrap());
+        drop(pool);
+        assert_eq!(take(), [Misuse::Leaked { blocks: 1 }]);
+
+        // The second of two boxes of one value: its value isn't dropped again.
+        let pool = Pool::<Rc<()>, _>::new(&arena);
+        let value = Rc::new(());
+        let raw = PoolBox::into_raw(pool.alloc(value.clone()).unwrap());
+        // SAFETY: what isn't in order is reported, and without effect.
+        unsafe {
+            drop(pool.from_raw(raw));
+            drop(pool.from_raw(raw));
+        }
+        assert_eq!((take(), Rc::strong_count(&value)), (vec![Misuse::DoubleFree], 1));
+        // A value that was written to past its end is there, and is dropped; its block isn't taken back.
+        let pool = Pool::<[Rc<()>; 3], _>::new(&arena);
+        let overflown = pool.alloc([(); 3].map(|()| value.clone())).unwrap();
+        // SAFETY: the guard is there.
+        unsafe { (&raw const *overflown).cast::<u8>().cast_mut().add(24).write(0) };
+        drop(overflown);
+        assert_eq!((take(), Rc::strong_count(&value)), (vec![Misuse::Overflow], 1));
+        drop(pool);
+        assert_eq!(take(), [Misuse::Leaked { blocks: 1 }]);
+        let pool = Pool::<Rc<()>, _>::new(&arena);
+        let raw = PoolBox::into_raw(pool.alloc(value.clone()).unwrap());
+        // SAFETY: it came from a box, of which this is the only one.
+        drop(unsafe { pool.from_raw(raw) });
+        // And there is none that could be returned.
+        // SAFETY: likewise.
+        let nothing = catch_unwind(AssertUnwindSafe(|| PoolBox::into_inner(unsafe { pool.from_raw(raw) })));
+        assert!(nothing.is_err());
+        assert_eq!((take(), pool.blocks().free_blocks()), (vec![Misuse::DoubleFree], 1));
 
         // In order, nothing is said; not of a family either, whose blocks may be elsewhere.
         let pool = FixedBlock::new(&arena, 64).unwrap();

@@ -1,6 +1,6 @@
 //! Programs that misuse a pool or a heap, each in a process of its own, which has to end with the message that says so: that
-//! of the feature `hardened`, or without it that of `AddressSanitizer`, where the crate is built for that.
-#![cfg(any(feature = "hardened", hpalloc_asan))]
+//! of a hardened program, or otherwise that of `AddressSanitizer`, where the crate is built for that.
+#![cfg(any(hpalloc_hardened, hpalloc_asan))]
 
 mod common;
 
@@ -12,7 +12,7 @@ use hpalloc::{Arena, Boxed, FixedBlock, Lazy, Locked, Page, Pool, PoolBox, SizeC
 
 /// Runs one of the programs below in a process of its own, which has to fail with the message.
 fn dies(program: &str, hardened: &str, asan: Option<&str>) {
-    let Some(message) = (if cfg!(feature = "hardened") { Some(hardened) } else { asan }) else { return };
+    let Some(message) = (if cfg!(hpalloc_hardened) { Some(hardened) } else { asan }) else { return };
     let mut command = Command::new(std::env::current_exe().unwrap());
     let output =
         command.args(["--exact", "--ignored", "--nocapture", &format!("{program}::program")]).output().unwrap();
@@ -21,7 +21,7 @@ fn dies(program: &str, hardened: &str, asan: Option<&str>) {
     assert!(text.contains(message), "{program} does not say {message:?}:\n{text}");
 }
 
-/// Each of these is a test of its own: what is misused, what is found with `hardened`, and what `AddressSanitizer` reports, if
+/// Each of these is a test of its own: what is misused, what a hardened program reports, and what `AddressSanitizer` reports, if
 /// it can see it.
 macro_rules! dies {
     ($($(#[$attribute:meta])* $name:ident, $hardened:literal, $asan:expr, $program:block)*) => {$(
@@ -105,7 +105,7 @@ dies! {
         });
     }
 
-    #[cfg(feature = "hardened")]
+    #[cfg(hpalloc_hardened)]
     free_of_a_value_on_the_stack, "is not from this pool", None, {
         with_pools(|pool, _| {
             pool.allocate().unwrap();
@@ -115,12 +115,12 @@ dies! {
         });
     }
 
-    #[cfg(feature = "hardened")]
+    #[cfg(hpalloc_hardened)]
     free_before_anything_was_allocated, "is not from this pool", None, {
         with_pools(|pool, other| pool.deallocate(other.allocate().unwrap()));
     }
 
-    #[cfg(feature = "hardened")]
+    #[cfg(hpalloc_hardened)]
     free_of_a_block_of_another_arena, "is not from this pool", None, {
         with_pools(|pool, _| with_pools(|other, _| {
             pool.allocate().unwrap();
@@ -128,7 +128,7 @@ dies! {
         }));
     }
 
-    #[cfg(feature = "hardened")]
+    #[cfg(hpalloc_hardened)]
     free_of_a_block_of_another_pool_of_the_arena, "is not from this pool", None, {
         with_pools(|pool, other| {
             pool.allocate().unwrap();
@@ -136,7 +136,7 @@ dies! {
         });
     }
 
-    #[cfg(feature = "hardened")]
+    #[cfg(hpalloc_hardened)]
     free_of_a_page_of_the_arena, "is not from this pool", None, {
         with_pages(4, |pages| {
             let arena = Arena::from_pages(pages).unwrap();
@@ -156,7 +156,7 @@ dies! {
         });
     }
 
-    #[cfg(feature = "hardened")]
+    #[cfg(hpalloc_hardened)]
     free_of_a_page_that_was_never_handed_out, "is not from this pool", None, {
         with_pages(4, |pages| {
             let last = std::ptr::NonNull::from(&mut pages[3]).cast::<u8>();
@@ -166,17 +166,17 @@ dies! {
         });
     }
 
-    #[cfg(feature = "hardened")]
+    #[cfg(hpalloc_hardened)]
     free_of_the_inside_of_a_block, "is not the start of a block", None, {
         with_pools(|pool, _| pool.deallocate(pool.allocate().unwrap().add(8)));
     }
 
-    #[cfg(feature = "hardened")]
+    #[cfg(hpalloc_hardened)]
     free_of_a_misaligned_pointer, "is not the start of a block", None, {
         with_pools(|pool, _| pool.deallocate(pool.allocate().unwrap().add(1)));
     }
 
-    #[cfg(feature = "hardened")]
+    #[cfg(hpalloc_hardened)]
     free_of_the_inside_of_a_block_of_pages, "is not from this pool", None, {
         with_pages(8, |pages| {
             let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 3 * 4096).unwrap();
@@ -203,7 +203,7 @@ dies! {
         });
     }
 
-    #[cfg(not(feature = "hardened"))]
+    #[cfg(not(hpalloc_hardened))]
     read_after_free, "", POISON, {
         with_pools(|pool, _| {
             let block = pool.allocate().unwrap();
@@ -254,6 +254,39 @@ dies! {
         drop((pool.from_raw(raw), pool.from_raw(raw)));
     }
 
+    a_box_of_a_string_made_twice, "was freed twice", POISON, {
+        let mut pages = [const { Page::new() }; 2];
+        let pool = Pool::<String, _>::new(Arena::from_pages(&mut pages).unwrap());
+        let raw = PoolBox::into_raw(pool.alloc(String::from("dropped once")).unwrap());
+        drop((pool.from_raw(raw), pool.from_raw(raw)));
+    }
+
+    a_string_taken_out_twice, "was freed twice", POISON, {
+        let mut pages = [const { Page::new() }; 2];
+        let pool = Pool::<String, _>::new(Arena::from_pages(&mut pages).unwrap());
+        let raw = PoolBox::into_raw(pool.alloc(String::from("taken once")).unwrap());
+        let text = PoolBox::into_inner(pool.from_raw(raw));
+        let again = PoolBox::into_inner(pool.from_raw(raw));
+        std::hint::black_box((text.len(), again.len()));
+    }
+
+    a_box_of_a_locked_pool_made_twice, "was freed twice", POISON, {
+        let pool: Locked<_, Spin> =
+            Locked::new(Pool::<String, _>::new(Arena::from_region(Boxed::new(1 << 16).unwrap()).unwrap()));
+        let raw = PoolBox::into_raw(pool.alloc(String::from("dropped once")).unwrap());
+        drop((pool.from_raw(raw), pool.from_raw(raw)));
+    }
+
+    #[cfg(hpalloc_hardened)]
+    a_long_overflow_from_the_last_block_of_a_run, "at the end of a run of pages was written to", None, {
+        with_pools(|pool, _| {
+            let blocks = [(); 32].map(|()| pool.allocate().unwrap());
+            let end = 4096 - blocks[31].addr().get() % 4096;
+            blocks[31].write_bytes(0x41, end);
+            pool.deallocate(blocks[31]);
+        });
+    }
+
     double_free_in_a_heap, "was freed twice", POISON, {
         with_heap(|heap| {
             let block = heap.allocate(layout(100)).unwrap();
@@ -262,7 +295,28 @@ dies! {
         });
     }
 
-    #[cfg(feature = "hardened")]
+    #[cfg(hpalloc_hardened)]
+    realloc_of_a_value_on_the_stack, "is not from this pool", None, {
+        let mut value = [0_u64; 16];
+        HEAP.alloc(layout(100));
+        let value = (&raw mut value).cast();
+        HEAP.realloc(value, layout(100), 300);
+    }
+
+    realloc_of_a_free_block, "was freed twice", POISON, {
+        let block = HEAP.alloc(layout(100));
+        HEAP.dealloc(block, layout(100));
+        let _ = std::panic::catch_unwind(|| HEAP.realloc(block, layout(100), 300));
+    }
+
+    #[cfg(hpalloc_hardened)]
+    realloc_in_place_of_a_free_block, "was freed twice", None, {
+        let block = HEAP.alloc(layout(100));
+        HEAP.dealloc(block, layout(100));
+        let _ = std::panic::catch_unwind(|| HEAP.realloc(block, layout(100), 101));
+    }
+
+    #[cfg(hpalloc_hardened)]
     free_with_another_layout, "is not from this pool", None, {
         with_heap(|heap| {
             heap.allocate(layout(500)).unwrap();
@@ -295,7 +349,7 @@ dies! {
         });
     }
 
-    #[cfg(feature = "hardened")]
+    #[cfg(hpalloc_hardened)]
     overflow_of_a_run_of_pages, "was written to past its end", None, {
         with_heap(|heap| {
             let run = heap.allocate(layout(20_000)).unwrap();
@@ -312,7 +366,7 @@ dies! {
         let _ = std::panic::catch_unwind(|| HEAP.dealloc(block, layout(100)));
     }
 
-    #[cfg(feature = "hardened")]
+    #[cfg(hpalloc_hardened)]
     leak, "3 blocks of 64 bytes were live when their pool", None, {
         hpalloc::hardened::set_hook(|error| panic!("{error}"));
         with_pools(|pool, _| {

@@ -277,7 +277,7 @@ mod panics {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn a_slice_holds_as_many_blocks_as_fit() {
     with_pages(1, |pages| {
         let memory = bytes(pages);
@@ -310,7 +310,7 @@ fn a_slice_holds_as_many_blocks_as_fit() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn the_blocks_of_a_slice_are_aligned_wherever_it_starts() {
     with_pages(1, |pages| {
         let memory = bytes(pages);
@@ -328,7 +328,7 @@ fn the_blocks_of_a_slice_are_aligned_wherever_it_starts() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn blocks_of_a_slice_are_used_again() {
     with_pages(1, |pages| {
         let memory = &mut bytes(pages)[..1024];
@@ -348,7 +348,7 @@ fn blocks_of_a_slice_are_used_again() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn a_slice_without_room_is_refused() {
     let mut memory = [MaybeUninit::uninit(); 15];
     let error = FixedBlock::from_uninit(&mut memory, 16).unwrap_err();

@@ -16,7 +16,7 @@ use core::alloc::Layout;
 use core::iter;
 
 use common::heap_world::HeapWorld;
-use common::{GUARD, MAX_PAGES, address, with_pages};
+use common::{GUARD, MAX_PAGES, RECORD, address, with_pages};
 use hpalloc::{Arena, DEFAULT_SIZES, FixedBlock, MAX_ARENA_SIZE, PAGE_SIZE, SizeClasses, SizeTable};
 
 /// How far apart the sizes are that are tried: all of them on a host.
@@ -51,7 +51,7 @@ fn usable_size(sizes: impl IntoIterator<Item = usize>, layout: Layout) -> usize 
     match classes.find(|&size| size >= layout.size()) {
         Some(size) => size,
         None if layout.align() > PAGE_SIZE => 0,
-        None => run_sizes().map(|size| size - GUARD).find(|&size| size >= layout.size()).unwrap_or(0),
+        None => run_sizes().map(|size| size - GUARD - RECORD).find(|&size| size >= layout.size()).unwrap_or(0),
     }
 }
 
@@ -115,7 +115,7 @@ const WORST_CASES: [(usize, u64); 9] =
     [(17, 189), (33, 147), (129, 128), (513, 126), (1025, 134), (1361, 151), (2049, 200), (8193, 150), (16_385, 125)];
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn internal_fragmentation_is_what_is_said() {
     with_pages(1, |pages| {
         let heap = SizeClasses::new(Arena::from_pages(pages).unwrap());
@@ -246,7 +246,7 @@ fn runs_are_reused_for_their_size_and_not_merged() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn what_cannot_be_served_consumes_nothing() {
     with_pages(2, |pages| {
         let arena = Arena::from_pages(pages).unwrap();

@@ -1,5 +1,6 @@
 //! A program with a global allocator of little memory, which frees a block twice: it ends, with a message. (A panic and its
 //! backtrace allocate too, and may not find the memory for it.)
+#![cfg(hpalloc_hardened)]
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::os::unix::process::ExitStatusExt;

@@ -92,7 +92,7 @@ fn what_was_left_in_a_buffer_is_not_taken_for_zero() {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn a_lazy_arena_is_made_at_the_first_allocation() {
     let _turn = turn();
     let pool: FixedBlock<Lazy<StaticRegion>> = const {

@@ -39,7 +39,7 @@ unsafe fn bytes<'a>(block: *mut u8, count: usize) -> &'a [u8] {
 }
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn a_heap_as_a_global_allocator_uses_it() {
     hpalloc::static_buffer! { static MEMORY: StaticBuffer<2>; }
     static HEAP: Heap<3> = Locked::new(SizeClasses::with_table(

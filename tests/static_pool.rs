@@ -15,7 +15,7 @@ use hpalloc::{Arena, CriticalSection, FixedBlock, Lazy, Locked, LockedBox, Pool,
 type Memory = Lazy<StaticRegion>;
 
 #[test]
-#[cfg_attr(feature = "hardened", ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
 fn a_static_pool_needs_no_init_and_no_unsafe() {
     hpalloc::static_buffer! { static MEMORY: StaticBuffer<1>; }
     static NUMBERS: Locked<Pool<[u32; 32], Memory>, CriticalSection> =

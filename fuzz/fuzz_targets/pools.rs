@@ -97,8 +97,8 @@ fn in_a_slice(memory: &mut [MaybeUninit<u8>], block_size: usize, steps: &[Operat
     }
 }
 
-/// With `hardened`, a pointer that isn't a live block's is refused, wherever it leads.
-#[cfg(feature = "hardened")]
+/// In a hardened program, a pointer that isn't a live block's is refused, wherever it leads.
+#[cfg(hpalloc_hardened)]
 fn misuse<P: hpalloc::PageSource>(pool: &FixedBlock<P>, live: &[(NonNull<u8>, u8)], operation: Operation) {
     let Operation::Deallocate { pool: low, live: high } = operation else { return };
     let Some(&(near, _)) = live.first() else { return };
@@ -111,7 +111,7 @@ fn misuse<P: hpalloc::PageSource>(pool: &FixedBlock<P>, live: &[(NonNull<u8>, u8
     }
 }
 
-#[cfg(not(feature = "hardened"))]
+#[cfg(not(hpalloc_hardened))]
 fn misuse<P: hpalloc::PageSource>(_: &FixedBlock<P>, _: &[(NonNull<u8>, u8)], _: Operation) {}
 
 /// The same with values, in the boxes of a pool.

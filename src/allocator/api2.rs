@@ -5,12 +5,13 @@ use core::ptr::{self, NonNull};
 
 use allocator_api2::alloc::{AllocError, Allocator};
 
+use crate::by_layout::{self, ByLayout};
 use crate::hardened::MisuseError;
-use crate::heap::{self, Heap};
+use crate::page_source::whole_block;
 use crate::{FixedBlock, Lock, Locked, PageSource, SizeClasses};
 
 /// A block serves requests that it has the size and the alignment for.
-impl<P: PageSource> Heap for FixedBlock<P> {
+impl<P: PageSource> ByLayout for FixedBlock<P> {
     #[inline]
     fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
         if !fits(self, layout) {
@@ -21,13 +22,19 @@ impl<P: PageSource> Heap for FixedBlock<P> {
 
     #[inline]
     unsafe fn give_back(&self, block: NonNull<u8>, _: Layout) -> Result<(), MisuseError> {
-        // SAFETY: by the caller's promise, and the pointer is good for all of the block (PageSource: Whole).
-        unsafe { self.give_back(self.page_source().rederive(block)) }
+        // SAFETY: by the caller's promise; every run was exposed, so the pointer is valid for all of the block.
+        unsafe { self.give_back(whole_block(block)) }
+    }
+
+    #[inline]
+    unsafe fn check(&self, block: NonNull<u8>, _: Layout) -> Result<(), MisuseError> {
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { self.check_any(block) }
     }
 
     #[inline]
     fn in_place(&self, block: NonNull<u8>, _: Layout, new: Layout) -> Option<NonNull<[u8]>> {
-        fits(self, new).then(|| whole(self, self.page_source().rederive(block)))
+        fits(self, new).then(|| whole(self, whole_block(block)))
     }
 }
 
@@ -56,14 +63,14 @@ macro_rules! allocator {
                 if layout.size() == 0 {
                     return nothing(layout);
                 }
-                heap::allocate(*self, layout).ok_or(AllocError)
+                by_layout::allocate(*self, layout).ok_or(AllocError)
             }
 
             #[inline]
             unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
                 if layout.size() != 0 {
                     // SAFETY: the caller's promise is the one that is asked for.
-                    unsafe { heap::deallocate(*self, block, layout) };
+                    unsafe { by_layout::deallocate(*self, block, layout) };
                 }
             }
 
@@ -78,7 +85,7 @@ macro_rules! allocator {
                     return Allocator::allocate(self, new);
                 }
                 // SAFETY: the caller's promise is the one that is asked for.
-                unsafe { heap::resize(*self, block, old, new) }.ok_or(AllocError)
+                unsafe { by_layout::resize(*self, block, old, new) }.ok_or(AllocError)
             }
 
             #[inline]
@@ -108,7 +115,7 @@ macro_rules! allocator {
                     return nothing(new);
                 }
                 // SAFETY: likewise.
-                unsafe { heap::resize(*self, block, old, new) }.ok_or(AllocError)
+                unsafe { by_layout::resize(*self, block, old, new) }.ok_or(AllocError)
             }
         }
     };

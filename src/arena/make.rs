@@ -120,7 +120,8 @@ impl Arena<RawRegion> {
     ///
     /// [`InvalidSize`](ArenaError::InvalidSize) unless the length is a positive multiple of [`PAGE_SIZE`],
     /// [`TooLarge`](ArenaError::TooLarge) if it is above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE),
-    /// [`Misaligned`](ArenaError::Misaligned) unless the memory starts on a page boundary.
+    /// [`Misaligned`](ArenaError::Misaligned) unless the memory starts on a page boundary,
+    /// [`EndOfAddressSpace`](ArenaError::EndOfAddressSpace) if it reaches to the last byte of the address space.
     ///
     /// # Safety
     ///
@@ -153,7 +154,8 @@ impl<R: Region> Arena<R> {
     ///
     /// [`InvalidSize`](ArenaError::InvalidSize) for a region of no pages, [`TooLarge`](ArenaError::TooLarge) for one
     /// above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), [`Misaligned`](ArenaError::Misaligned) unless it starts on a
-    /// page boundary. The region is dropped then.
+    /// page boundary, [`EndOfAddressSpace`](ArenaError::EndOfAddressSpace) if it reaches to the last byte of the address
+    /// space. The region is dropped then.
     ///
     /// ```
     /// use hpalloc::{Arena, ArenaError};

@@ -61,7 +61,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// ```
     #[must_use]
     pub fn free_blocks(&self) -> usize {
-        self.carver.free_blocks()
+        self.carver.free_blocks(self.block_size)
     }
 }
 

@@ -34,11 +34,6 @@ unsafe impl PageSource for NoPages<'_> {
     fn take_pages(&self, _: usize) -> Option<NonNull<Page>> {
         None
     }
-
-    #[inline]
-    fn holds(&self, _: NonNull<u8>) -> bool {
-        false
-    }
 }
 
 impl<'r> FixedBlock<NoPages<'r>> {
@@ -55,7 +50,7 @@ impl<'r> FixedBlock<NoPages<'r>> {
     /// [`MemoryTooLarge`](BlockSizeError::MemoryTooLarge) for one above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
     ///
     /// ```
-    /// # #[cfg(not(feature = "hardened"))] {
+    /// # #[cfg(not(hpalloc_hardened))] {
     /// use core::mem::MaybeUninit;
     /// use hpalloc::{BlockSizeError, FixedBlock};
     ///

@@ -1,22 +1,24 @@
 use core::cell::Cell;
-use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 use core::slice;
 
-use super::{Misuse, MisuseError, SPREAD, key, next_number, report};
+use super::runs::{Overwritten, Run, Runs};
+use super::{Misuse, MisuseError, key, mix, next_number, report};
+use crate::PAGE_SIZE;
 use crate::block_size::GUARD_BYTES;
-use crate::{PAGE_SIZE, PageSource};
+use crate::page_source::whole_block;
+use crate::shared::Shared;
 
 static_assertions::const_assert_eq!(size_of::<Words>(), GUARD_BYTES);
 
-/// What the bytes of free blocks are, behind the link.
+/// The value of the bytes of free blocks, after the link.
 const PATTERN: u8 = 0xDF;
 /// A word of them.
 const PATTERN_WORD: usize = usize::from_ne_bytes([PATTERN; size_of::<usize>()]);
-/// What numbers of families have set, and those that pools get by themselves have not.
+/// Set in the numbers of families, and not in those that pools get by themselves.
 const FAMILY: usize = 1 << (usize::BITS - 1);
 
-/// What a pool knows its blocks again by.
+/// How a pool recognises its blocks.
 ///
 /// ```text
 ///   ┌──────────────────────┬───────┬──────────┬──────┐
@@ -24,17 +26,44 @@ const FAMILY: usize = 1 << (usize::BITS - 1);
 ///   └──────────────────────┴───────┴──────────┴──────┘
 /// ```
 ///
-/// Behind each block that was handed out once are two words. The *identity* says whose block it is, of what size, where, and
-/// whether it is live or free. The *check* depends on the same, and for a free block on its link too. An overflow comes upon
-/// the check first.
+/// After each block that was handed out once lie two words. The *identity* says whose block it is, of what size, where, and
+/// whether it is live or free. The *check* depends on the same, and for a free block on its link too. An overflow reaches the
+/// check first.
+///
+/// A pool looks at these words only in its own runs, and there only after blocks that it has carved: any other memory may be
+/// borrowed, in use by another thread, or never written. The exception is a pool of a family, which is asked to believe that
+/// a block that isn't its own is of the family.
 pub(crate) struct Guard {
-    /// Of this pool, or of its family; zero until it has memory.
+    /// Where this pool's blocks lie.
+    runs: Runs,
+    /// The memory that comes from no source, and how many bytes it has.
+    memory: Cell<Option<Run>>,
+    /// This pool's, or its family's; zero until it has memory.
     number: Cell<usize>,
+    /// The number of the family, zero without one.
+    family: usize,
     live: Cell<usize>,
+    /// How many of the live blocks were given up for good. Shared, so that to give one up takes no lock.
+    forgotten: Shared<usize>,
     /// The size of the blocks, to report leaks.
     block_size: Cell<usize>,
-    /// From where to where the memory lies that comes from no source.
-    memory: Cell<(usize, usize)>,
+}
+
+// SAFETY: the memory is the pool's alone, and has no tie to a thread.
+unsafe impl Send for Guard {}
+
+/// How the blocks of a pool lie in a run.
+pub(crate) struct Shape<F: FnOnce(usize) -> bool> {
+    /// The size of a block.
+    pub(crate) bytes: usize,
+    /// The length of a run from the source.
+    pub(crate) run_bytes: usize,
+    /// How much of a run from the source is blocks.
+    pub(crate) blocks_bytes: usize,
+    /// Whether a block begins so many bytes from the start of a run, if the run is long enough.
+    pub(crate) is_start: F,
+    /// The part of the newest run that isn't carved yet.
+    pub(crate) fresh: (usize, usize),
 }
 
 /// What a guard behind a block consists of.
@@ -54,17 +83,10 @@ impl Words {
     }
 }
 
-/// One to one in each of the arguments.
-fn mix(a: usize, b: usize) -> usize {
-    let mixed = (a ^ b).wrapping_mul(SPREAD);
-    // The product's upper bits depend on all bits, its lower ones on the lower ones.
-    (mixed ^ (mixed >> (usize::BITS / 2 + 1))).wrapping_mul(SPREAD).rotate_left(usize::BITS / 2)
-}
-
-/// What is different where a block is free.
+/// The difference between a free block's words and a live one's.
 const FREE: usize = 0x0F0F_0F0F;
 
-/// What is wrong with a free block.
+/// What was detected about a free block.
 pub(crate) struct Damage {
     pub(crate) error: MisuseError,
     /// Whether its link is what it was.
@@ -73,46 +95,95 @@ pub(crate) struct Damage {
 
 impl Guard {
     pub(crate) const fn new() -> Self {
-        Self { number: Cell::new(0), live: Cell::new(0), block_size: Cell::new(0), memory: Cell::new((0, 0)) }
+        Self {
+            runs: Runs::new(),
+            memory: Cell::new(None),
+            number: Cell::new(0),
+            family: 0,
+            live: Cell::new(0),
+            forgotten: Shared::new(),
+            block_size: Cell::new(0),
+        }
     }
 
+    /// Blocks of others in the family are as its own. Of no effect once there is memory, see [`begin`](Self::begin).
     pub(crate) const fn in_family(&mut self, family: u16) {
-        self.number = Cell::new(family as usize | FAMILY);
+        self.family = family as usize | FAMILY;
     }
 
-    /// There is memory now.
-    pub(crate) fn begin(&self) {
+    /// There is memory now. The number is settled for good, so that a pool always recognises its own blocks.
+    fn begin(&self) {
         if self.number.get() == 0 {
-            self.number.set(next_number());
+            self.number.set(if self.family == 0 { next_number() } else { self.family });
         }
     }
 
     /// There is memory now, which comes from no source.
-    pub(crate) fn begin_with(&self, start: usize, end: usize) {
-        self.memory.set((start, end));
+    pub(crate) fn begin_with(&self, start: *mut u8, bytes: usize) {
+        self.memory.set(NonNull::new(start).map(|start| Run { start, bytes }));
         self.begin();
     }
 
-    /// What is behind a live block.
-    fn live(&self, block: NonNull<u8>, bytes: usize) -> Words {
-        Words::of(key(), block.addr().get(), self.number.get(), bytes)
+    /// There is another run.
+    ///
+    /// # Errors
+    ///
+    /// The record of another one was overwritten. The new one is added all the same.
+    ///
+    /// # Safety
+    ///
+    /// The pool took it from its source, for good, and leaves its last `RECORD_BYTES` alone.
+    pub(crate) unsafe fn add_run(&self, start: NonNull<u8>, bytes: usize) -> Result<(), MisuseError> {
+        self.begin();
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { self.runs.add(start, bytes) }
+            .map_err(|Overwritten| self.error(start, self.block_size.get(), Misuse::RecordOverwritten))
     }
 
-    /// What is behind a free block with that link.
+    /// The number that the pool's blocks are marked with; zero if it has none yet.
+    fn number(&self) -> usize {
+        if self.number.get() == 0 { self.family } else { self.number.get() }
+    }
+
+    /// Whether blocks of other pools come here.
+    fn is_of_family(&self) -> bool {
+        self.number() & FAMILY != 0
+    }
+
+    /// The words after a live block.
+    fn live(&self, block: NonNull<u8>, bytes: usize) -> Words {
+        Words::of(key(), block.addr().get(), self.number(), bytes)
+    }
+
+    /// The words after a free block with that link.
     fn free(&self, block: NonNull<u8>, bytes: usize, link: usize) -> Words {
         let Words { check, identity } = self.live(block, bytes);
         Words { check: check ^ mix(FREE, link), identity: identity ^ FREE }
     }
 
     fn error(&self, block: NonNull<u8>, block_size: usize, misuse: Misuse) -> MisuseError {
-        MisuseError { misuse, block: block.addr().get(), block_size, pool: self.number.get() & !FAMILY }
+        MisuseError { misuse, block: block.addr().get(), block_size, pool: self.number() & !FAMILY }
+    }
+
+    /// A block that wasn't handed out before becomes live. What an earlier pool left in it is overwritten: a link or a guard
+    /// would tell the key.
+    ///
+    /// # Safety
+    ///
+    /// That of [`hand_out`](Self::hand_out).
+    pub(crate) unsafe fn hand_out_fresh(&self, block: NonNull<u8>, bytes: usize) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            block.write_bytes(PATTERN, bytes);
+            self.hand_out(block, bytes);
+        }
     }
 
     /// The block becomes live.
     ///
     /// # Safety
     ///
-    /// It is a block of this pool with so many bytes, and the guard behind, that nothing uses.
+    /// It is a block of this pool with so many bytes and room for a guard, that nothing uses.
     pub(crate) unsafe fn hand_out(&self, block: NonNull<u8>, bytes: usize) {
         self.block_size.set(bytes);
         self.live.set(self.live.get() + 1);
@@ -124,7 +195,7 @@ impl Guard {
     ///
     /// # Safety
     ///
-    /// It is a block of this pool with so many bytes, and the guard behind, that nothing else uses, and starts with a link.
+    /// It is a block of this pool with so many bytes, and a guard after it, that nothing else uses, and starts with a link.
     pub(crate) unsafe fn take_back(&self, block: NonNull<u8>, bytes: usize) {
         // One of another pool of the family may come back here.
         self.live.set(self.live.get().saturating_sub(1));
@@ -134,6 +205,18 @@ impl Guard {
             block.add(size_of::<usize>()).write_bytes(PATTERN, bytes - size_of::<usize>());
             words(block, bytes).write(self.free(block, bytes, link));
         }
+    }
+
+    /// Overwrites the link of a block that leaves the free list: encoded or not, it would tell where another block lies, and
+    /// with that the key.
+    ///
+    /// # Safety
+    ///
+    /// It starts with a link, and nothing else uses it.
+    #[allow(clippy::unused_self, reason = "as the guard's other methods are called")]
+    pub(crate) unsafe fn hide_link(&self, block: NonNull<u8>) {
+        // SAFETY: as the caller promises.
+        unsafe { block.cast::<usize>().write(PATTERN_WORD) };
     }
 
     /// Whether a block of the free list is as it was put there.
@@ -157,83 +240,89 @@ impl Guard {
         Err(Damage { error: self.error(block, bytes, misuse), link_is_intact })
     }
 
-    /// What is to be freed with a size that nothing here has.
+    /// The block was given up for good: it isn't missed when the pool is dropped.
+    pub(crate) fn forget(&self) {
+        self.forgotten.update(|forgotten| Some(forgotten + 1));
+    }
+
+    /// The error for a block that is to be freed with a size that no block here has.
     pub(crate) fn refuse(&self, block: NonNull<u8>, bytes: usize) -> Result<(), MisuseError> {
         Err(self.error(block, bytes, Misuse::Foreign))
     }
 
-    /// Whether what is to be freed is a live block of this pool.
+    /// Whether what is to be freed is a live block of this pool: the pointer to it that is valid for all of it and its guard.
     ///
     /// # Safety
     ///
-    /// `bytes` is the block size, `stride` how far apart blocks are, and `is_start` says whether one begins so many bytes from
-    /// the start of a run. `fresh` is the part of the newest run that isn't carved yet. The pointer is good for what it
-    /// claims to be, if it is a block of this pool.
+    /// The shape is that of this pool. If the pool is of a family and the block in none of its own runs, the block is one of
+    /// the family, or there are at least so many bytes that nothing else writes to meanwhile.
     pub(crate) unsafe fn check_live(
         &self,
         block: NonNull<u8>,
-        bytes: usize,
-        stride: usize,
-        is_start: impl FnOnce(usize) -> bool,
-        fresh: (usize, usize),
-        source: &impl PageSource,
-    ) -> Result<(), MisuseError> {
+        Shape { bytes, run_bytes, blocks_bytes, is_start, fresh }: Shape<impl FnOnce(usize) -> bool>,
+    ) -> Result<NonNull<u8>, MisuseError> {
         let address = block.addr().get();
-        let (start, end) = self.memory.get();
-        let inside = |place: NonNull<u8>| (start..end).contains(&place.addr().get()) || source.holds(place);
         let error = |misuse| Err(self.error(block, bytes, misuse));
-        if self.number.get() == 0 || !inside(block) {
-            return error(Misuse::Foreign);
-        }
+        let in_memory = |memory: &Run| {
+            (memory.start.addr().get()..).contains(&address) && address - memory.start.addr().get() < memory.bytes
+        };
+        let (run, end) = if let Some(memory) = self.memory.get().filter(in_memory) {
+            (memory, memory.bytes)
+        } else {
+            match self.runs.find(address & !(PAGE_SIZE - 1)) {
+                Ok(Some(run)) if run.bytes == run_bytes => (run, blocks_bytes),
+                Ok(None) if self.is_of_family() => {
+                    let block = whole_block(block);
+                    // SAFETY: as the caller promises.
+                    return match unsafe { self.compare(block, bytes) } {
+                        Ok(()) => Ok(block),
+                        Err(misuse) => error(misuse.unwrap_or(Misuse::Foreign)),
+                    };
+                }
+                Ok(None) if self.runs.are_incomplete() => return error(Misuse::RecordOverwritten),
+                Ok(_) => return error(Misuse::Foreign),
+                Err(Overwritten) => return error(Misuse::RecordOverwritten),
+            }
+        };
         if (fresh.0..fresh.1).contains(&address) {
             return error(Misuse::NeverAllocated);
         }
-        // Blocks of a page or less lie one after the other from the start of a page, or of the memory.
-        let offset = if (start..end).contains(&address) { address - start } else { address % PAGE_SIZE };
-        let end_of_run = if (start..end).contains(&address) { end - start } else { stride.max(PAGE_SIZE) };
-        let is_start = is_start(offset) && offset + stride <= end_of_run;
-        // What is behind a block that begins there, if that is memory of the source, or of this pool.
-        let guard = |block: NonNull<u8>| {
-            let is_there = inside(after(block, bytes)) && inside(after(block, bytes + GUARD_BYTES - 1));
-            // SAFETY: it is there, and aligned, as a block would be.
-            is_there.then(|| unsafe { words(block, bytes).read_volatile() })
-        };
-        let live = |block| self.live(block, bytes);
-        let freed = |block| self.free(block, bytes, 0);
-        if let Some(found) = is_start.then(|| guard(block)).flatten() {
-            if found == live(block) {
-                return Ok(());
-            }
-            if found.identity == live(block).identity {
-                return error(Misuse::Overflow);
-            }
-            if found.identity == freed(block).identity {
-                return error(Misuse::DoubleFree);
-            }
+        let offset = address - run.start.addr().get();
+        if !is_start(offset) || offset >= end {
+            return error(Misuse::NotABlock);
         }
-        // The first block of a run was handed out, so its guard says whose run it is; or that of the second, if there is one
-        // and the first was damaged.
-        let first = block.map_addr(|address| NonZeroUsize::new(address.get() - offset).unwrap_or(address));
-        let second = (2 * stride <= end_of_run).then(|| after(first, stride));
-        let is_ours = [Some(first), second].into_iter().flatten().any(|block| {
-            let is_one_of_ours =
-                |found: Words| [live(block), freed(block)].iter().any(|it| it.identity == found.identity);
-            guard(block).is_some_and(is_one_of_ours)
-        });
-        error(match (is_ours, is_start) {
-            (false, _) => Misuse::Foreign,
-            (true, false) => Misuse::NotABlock,
-            (true, true) => Misuse::Overflow,
+        // SAFETY: it is within the run.
+        let block = unsafe { run.start.add(offset) };
+        // SAFETY: the block is this pool's own, and was carved: its guard was written when it was handed out first.
+        match unsafe { self.compare(block, bytes) } {
+            Ok(()) => Ok(block),
+            Err(misuse) => error(misuse.unwrap_or(Misuse::Overflow)),
+        }
+    }
+
+    /// Whether the words after a block are those of a live one; if not, what happened, as far as they say.
+    ///
+    /// # Safety
+    ///
+    /// So many bytes and a guard are there, initialised.
+    unsafe fn compare(&self, block: NonNull<u8>, bytes: usize) -> Result<(), Option<Misuse>> {
+        // SAFETY: as the caller promises. (They may be misaligned only in a family.)
+        let found = unsafe { words(block, bytes).read_unaligned() };
+        let live = self.live(block, bytes);
+        if found == live {
+            return Ok(());
+        }
+        Err(if found.identity == live.identity {
+            Some(Misuse::Overflow)
+        } else if found.identity == self.free(block, bytes, 0).identity {
+            Some(Misuse::DoubleFree)
+        } else {
+            None
         })
     }
 }
 
-/// So many bytes behind a block, or the end of the address space.
-fn after(block: NonNull<u8>, bytes: usize) -> NonNull<u8> {
-    block.map_addr(|address| address.saturating_add(bytes))
-}
-
-/// The guard behind a block.
+/// The guard after a block.
 fn words(block: NonNull<u8>, bytes: usize) -> *mut Words {
     block.as_ptr().wrapping_add(bytes).cast()
 }
@@ -250,9 +339,9 @@ unsafe fn link(block: NonNull<u8>) -> usize {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let blocks = self.live.get();
+        let blocks = self.live.get().saturating_sub(self.forgotten.get());
         // A block of a family may have been freed to another pool.
-        if blocks > 0 && self.number.get() & FAMILY == 0 {
+        if blocks > 0 && !self.is_of_family() {
             let misuse = Misuse::Leaked { blocks };
             report(MisuseError { misuse, block: 0, block_size: self.block_size.get(), pool: self.number.get() });
         }

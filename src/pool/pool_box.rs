@@ -10,7 +10,9 @@ use core::ptr::NonNull;
 
 use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any};
 
+use super::home::SEAL;
 use super::{Home, Pool, Slot};
+use crate::hardened::{MisuseError, is_overflow, no_value, report};
 use crate::{Arena, PageSource, RawRegion};
 
 /// A value in a block of a [`Pool`]: the owner of both.
@@ -72,6 +74,12 @@ impl<'p, T, P, H: Home<T>> PoolBox<'p, T, P, H> {
         Self { value, home, pages: PhantomData }
     }
 
+    /// Whether there is a value: with `--cfg hpalloc_hardened`, whether the block is live.
+    #[inline]
+    fn check(&self) -> Result<(), MisuseError> {
+        if size_of::<T>() == 0 { Ok(()) } else { self.home.check(self.value.cast(), SEAL) }
+    }
+
     /// The value, out of its block, which goes back.
     ///
     /// The time of moving the value, and of giving a block back: see [`FixedBlock::deallocate`](crate::FixedBlock::deallocate), also
@@ -89,9 +97,20 @@ impl<'p, T, P, H: Home<T>> PoolBox<'p, T, P, H> {
     /// ```
     #[must_use]
     #[inline]
+    #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn into_inner(boxed: Self) -> T {
+        let checked = boxed.check();
         let slot = Slot { place: boxed.value, home: boxed.home };
         mem::forget(boxed);
+        match checked {
+            // There is no value, and the block isn't the box's.
+            Err(error) if !is_overflow(error) => {
+                mem::forget(slot);
+                no_value(error);
+            }
+            // After an overflow both are there, and the slot reports it.
+            _ => {}
+        }
         // SAFETY: by Full, the value is there. It is read once: the box is forgotten, and the slot is empty for whoever
         // comes next.
         unsafe { slot.place.read() }
@@ -136,6 +155,9 @@ impl<'p, T, P, H: Home<T>> PoolBox<'p, T, P, H> {
     #[must_use = "a value that is meant to be dropped should not be leaked"]
     #[inline]
     pub fn leak(boxed: Self) -> &'p mut T {
+        if size_of::<T>() != 0 {
+            boxed.home.forget(SEAL);
+        }
         // SAFETY: by Full, the value is the box's alone, and the box gives it up. Its block isn't handed out again, and
         // is there as long as the pool is borrowed.
         unsafe { Self::into_raw(boxed).as_mut() }
@@ -179,6 +201,12 @@ impl<T, P, H: Home<T>> PoolBox<'static, T, P, H> {
 impl<T, P, H: Home<T>> Drop for PoolBox<'_, T, P, H> {
     #[inline]
     fn drop(&mut self) {
+        match self.check() {
+            // There is no value to drop, and the block isn't the box's.
+            Err(error) if !is_overflow(error) => return report(error),
+            // After an overflow both are there, and the slot reports it.
+            _ => {}
+        }
         // Dropped last, and also if the value's drop panics.
         let _slot = Slot { place: self.value, home: self.home };
         // SAFETY: by Full, the value is there and this box's alone; the box isn't used after this.

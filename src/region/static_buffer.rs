@@ -1,8 +1,8 @@
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::arena_error::pages_in;
+use crate::shared::Shared;
 use crate::{ArenaError, MAX_ARENA_SIZE, PAGE_SIZE, Page, Region};
 
 /// `PAGES` pages of static memory that can be claimed as a [`Region`], by one at a time (feature `static-buffer`).
@@ -115,7 +115,7 @@ impl<const PAGES: usize> StaticBuffer<PAGES> {
 #[cfg(feature = "defmt")]
 impl<const PAGES: usize> defmt::Format for StaticBuffer<PAGES> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        let taken = self.claim.taken.load(Ordering::Relaxed);
+        let taken = self.claim.taken.get() != 0;
         defmt::write!(f, "StaticBuffer {{ {=usize} pages, claimed: {=bool} }}", PAGES, taken);
     }
 }
@@ -193,31 +193,21 @@ impl Drop for StaticRegion {
 /// Mutual exclusion without waiting: whoever takes it and is told `true` holds it, alone, until the release.
 #[derive(Debug)]
 struct Claim {
-    taken: AtomicBool,
+    /// Zero while nothing holds it.
+    taken: Shared<usize>,
 }
 
 impl Claim {
     const fn new() -> Self {
-        Self { taken: AtomicBool::new(false) }
+        Self { taken: Shared::new() }
     }
 
-    #[cfg(target_has_atomic = "8")]
     fn take(&self) -> bool {
-        !self.taken.swap(true, Ordering::Acquire)
-    }
-
-    /// A chip without compare-and-swap, such as a Cortex-M0, can load and store but not swap: nothing may come between.
-    #[cfg(not(target_has_atomic = "8"))]
-    fn take(&self) -> bool {
-        critical_section::with(|_| {
-            let free = !self.taken.load(Ordering::Acquire);
-            self.taken.store(true, Ordering::Relaxed);
-            free
-        })
+        self.taken.replace(1) == 0
     }
 
     fn release(&self) {
-        self.taken.store(false, Ordering::Release);
+        self.taken.set(0);
     }
 }
 

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::SizeClasses;
 use crate::carver::Carver;
-use crate::{BlockSize, PageSource};
+use crate::{BlockSize, DEFAULT_CLASSES, PageSource};
 
 impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// For each class the most blocks that were ever live at once, which is how many were carved: see
@@ -64,8 +64,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     #[must_use]
     pub fn free_blocks(&self) -> [usize; N] {
         let mut counts = [0; N];
-        for (count, (carver, _)) in counts.iter_mut().zip(self.classes()) {
-            *count = carver.free_blocks();
+        for (count, (carver, &size)) in counts.iter_mut().zip(self.classes()) {
+            *count = carver.free_blocks(size);
         }
         counts
     }
@@ -152,7 +152,7 @@ impl<P: PageSource, const N: usize> fmt::Display for SizeClasses<P, N> {
 /// How many blocks a heap had, at one time: see [`SizeClasses::usage`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct HeapUsage<const N: usize> {
+pub struct HeapUsage<const N: usize = DEFAULT_CLASSES> {
     /// The block sizes, ascending.
     pub block_sizes: &'static [BlockSize; N],
     /// The most that were live at once, of each size: as [`SizeClasses::peak_blocks`].

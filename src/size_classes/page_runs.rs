@@ -2,13 +2,16 @@ use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-use crate::block_size::GUARD_BYTES;
+use crate::block_size::{GUARD_BYTES, RECORD_BYTES};
 use crate::free_list::FreeList;
-use crate::hardened::{Guard, MisuseError};
+use crate::hardened::{Guard, MisuseError, Shape};
 use crate::{MAX_ARENA_SIZE, PAGE_SIZE, PageSource};
 
 /// From 1 page to [`MAX_ARENA_SIZE`], four for each doubling.
 const SIZES: usize = RunSize::of_pages(MAX_ARENA_SIZE / PAGE_SIZE).list + 1;
+
+/// What a run has after its block.
+const OVERHEAD: usize = GUARD_BYTES + RECORD_BYTES;
 
 /// Runs of pages for what no class serves, and a list of the free ones for each size.
 ///
@@ -32,10 +35,10 @@ pub(super) struct RunSize {
 impl RunSize {
     /// The smallest that serves the layout, unless none does.
     pub(super) const fn of(layout: Layout) -> Option<Self> {
-        if layout.size() > MAX_ARENA_SIZE - GUARD_BYTES || layout.align() > PAGE_SIZE {
+        if layout.size() > MAX_ARENA_SIZE - OVERHEAD || layout.align() > PAGE_SIZE {
             return None;
         }
-        Some(Self::of_pages((layout.size() + GUARD_BYTES).div_ceil(PAGE_SIZE)))
+        Some(Self::of_pages((layout.size() + OVERHEAD).div_ceil(PAGE_SIZE)))
     }
 
     /// The smallest of at least so many pages.
@@ -51,7 +54,7 @@ impl RunSize {
 
     /// How many bytes there are to use.
     pub(super) const fn bytes(self) -> usize {
-        self.pages() * PAGE_SIZE - GUARD_BYTES
+        self.pages() * PAGE_SIZE - OVERHEAD
     }
 }
 
@@ -76,12 +79,19 @@ impl PageRuns {
         let pages = size.pages();
         let Some(run) = source.take_pages(pages) else { return Ok(None) };
         let run = run.cast::<u8>();
-        // For `PageSource::rederive`.
+        // For `whole_block`.
         run.as_ptr().expose_provenance();
         self.taken.set(self.taken.get() + pages);
-        self.guard.begin();
         // SAFETY: the run has these pages, and nobody else knows of it.
-        unsafe { self.guard.hand_out(run, size.bytes()) };
+        unsafe {
+            let added = self.guard.add_run(run, pages * PAGE_SIZE);
+            self.guard.hand_out_fresh(run, size.bytes());
+            if let Err(error) = added {
+                // So that the next call finds it.
+                list.push(run, size.bytes(), &self.guard);
+                return Err(error);
+            }
+        }
         Ok(Some(run))
     }
 
@@ -91,30 +101,35 @@ impl PageRuns {
     ///
     /// # Safety
     ///
-    /// The run came from here, or from other runs whose memory is there as long, with this size. It wasn't given back since,
-    /// nothing uses it, and the pointer is good for all of it. (With the feature `hardened`, what isn't so is an error.)
-    pub(super) unsafe fn give_back(
-        &self,
-        run: NonNull<u8>,
-        size: RunSize,
-        source: &impl PageSource,
-    ) -> Result<(), MisuseError> {
-        let run = if cfg!(feature = "hardened") { source.rederive(run) } else { run };
+    /// The run came from here, or from other runs over the same source, with this size. It wasn't given back since, nothing
+    /// uses it, and the pointer is valid for all of it. (With `--cfg hpalloc_hardened`, what isn't so is an error. In a family,
+    /// that of [`Guard::check_live`].)
+    pub(super) unsafe fn give_back(&self, run: NonNull<u8>, size: RunSize) -> Result<(), MisuseError> {
         if let Some(list) = self.free.get(size.list) {
             // SAFETY: by the caller's promise, the run is unused and not in the list; a page holds a pointer.
             unsafe {
-                self.guard.check_live(
-                    run,
-                    size.bytes(),
-                    size.bytes() + GUARD_BYTES,
-                    |offset| offset == 0,
-                    (0, 0),
-                    source,
-                )?;
+                let run = self.check(run, size)?;
                 list.push(run, size.bytes(), &self.guard);
             }
         }
         Ok(())
+    }
+
+    /// A pointer to the run that is valid for it and, with `--cfg hpalloc_hardened`, its guard.
+    ///
+    /// # Errors
+    ///
+    /// It isn't live, or none of the runs of that size here.
+    ///
+    /// # Safety
+    ///
+    /// In a family, that of [`Guard::check_live`].
+    pub(super) unsafe fn check(&self, run: NonNull<u8>, size: RunSize) -> Result<NonNull<u8>, MisuseError> {
+        let run_bytes = size.pages() * PAGE_SIZE;
+        let is_start = |offset| offset == 0;
+        let shape = Shape { bytes: size.bytes(), run_bytes, blocks_bytes: run_bytes, is_start, fresh: (0, 0) };
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { self.guard.check_live(run, shape) }
     }
 
     /// What is to be given back with a layout that nothing here has.
@@ -127,9 +142,15 @@ impl PageRuns {
         self.taken.get()
     }
 
-    /// How many of these are free, by walking the lists.
+    /// How many of these are free, by walking the lists: with `--cfg hpalloc_hardened`, each up to the first run whose link was
+    /// overwritten.
     pub(super) fn free_pages(&self) -> usize {
-        (0..).zip(&self.free).map(|(list, free)| free.len() * RunSize { list }.pages()).sum()
+        let sizes = (0..SIZES).map(|list| RunSize { list });
+        let pages = |(size, free): (RunSize, &FreeList)| {
+            // SAFETY: Runs.
+            (unsafe { free.len(size.bytes(), &self.guard) }) * size.pages()
+        };
+        sizes.zip(&self.free).map(pages).sum()
     }
 }
 

@@ -5,8 +5,9 @@ use core::ptr::NonNull;
 
 use super::SizeClasses;
 use super::page_runs::RunSize;
+use crate::by_layout::{ByLayout, resize};
 use crate::hardened::MisuseError;
-use crate::heap::{Heap, resize};
+use crate::page_source::whole_block;
 use crate::{BlockSize, PageSource};
 
 /// Where blocks come from.
@@ -66,7 +67,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// # Panics
     ///
-    /// Only where the source of pages does, or, with the feature `hardened`, the hook for misuse.
+    /// Only if the source of pages does, or, with `--cfg hpalloc_hardened`, the hook for misuse.
     ///
     /// # Safety
     ///
@@ -88,7 +89,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// }
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
-    #[cfg_attr(feature = "hardened", track_caller)]
+    #[cfg_attr(hpalloc_hardened, track_caller)]
     pub unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
         // SAFETY: the caller's promise is the one that is asked for.
         unsafe { resize(self, block, old, new) }.map(NonNull::cast)
@@ -105,7 +106,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// # Panics
     ///
-    /// Only where the source of pages does, or, with the feature `hardened`, the hook for misuse.
+    /// Only if the source of pages does, or, with `--cfg hpalloc_hardened`, the hook for misuse.
     ///
     /// # Safety
     ///
@@ -127,14 +128,14 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// }
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
-    #[cfg_attr(feature = "hardened", track_caller)]
+    #[cfg_attr(hpalloc_hardened, track_caller)]
     pub unsafe fn shrink(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
         // SAFETY: the caller's promise is the one that is asked for.
         unsafe { resize(self, block, old, new) }.map(NonNull::cast)
     }
 }
 
-impl<P: PageSource, const N: usize> Heap for SizeClasses<P, N> {
+impl<P: PageSource, const N: usize> ByLayout for SizeClasses<P, N> {
     #[inline]
     fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
         let block = self.try_allocate(layout)?;
@@ -143,8 +144,21 @@ impl<P: PageSource, const N: usize> Heap for SizeClasses<P, N> {
 
     #[inline]
     unsafe fn give_back(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
-        // SAFETY: by the caller's promise, and the pointer is good for all of the block (PageSource: Whole).
-        unsafe { self.give_back(self.pages.rederive(block), layout) }
+        // SAFETY: by the caller's promise; every run was exposed, so the pointer is valid for all of the block.
+        unsafe { self.give_back(whole_block(block), layout) }
+    }
+
+    #[inline]
+    unsafe fn check(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
+        if let Some((carver, size)) = self.class(self.table.class_of(layout)) {
+            // SAFETY: the caller's promise is the one that is asked for, and Size.
+            return unsafe { carver.check(block, size) }.map(drop);
+        }
+        match RunSize::of(layout) {
+            // SAFETY: likewise.
+            Some(size) => unsafe { self.runs.check(block, size) }.map(drop),
+            None => self.runs.refuse(block, layout),
+        }
     }
 
     #[inline]
@@ -153,7 +167,6 @@ impl<P: PageSource, const N: usize> Heap for SizeClasses<P, N> {
         if place.is_none() || place != self.place(old) {
             return None;
         }
-        let block = self.pages.rederive(block);
-        Some(NonNull::slice_from_raw_parts(block, self.usable_size(new)))
+        Some(NonNull::slice_from_raw_parts(whole_block(block), self.usable_size(new)))
     }
 }

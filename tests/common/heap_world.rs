@@ -3,7 +3,7 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use super::{GUARD, stride};
+use super::{GUARD, RECORD, blocks_per_page, pages_per_run};
 use hpalloc::{Arena, PAGE_SIZE, Region, SizeClasses, SizeTable};
 
 #[derive(Clone, Copy)]
@@ -101,12 +101,12 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
             return true;
         }
         if class.fresh == 0 {
-            let pages = stride(size).div_ceil(PAGE_SIZE);
+            let pages = pages_per_run(size);
             if pages > self.arena.total_pages() - self.pages_taken {
                 return false;
             }
             self.pages_taken += pages;
-            class.fresh = (PAGE_SIZE / stride(size)).max(1);
+            class.fresh = blocks_per_page(size).max(1);
         }
         class.fresh -= 1;
         class.carved += 1;
@@ -177,7 +177,11 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
         }
         let is_run = |class: &&Class| self.heap.block_sizes().iter().all(|size| size.bytes() != class.size);
         let pages = |count: fn(&Class) -> usize| -> usize {
-            self.classes.iter().filter(is_run).map(|class| count(class) * (class.size + GUARD) / PAGE_SIZE).sum()
+            self.classes
+                .iter()
+                .filter(is_run)
+                .map(|class| count(class) * (class.size + GUARD + RECORD) / PAGE_SIZE)
+                .sum()
         };
         assert_eq!(self.heap.run_pages(), (pages(|class| class.carved), pages(|class| class.free)));
     }

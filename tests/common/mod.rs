@@ -37,8 +37,8 @@ pub fn with_pages<T>(count: usize, test: impl FnOnce(&mut [Page]) -> T) -> T {
     test(pages)
 }
 
-/// How many bytes are behind each block, to guard it.
-pub const GUARD: usize = if cfg!(feature = "hardened") { 2 * size_of::<usize>() } else { 0 };
+/// How many bytes lie after each block, to guard it.
+pub const GUARD: usize = if cfg!(hpalloc_hardened) { 2 * size_of::<usize>() } else { 0 };
 
 /// How far apart blocks are.
 pub fn stride(block_size: usize) -> usize {
@@ -47,6 +47,20 @@ pub fn stride(block_size: usize) -> usize {
     }
     let align = (1 << block_size.trailing_zeros()).min(PAGE_SIZE);
     (block_size + GUARD).next_multiple_of(align)
+}
+
+/// How many bytes lie at the end of each run of pages that a pool took.
+pub const RECORD: usize = if cfg!(hpalloc_hardened) { 4 * size_of::<usize>() } else { 0 };
+
+/// How many blocks a page holds.
+pub fn blocks_per_page(block_size: usize) -> usize {
+    let one = block_size + GUARD + RECORD;
+    if one > PAGE_SIZE { 0 } else { (PAGE_SIZE - one) / stride(block_size) + 1 }
+}
+
+/// How many pages a run of blocks of that size has.
+pub fn pages_per_run(block_size: usize) -> usize {
+    (block_size + GUARD + RECORD).div_ceil(PAGE_SIZE)
 }
 
 /// What the rubbish consists of.

@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::slice;
 
-use super::stride;
+use super::{blocks_per_page, pages_per_run, stride};
 use hpalloc::{Arena, FixedBlock, PAGE_SIZE, Region};
 
 /// An arena, up to `POOLS` pools over it, each with at most `BLOCKS` blocks, and what is known of them.
@@ -168,12 +168,12 @@ impl<'a, R: Region, const BLOCKS: usize> Pool<'a, R, BLOCKS> {
         let real = FixedBlock::new(arena, block_size).expect("a valid block size");
         assert_eq!(real.block_size(), block_size);
         assert_eq!(real.block_align(), (1 << block_size.trailing_zeros()).min(PAGE_SIZE));
-        assert_eq!(real.blocks_per_page(), PAGE_SIZE / stride(block_size));
+        assert_eq!(real.blocks_per_page(), blocks_per_page(block_size));
         Self {
             real,
             block_size,
-            blocks_per_run: (PAGE_SIZE / stride(block_size)).max(1),
-            pages_per_run: stride(block_size).div_ceil(PAGE_SIZE),
+            blocks_per_run: blocks_per_page(block_size).max(1),
+            pages_per_run: pages_per_run(block_size),
             live: Stack::new(),
             free: Stack::new(),
             carved: 0,

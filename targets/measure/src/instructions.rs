@@ -77,7 +77,7 @@ unsafe fn measure_deallocate(
 fn run() {
     counter::start();
     // So that the first operation doesn't make one.
-    #[cfg(feature = "hardened")]
+    #[cfg(hpalloc_hardened)]
     assert!(hpalloc::hardened::set_key(0x1357_9BDF));
     let mut arena = MEMORY.claim().and_then(Arena::from_region).expect("claimed once");
     println!("bytes of an Arena: {}", size_of_val(&arena));
@@ -96,7 +96,7 @@ fn run() {
     while operations < OPERATIONS || costs.iter().any(Costs::is_incomplete) {
         // From empty to full, mostly, and back.
         arena.reset();
-        // With a number of its own, so that it doesn't get one with its first page. That is for the feature `hardened`.
+        // With a number of its own, so that a hardened one doesn't get one with its first page.
         let pool = FixedBlock::with_block_size(&arena, BLOCK_SIZE).in_family(1);
         // SAFETY: they do nothing.
         let (nothing_allocated, nothing_freed) = unsafe {

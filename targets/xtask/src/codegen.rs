@@ -90,7 +90,7 @@ pub(crate) fn run() -> Result<()> {
 fn no_panic(target: &Target) -> Result<()> {
     const PROGRAM: &str = "every_function";
     for profile in ["release", "footprint"] {
-        let program = build(target, PROGRAM, "silent", profile)?;
+        let program = build(target, PROGRAM, "silent", profile, false)?;
         let panics = |name: &str| name.contains("panic") || name.contains("unwrap") || name.contains("expect");
         if let Some(function) = program.functions.iter().find(|function| panics(&function.name)) {
             return Err(format!("{}: {PROGRAM}, as {profile}, holds {}", target.triple, function.name).into());
@@ -103,7 +103,7 @@ fn no_panic(target: &Target) -> Result<()> {
 fn check(triple: &str, disassembler: &Capstone, path: &HotPath) -> Result<()> {
     let target = target::find(triple)?;
     let allocator = path.allocator;
-    let program = build_footprint(target, &format!("{allocator},silent"), "release")?;
+    let program = build_footprint(target, &format!("{allocator},silent"), "release", false)?;
     let refill = program.function("refill")?.address;
     let mut ends = vec![refill];
     for name in path.out_of_line {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod chips;
 mod codegen;
 mod elf;
 mod programs;
@@ -28,6 +29,8 @@ enum Task {
         /// Such as thumbv7m-none-eabi
         targets: Vec<String>,
     },
+    /// Build for chips without atomics, and see that what a target can't have is refused with a sentence
+    Chips,
     /// Run the firmware, the heap, the kernel and the freestanding Linux program, and check what they print
     Programs,
     /// Read the machine code of the hot path, which has no loop, call, atomic or division, and so many instructions; and
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
     }
     let done = match options.task {
         Task::Test { targets } => tests::run(&targets),
+        Task::Chips => chips::run(),
         Task::Programs => programs::run(),
         Task::Codegen => codegen::run(),
         Task::Report { check } => report::run(check),

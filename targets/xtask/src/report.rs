@@ -80,7 +80,8 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
     let mut peers = vec![Vec::new(); PEERS.len() + 1];
     for triple in FOOTPRINT_TARGETS {
         let target = target::find(triple)?;
-        let build = |features| build_footprint(target, features, "footprint");
+        let build = |features| build_footprint(target, features, "footprint", false);
+        let build_hardened = |features| build_footprint(target, features, "footprint", true);
         // A Cortex-M0 has no instruction that divides: a function would be linked.
         let unwanted = |name: &str| name.contains("div") || name.contains("panic");
         let (silent, silent_heap) = (build("hpalloc,silent")?, build("size_classes,silent")?);
@@ -109,7 +110,7 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
         let heap_functions = silent_heap.functions.iter().filter(|function| of_heap(&function.name));
         heap.push(heap_functions.map(|function| function.code.len()).sum::<usize>().to_string());
         heap_program.push((build("size_classes")?.size - nothing.size).to_string());
-        hardened_program.push((build("hpalloc,hardened")?.size - nothing.size).to_string());
+        hardened_program.push((build_hardened("hpalloc")?.size - nothing.size).to_string());
         peers[0].push((program.size - nothing.size).to_string());
         for (peer, cells) in PEERS.iter().zip(&mut peers[1..]) {
             // A pool of heapless's needs LL/SC, or a double-word compare-and-swap.
@@ -138,14 +139,23 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
 }
 
 /// The program `footprint` with that allocator, or with none, built in that profile.
-pub(crate) fn build_footprint(target: &Target, features: &str, profile: &str) -> Result<elf::Program> {
-    build(target, "footprint", features, profile)
+pub(crate) fn build_footprint(target: &Target, features: &str, profile: &str, hardened: bool) -> Result<elf::Program> {
+    build(target, "footprint", features, profile, hardened)
 }
 
 /// A program of `hpalloc-measure`, built in that profile.
-pub(crate) fn build(target: &Target, program: &str, features: &str, profile: &str) -> Result<elf::Program> {
+pub(crate) fn build(
+    target: &Target,
+    program: &str,
+    features: &str,
+    profile: &str,
+    hardened: bool,
+) -> Result<elf::Program> {
     let mut cargo = target.cargo("build")?;
     cargo.args(["--profile", profile, "--manifest-path", MEASURE, "--bin", program, "--features", features]);
+    if hardened {
+        target::harden(&mut cargo, profile, &["hpalloc", "hpalloc-measure"]);
+    }
     if features == "heapless" {
         // Its build script looks for the instruction with a probe that needs a prebuilt `core`.
         cargo.args(["--config", &format!("target.{}.rustflags=['--cfg=arm_llsc']", target.triple)]);
@@ -175,17 +185,20 @@ impl Instructions {
     fn measure() -> Result<Self> {
         let mut measured = Self::default();
         for target in &TARGETS {
-            measured.run(target, "instructions", "")?;
-            measured.run(target, "heap_instructions", "")?;
-            measured.run(target, "instructions", "hardened")?;
+            measured.run(target, "instructions", false)?;
+            measured.run(target, "heap_instructions", false)?;
+            measured.run(target, "instructions", true)?;
         }
         Ok(measured)
     }
 
-    fn run(&mut self, target: &Target, program: &str, features: &str) -> Result<()> {
+    fn run(&mut self, target: &Target, program: &str, hardened: bool) -> Result<()> {
         let mut cargo = target.cargo("build")?;
-        let package = ["--release", "--manifest-path", MEASURE, "--features", features, "--bin", program];
-        succeed(cargo.args(package))?;
+        cargo.args(["--release", "--manifest-path", MEASURE, "--bin", program]);
+        if hardened {
+            target::harden(&mut cargo, "release", &["hpalloc", "hpalloc-measure"]);
+        }
+        succeed(&mut cargo)?;
         let output = target.run(&target.binary("release", program))?;
         let text = String::from_utf8(output.stdout)?;
         if !output.status.success() {
@@ -194,15 +207,15 @@ impl Instructions {
         for line in text.lines() {
             let (name, value) = line.rsplit_once(": ").ok_or_else(|| format!("{}: {line}", target.triple))?;
             match name {
-                _ if name.starts_with("bytes") && features == "hardened" => {}
+                _ if name.starts_with("bytes") && hardened => {}
                 "bytes of an Arena" => self.arena_bytes.push(value.to_owned()),
                 "bytes of a FixedBlock" => self.pool_bytes.push(value.to_owned()),
                 "bytes of a SizeClasses" => self.heap_bytes.push(value.to_owned()),
                 "bytes of a table" => self.table_bytes.push(value.to_owned()),
                 "bytes of metadata per block" => self.metadata_bytes.push(value.to_owned()),
-                _ if features == "hardened" => self.hardened_operations.record(target, name, value, 1)?,
-                _ if program == "instructions" => self.operations.record(target, name, value, 0)?,
-                _ => self.heap_operations.record(target, name, value, 0)?,
+                _ if hardened => self.hardened_operations.record(target, name, value, true)?,
+                _ if program == "instructions" => self.operations.record(target, name, value, false)?,
+                _ => self.heap_operations.record(target, name, value, false)?,
             }
         }
         Ok(())
@@ -247,11 +260,11 @@ struct Operations(Vec<(String, Vec<(u64, u64)>)>);
 
 impl Operations {
     /// Adds what an operation took: the least, the most, and where that was looked at, what it took with few, more and all
-    /// blocks live, which may make no difference but that much.
-    fn record(&mut self, target: &Target, name: &str, value: &str, slack: u64) -> Result<()> {
+    /// blocks live, which may make a difference in a hardened program only.
+    fn record(&mut self, target: &Target, name: &str, value: &str, hardened: bool) -> Result<()> {
         let costs: Vec<u64> = value.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
         let (&[least, most], by_live) = costs.split_first_chunk().ok_or_else(|| format!("{name}: {value}"))?;
-        if by_live.iter().any(|cost| cost.abs_diff(by_live[0]) > slack) {
+        if !hardened && by_live.iter().any(|cost| *cost != by_live[0]) {
             return Err(format!("{name}: the cost depends on how many blocks are live: {by_live:?}").into());
         }
         let index = self.0.iter().position(|(known, _)| known == name).unwrap_or_else(|| {

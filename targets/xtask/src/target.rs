@@ -69,8 +69,13 @@ pub(crate) fn find(triple: &str) -> Result<&'static Target> {
 }
 
 impl Target {
+    /// One that hpalloc is built for but not tested on.
+    pub(crate) const fn untested(triple: &'static str) -> Self {
+        Self { triple, machine: "", qemu: "", counting: &[] }
+    }
+
     fn is_x86(&self) -> bool {
-        self.triple.starts_with("x86_64")
+        self.triple == "x86_64-hpalloc-kernel"
     }
 
     /// A Cargo command for this target, of a toolchain that can build for it. `HPALLOC_STATIC_PAGES` is 1, for chips
@@ -208,6 +213,16 @@ impl Toolchain {
             command.env("CARGO_UNSTABLE_BUILD_STD_FEATURES", "compiler-builtins-mem");
         }
         command
+    }
+}
+
+/// Makes the command build these packages with misuse detected. For them alone, by an unstable option of Cargo, since the
+/// compiler's flags for all packages would build `core` once more for each target.
+pub(crate) fn harden(command: &mut Command, profile: &str, packages: &[&str]) {
+    command.env("CARGO_UNSTABLE_PROFILE_RUSTFLAGS", "true");
+    for package in packages {
+        let flags = format!("profile.{profile}.package.{package}.rustflags=['--cfg=hpalloc_hardened']");
+        command.args(["--config", &flags]);
     }
 }
 

@@ -3,12 +3,9 @@ use std::time::Instant;
 use crate::Result;
 use crate::target::{self, TARGETS, Target, succeed};
 
-/// The target that shows what the feature `mmap` does on bare metal.
-const REFUSES_MMAP: &str = "thumbv7em-none-eabihf";
-
 /// What is tested.
-const FEATURES: [&str; 2] = ["critical-section,static-buffer", "critical-section,static-buffer,hardened"];
-/// The target whose memory the tests with `hardened` don't fit.
+const FEATURES: &str = "critical-section,static-buffer";
+/// The target whose memory the tests with misuse detected don't fit.
 const SMALLEST: &str = "thumbv6m-none-eabi";
 
 /// Runs the tests on the targets of these names, or on all, and prints a line for each.
@@ -27,16 +24,16 @@ pub(crate) fn run(triples: &[String]) -> Result<()> {
             toolchain = its_toolchain;
         }
         target.needs_qemu()?;
-        let features = if target.triple == SMALLEST { &FEATURES[..1] } else { &FEATURES };
-        for features in features {
+        for hardened in [false, true] {
+            if hardened && target.triple == SMALLEST {
+                continue;
+            }
             let start = Instant::now();
-            let count = test(target, features)?;
+            let count = test(target, hardened)?;
             let (triple, machine, seconds) = (target.triple, target.machine, start.elapsed().as_secs());
-            println!("ok  {triple}, {features}: {count} tests on {machine}  ({seconds} s)");
+            let built = if hardened { ", hardened" } else { "" };
+            println!("ok  {triple}{built}: {count} tests on {machine}  ({seconds} s)");
             passed += count;
-        }
-        if target.triple == REFUSES_MMAP {
-            refuses_mmap(target)?;
         }
     }
     println!("test result: ok. {passed} passed; 0 failed");
@@ -44,9 +41,12 @@ pub(crate) fn run(triples: &[String]) -> Result<()> {
 }
 
 /// How many tests passed on the target. That none ran is an error, and that one was begun and its end not told.
-fn test(target: &Target, features: &str) -> Result<usize> {
+fn test(target: &Target, hardened: bool) -> Result<usize> {
     let mut cargo = target.cargo("test")?;
-    cargo.args(["--release", "--tests", "--features", features]);
+    cargo.args(["--release", "--tests", "--features", FEATURES]);
+    if hardened {
+        target::harden(&mut cargo, "release", &["hpalloc"]);
+    }
     let output = succeed(&mut cargo)?;
     let text = String::from_utf8(output.stdout)?;
     let numbers = |line: &str| -> Vec<usize> { line.split(' ').filter_map(|word| word.parse().ok()).collect() };
@@ -69,17 +69,4 @@ fn test(target: &Target, features: &str) -> Result<usize> {
         .into());
     }
     Ok(passed)
-}
-
-/// On bare metal the feature `mmap` is a compile error that names the right feature.
-fn refuses_mmap(target: &Target) -> Result<()> {
-    let output = target.cargo("check")?.args(["--features", "mmap"]).output()?;
-    let text = String::from_utf8(output.stderr)?;
-    if output.status.success() || !text.contains("on bare metal use the feature `static-buffer`") {
-        return Err(
-            format!("the feature `mmap` built for {}, or failed for another reason:\n{text}", target.triple).into()
-        );
-    }
-    println!("ok  {}: the feature `mmap` is refused", target.triple);
-    Ok(())
 }

@@ -1,21 +1,9 @@
-//! Misuse that the feature `hardened` finds, as a value and as the panic that it is by default.
-#![cfg_attr(
-    target_os = "none",
-    no_std,
-    no_main,
-    feature(custom_test_frameworks),
-    reexport_test_harness_main = "test_main"
-)]
-
-#[cfg(target_os = "none")]
-test::entry!(test_main);
-
-mod common;
+//! Each kind of misuse, as a value and as the panic that it is by default.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use common::{GUARD, MAX_PAGES, bytes, stride, with_pages};
+use crate::common::{GUARD, MAX_PAGES, bytes, stride, with_pages};
 use hpalloc::hardened::Misuse;
 use hpalloc::{Arena, Borrowed, FixedBlock, MisuseError, PageSource, SizeClasses};
 
@@ -79,7 +67,7 @@ fn what_a_page_holds() {
     with_pages(2, |pages| {
         let arena = Arena::from_pages(pages).unwrap();
         let per_page = |size| FixedBlock::new(&arena, size).unwrap().blocks_per_page();
-        let expected = if size_of::<usize>() == 8 { [102, 32, 34, 4, 1, 0] } else { [128, 32, 36, 4, 1, 0] };
+        let expected = if size_of::<usize>() == 8 { [101, 32, 33, 4, 1, 0] } else { [127, 32, 36, 4, 1, 0] };
         assert_eq!([24, 64, 104, 1000, 2048, 4096].map(per_page), expected);
         let pool = FixedBlock::new(&arena, 4096).unwrap();
         assert!(pool.allocate().is_some() && pool.allocate().is_none());
@@ -199,9 +187,155 @@ fn a_long_overflow() {
     with_pages(2, |pages| {
         let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 4096).unwrap();
         let block = pool.allocate().unwrap();
-        // SAFETY: there are so many bytes behind the block.
+        // SAFETY: there are so many bytes after the block.
         unsafe { block.add(4096).write_bytes(0x41, GUARD) };
-        assert_eq!(found(&pool, block), Misuse::Foreign);
+        assert_eq!(found(&pool, block), Misuse::Overflow);
+    });
+}
+
+/// What a pool keeps of its runs lies at their ends. Blocks of a run whose record was overwritten can't be freed; the pool
+/// goes on with others.
+#[test]
+fn an_overflow_to_the_end_of_a_run() {
+    with_pages(MAX_PAGES, |pages| {
+        let arena = Arena::from_pages(pages).unwrap();
+        let pool = FixedBlock::new(&arena, 1000).unwrap();
+        let per_page = pool.blocks_per_page();
+        let first = pool.allocate().unwrap();
+        // SAFETY: the page ends there.
+        unsafe { first.add(4095).write_bytes(0x41, 1) };
+        assert_eq!(found(&pool, first), Misuse::RecordOverwritten);
+        assert!((1..per_page).all(|_| pool.allocate().is_some()));
+    });
+}
+
+/// A block tells nothing of others when it is handed out again.
+#[test]
+fn no_link_is_handed_out() {
+    with_pools(|pool, _| {
+        let blocks = [(); 3].map(|()| pool.allocate().unwrap());
+        for block in blocks {
+            // SAFETY: it is live, and not used after this.
+            unsafe { pool.deallocate(block) };
+        }
+        for _ in blocks {
+            let block = pool.allocate().unwrap();
+            // SAFETY: the pool filled all of the block.
+            let words = unsafe { block.cast::<[usize; SIZE / size_of::<usize>()]>().read() };
+            assert!(words.iter().all(|&word| word == words[0]), "{words:x?}");
+        }
+    });
+    // Nor does a block that is handed out for the first time, of what an earlier pool left there.
+    with_pages(1, |pages| {
+        let mut arena = Arena::from_pages(pages).unwrap();
+        let pool = FixedBlock::new(&arena, 24).unwrap();
+        let blocks = [(); 20].map(|()| pool.allocate().unwrap());
+        for block in blocks {
+            // SAFETY: it is live, and not used after this.
+            unsafe { pool.deallocate(block) };
+        }
+        drop(pool);
+        arena.reset();
+        let block = FixedBlock::new(&arena, 1024).unwrap().allocate().unwrap();
+        // SAFETY: the pool filled all of the block.
+        let words = unsafe { block.cast::<[usize; 1024 / size_of::<usize>()]>().read() };
+        assert!(words.iter().all(|&word| word == words[0]));
+    });
+}
+
+/// A source that uses the pool that asks it: the pool goes on with the run that it has, whose blocks have guards.
+#[test]
+fn a_source_that_uses_the_pool() {
+    struct Reentrant<'a> {
+        arena: Arena<Borrowed<'a>>,
+        pool: core::cell::Cell<Option<NonNull<FixedBlock<Self>>>>,
+    }
+
+    // SAFETY: the pages come from an arena.
+    unsafe impl PageSource for Reentrant<'_> {
+        fn take_pages(&self, count: usize) -> Option<NonNull<hpalloc::Page>> {
+            if let Some(pool) = self.pool.take() {
+                // SAFETY: the pool is there, since it asks.
+                assert!(unsafe { pool.as_ref() }.allocate().is_some());
+            }
+            self.arena.take_pages(count)
+        }
+    }
+
+    with_pages(2, |pages| {
+        let arena = Arena::from_pages(pages).unwrap();
+        let source = Reentrant { arena, pool: core::cell::Cell::new(None) };
+        let pool = FixedBlock::new(source, SIZE).unwrap();
+        pool.page_source().pool.set(Some(NonNull::from(&pool)));
+        let block = pool.allocate().unwrap();
+        // SAFETY: there are more than three blocks.
+        let (first, next) = unsafe { (block.sub(stride(SIZE)), block.add(stride(SIZE))) };
+        assert_eq!(found(&pool, next), Misuse::NeverAllocated);
+        // SAFETY: they are live, and not used after this.
+        assert_eq!(unsafe { (pool.try_deallocate(first), pool.try_deallocate(block)) }, (Ok(()), Ok(())));
+    });
+}
+
+/// Counting stops at the damage.
+#[test]
+fn counting_free_blocks_after_a_link_was_overwritten() {
+    with_pools(|pool, _| {
+        let blocks = [(); 5].map(|()| pool.allocate().unwrap());
+        for block in blocks {
+            // SAFETY: it is live, and not used after this.
+            unsafe { pool.deallocate(block) };
+        }
+        // SAFETY: the block is there.
+        unsafe { blocks[2].cast::<usize>().write(0x41) };
+        assert_eq!(pool.free_blocks(), 2);
+    });
+    with_pages(3, |pages| {
+        let heap = SizeClasses::with_table(Arena::from_pages(pages).unwrap(), hpalloc::size_table![64, 256]);
+        let layouts = [40, 40, 200, 200, 200, 1000].map(layout);
+        let blocks = layouts.map(|layout| heap.allocate(layout).unwrap());
+        for (block, layout) in blocks.into_iter().zip(layouts) {
+            // SAFETY: it is live, and not used after this.
+            unsafe { heap.deallocate(block, layout) };
+        }
+        for damaged in [blocks[0], blocks[3], blocks[5]] {
+            // SAFETY: the block is there.
+            unsafe { damaged.cast::<usize>().write(0x41) };
+        }
+        let usage = heap.usage();
+        assert_eq!((usage.free_blocks, usage.run_pages), ([1, 1], (1, 0)));
+        #[cfg(not(target_os = "none"))]
+        assert!(heap.to_string().contains("run pages"));
+    });
+}
+
+/// A page that somebody else has borrowed isn't looked at, so that the borrow is what it was.
+#[test]
+fn a_page_that_is_lent_is_not_touched() {
+    with_pools(|pool, _| {
+        let ours = pool.allocate().unwrap();
+        let lent = pool.page_source().alloc_page().unwrap().zero();
+        let pointer = NonNull::from(&mut *lent).cast::<u8>();
+        for offset in [0, 8, 64, stride(SIZE), 4096 - 8] {
+            // SAFETY: it is in the page.
+            assert_eq!(found(&pool, unsafe { pointer.add(offset) }), Misuse::Foreign);
+        }
+        lent[64] = 1;
+        assert_eq!(lent.iter().map(|&byte| usize::from(byte)).sum::<usize>(), 1);
+        // SAFETY: it is live, and not used after this.
+        assert_eq!(unsafe { pool.try_deallocate(ours) }, Ok(()));
+    });
+}
+
+/// To join a family is part of making a pool: one that has allocated keeps recognising its blocks.
+#[test]
+fn a_used_pool_joins_no_family() {
+    with_pools(|pool, other| {
+        let block = pool.allocate().unwrap();
+        let (pool, other) = (pool.in_family(1), other.in_family(1));
+        let theirs = other.allocate().unwrap();
+        assert_eq!(found(&pool, theirs), Misuse::Foreign);
+        // SAFETY: they are live, and not used after this.
+        assert_eq!(unsafe { (pool.try_deallocate(block), other.try_deallocate(theirs)) }, (Ok(()), Ok(())));
     });
 }
 
