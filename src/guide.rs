@@ -10,7 +10,7 @@
     not(all(
         feature = "allocator-api2",
         feature = "critical-section",
-        feature = "hardened",
+        hpalloc_hardened,
         feature = "lock-api",
         feature = "mmap",
         feature = "spin",
