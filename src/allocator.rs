@@ -4,18 +4,29 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::mem;
 use core::ptr::{NonNull, null_mut};
 
-use crate::by_layout::{ByLayout, deallocate, resize};
+use crate::by_layout::{ByLayout, Resized, allocate_zeroed, deallocate, resize, zero};
 use crate::hardened::{MisuseError, reported};
-use crate::{Lock, Locked, PageSource, SizeClasses};
+use crate::{Heap, Lock, Locked, PageSource, SizeClasses};
 
 #[cfg(feature = "allocator-api2")]
 mod api2;
 
-/// The lock is taken for each operation, but not while what is in a block is moved to another.
+/// The lock is taken for each operation, but not while what is in a block is moved to another, unless the heap does that
+/// itself.
 impl<H: ByLayout, M: Lock> ByLayout for Locked<H, M> {
+    const RESIZES: bool = H::RESIZES;
+
     #[inline]
     fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
         self.with(|heap| heap.take(layout))
+    }
+
+    #[inline]
+    fn take_zeroed(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
+        if !H::RESIZES {
+            return Ok(self.take(layout)?.inspect(zero));
+        }
+        self.with(|heap| heap.take_zeroed(layout))
     }
 
     #[inline]
@@ -37,6 +48,15 @@ impl<H: ByLayout, M: Lock> ByLayout for Locked<H, M> {
     #[inline]
     fn in_place(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<[u8]>> {
         self.with(|heap| heap.in_place(block, old, new))
+    }
+
+    #[inline]
+    unsafe fn resize(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Resized {
+        if !H::RESIZES {
+            return Ok(None);
+        }
+        // SAFETY: the caller's promise is the one that is asked for.
+        self.with(|heap| unsafe { heap.resize(block, old, new) })
     }
 }
 
@@ -79,6 +99,58 @@ unsafe impl<P: PageSource, M: Lock, const N: usize> GlobalAlloc for Locked<SizeC
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         pointer(without_unwinding(|| reported(|| self.with(|heap| heap.try_allocate(layout)))))
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if let Some(block) = NonNull::new(block) {
+            // SAFETY: the caller's promise is the one that is asked for.
+            without_unwinding(|| unsafe { deallocate(self, block, layout) });
+        }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, block: *mut u8, old: Layout, size: usize) -> *mut u8 {
+        let (Some(block), Ok(new)) = (NonNull::new(block), Layout::from_size_align(size, old.align())) else {
+            return null_mut();
+        };
+        // SAFETY: the caller's promise is the one that is asked for.
+        pointer(without_unwinding(|| unsafe { resize(self, block, old, new) }).map(NonNull::cast))
+    }
+}
+
+/// A global allocator, in one line, for whatever the program allocates:
+///
+/// ```
+/// # #[cfg(all(feature = "critical-section", feature = "static-buffer"))] mod firmware {
+/// use hpalloc::{Arena, CriticalSection, Heap, Lazy, Locked, StaticRegion};
+///
+/// hpalloc::static_buffer! { static MEMORY: StaticBuffer<4>; }
+///
+/// #[global_allocator]
+/// static HEAP: Locked<Heap<Lazy<StaticRegion>>, CriticalSection> =
+///     Locked::new(Heap::new(Lazy::new(|| MEMORY.claim().and_then(Arena::from_region))));
+/// # }
+/// ```
+///
+/// If no memory is left for a request, the pointer is null, which most collections make an error or an abort of. Making a block
+/// smaller never fails. What is said of the source, the lock and panics for a heap of size classes holds here too. The lock is held
+/// while a block is moved.
+///
+/// # Time complexity
+///
+/// That of [`Heap`], and of waiting for the lock.
+// SAFETY: a block is valid until it is deallocated or the heap goes, which as a global allocator it doesn't. It has the size
+// and the alignment of the layout. Nothing unwinds out of here.
+unsafe impl<P: PageSource, M: Lock> GlobalAlloc for Locked<Heap<P>, M> {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        pointer(without_unwinding(|| self.with(|heap| heap.allocate(layout))))
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        pointer(without_unwinding(|| allocate_zeroed(self, layout)).map(NonNull::cast))
     }
 
     #[inline]

@@ -301,7 +301,7 @@ impl<R: Region> Arena<R> {
 
 // SAFETY: Run: the run lies within the region, which is one allocation. Exclusive: by Region: Exclusive, and because
 // `next` moves past what is returned and only `reset` moves it back, which borrows the arena mutably. Aligned and Fixed:
-// as the region's.
+// as the region's. Zeroed: as `zeroed_from` says.
 unsafe impl<R: Region> PageSource for Arena<R> {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
@@ -314,6 +314,18 @@ unsafe impl<R: Region> PageSource for Arena<R> {
         self.memory.set(pages.as_ptr().cast(), (next + count) * PAGE_SIZE);
         // SAFETY: `next` and the pages after it up to `count` lie within the region, as was just compared.
         Some(unsafe { pages.cast::<Page>().add(next) })
+    }
+
+    #[inline]
+    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
+        let is_zeroed = self.next.get() >= self.zeroed_from;
+        Some((self.take_pages(count)?, is_zeroed))
+    }
+
+    #[inline]
+    fn exclusive_pages(&self, least: usize) -> usize {
+        let remaining = self.pages_remaining();
+        if remaining < least { 0 } else { remaining }
     }
 }
 

@@ -5,14 +5,31 @@ use crate::hardened::{MisuseError, report, reported};
 
 /// Serves requests by their layout: what the traits of allocators are adapted to.
 pub(crate) trait ByLayout {
+    /// Whether it resizes blocks itself, by [`resize`](Self::resize), and knows which memory is zero.
+    const RESIZES: bool = false;
+
     /// A block for the layout, all of it.
     fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError>;
+
+    /// The same, all of it zero.
+    fn take_zeroed(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
+        Ok(self.take(layout)?.inspect(zero))
+    }
 
     /// # Safety
     ///
     /// The block came from here with this layout, wasn't given back since, and nothing uses it. The pointer may be valid
     /// for less than the block.
     unsafe fn give_back(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError>;
+
+    /// The block with its new layout, or `None` in `Some` if there is no room. `None` unless [`RESIZES`](Self::RESIZES).
+    ///
+    /// # Safety
+    ///
+    /// That of [`give_back`](Self::give_back) for the old layout.
+    unsafe fn resize(&self, _block: NonNull<u8>, _old: Layout, _new: Layout) -> Resized {
+        Ok(None)
+    }
 
     /// Whether the block is a live one with this layout, as far as that is known: with `--cfg hpalloc_hardened`.
     ///
@@ -26,11 +43,26 @@ pub(crate) trait ByLayout {
     fn in_place(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<[u8]>>;
 }
 
+/// Writes zeros to a block that was allocated just now.
+pub(crate) fn zero(block: &NonNull<[u8]>) {
+    // SAFETY: the block has so many bytes, and is nobody else's.
+    unsafe { block.cast::<u8>().write_bytes(0, block.len()) };
+}
+
+/// What [`ByLayout::resize`] returns.
+pub(crate) type Resized = Result<Option<Option<NonNull<[u8]>>>, MisuseError>;
+
 /// A block for the layout. Misuse that is found on the way is reported.
 #[inline]
 #[cfg_attr(hpalloc_hardened, track_caller)]
 pub(crate) fn allocate(heap: &impl ByLayout, layout: Layout) -> Option<NonNull<[u8]>> {
     reported(|| heap.take(layout))
+}
+
+/// The same, all of it zero.
+#[cfg_attr(hpalloc_hardened, track_caller)]
+pub(crate) fn allocate_zeroed(heap: &impl ByLayout, layout: Layout) -> Option<NonNull<[u8]>> {
+    reported(|| heap.take_zeroed(layout))
 }
 
 /// Gives a block back, or reports why it can't be.
@@ -61,9 +93,13 @@ pub(crate) unsafe fn resize(
     new: Layout,
 ) -> Option<NonNull<[u8]>> {
     // SAFETY: the caller's promise is the one that is asked for.
-    if let Err(error) = unsafe { heap.check(block, old) } {
-        report(error);
-        return None;
+    match unsafe { heap.check(block, old).and_then(|()| heap.resize(block, old, new)) } {
+        Ok(None) => {}
+        Ok(Some(resized)) => return resized,
+        Err(error) => {
+            report(error);
+            return None;
+        }
     }
     if let Some(block) = heap.in_place(block, old, new) {
         return Some(block);

@@ -104,10 +104,11 @@ pub struct MisuseError {
     pub misuse: Misuse,
     /// The address of the block; zero for leaks.
     pub block: usize,
-    /// The size of the pool's blocks, in bytes. For a run of pages that of the run, and for leaked ones of the last of them.
+    /// The size of the pool's blocks, in bytes. In a `Heap` that of the layout; for a run of pages that of the run, and for
+    /// leaked ones of the last of them.
     pub block_size: usize,
     /// The number of the pool that detected it: pools are numbered in the order in which they took their first pages. Zero
-    /// before that. For a pool of a family, the family's number.
+    /// before that, and for a `Heap`. For a pool of a family, the family's number.
     pub pool: usize,
 }
 
@@ -150,7 +151,13 @@ impl fmt::Display for MisuseError {
                 "hpalloc: {blocks} blocks of {block_size} bytes were live when their pool (number {pool}) was dropped"
             );
         }
-        write!(f, "hpalloc: the block at {block:#x}, for a pool of blocks of {block_size} bytes (number {pool}), ")?;
+        match pool {
+            0 => write!(f, "hpalloc: the block of {block_size} bytes at {block:#x} ")?,
+            _ => write!(
+                f,
+                "hpalloc: the block at {block:#x}, for a pool of blocks of {block_size} bytes (number {pool}), "
+            )?,
+        }
         f.write_str(match misuse {
             Misuse::DoubleFree => "was freed twice",
             Misuse::Foreign => {

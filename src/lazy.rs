@@ -97,6 +97,14 @@ unsafe impl<R: Region> PageSource for Lazy<R> {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.arena().ok()?.take_pages(count)
     }
+
+    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
+        self.arena().ok()?.take_zeroed_pages(count)
+    }
+
+    fn exclusive_pages(&self, least: usize) -> usize {
+        self.arena().map_or(0, |arena| arena.exclusive_pages(least))
+    }
 }
 
 impl<R: Region> fmt::Debug for Lazy<R> {

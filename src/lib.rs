@@ -42,7 +42,8 @@
 //! |---|---|
 //! | values of one type, in boxes that return their block | [`Pool`] |
 //! | blocks of one size, as bytes | [`FixedBlock`] |
-//! | any size: `Box`, `Vec`, collections, the global allocator | [`SizeClasses`] |
+//! | any size in little memory: `Box`, `Vec`, collections, the global allocator | [`Heap`] |
+//! | the same, of sizes that are known, in some 20 instructions | [`SizeClasses`] |
 //! | whole pages, in order and for good | [`Arena`] |
 //! | pages that come back | [`FixedBlock`], with blocks of [`PAGE_SIZE`] |
 //! | a few KiB that are no pages | [`Pool::from_uninit`], [`FixedBlock::from_uninit`] |
@@ -75,7 +76,8 @@
 //! | `Allocator::allocate`, `grow`, `shrink` for a pool | constant, in place | the request doesn't fit a block, or there is none |
 //! | [`SizeClasses::allocate`], [`deallocate`](SizeClasses::deallocate) | constant: for up to 128 words as a pool's with a look into a table; for more, or an alignment above a word, a few steps that depend on the layout and the block sizes alone | no block of the class is free and no page is left; an alignment above 4096 |
 //! | [`SizeClasses::grow`], [`shrink`](SizeClasses::shrink) | constant in place; to another class also a copy | as `allocate`; then nothing has changed |
-//! | `GlobalAlloc` for `Locked<SizeClasses>` | as these, and waiting for the lock | null where these fail |
+//! | [`Heap::allocate`], [`deallocate`](Heap::deallocate), [`grow`](Heap::grow), [`shrink`](Heap::shrink) | bounded by the logarithm of the heap's size, and a copy if a block is moved | no free memory is large enough and no page is left |
+//! | `GlobalAlloc` for `Locked<Heap>`, `Locked<SizeClasses>` | as these, and waiting for the lock | null where these fail |
 //! | [`FixedBlock::peak_blocks`] | constant, and nothing is counted on the way | never |
 //! | [`FixedBlock::free_blocks`] | linear in the result: for diagnosis | never |
 //!
@@ -134,7 +136,7 @@
     reexport_test_harness_main = "test_main"
 )]
 
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", all(test, not(target_os = "none"))))]
 extern crate std;
 
 #[cfg(all(test, target_os = "none"))]
@@ -204,6 +206,8 @@ mod pool;
 mod by_layout;
 mod size_table;
 mod size_classes;
+mod heap_error;
+mod heap;
 mod lock;
 mod locked;
 mod allocator;
@@ -218,6 +222,8 @@ pub use block_size_error::BlockSizeError;
 pub use fixed_block::{FixedBlock, NoPages};
 #[cfg(hpalloc_hardened)]
 pub use hardened::MisuseError;
+pub use heap::{Heap, HeapUsage};
+pub use heap_error::HeapError;
 pub use lazy::Lazy;
 #[cfg(feature = "critical-section")]
 pub use lock::CriticalSection;
@@ -240,7 +246,7 @@ pub use region::{Backing, HugePages, Mapping, MappingOptions};
 pub use region::{Borrowed, RawRegion, Region};
 #[cfg(feature = "static-buffer")]
 pub use region::{DEFAULT_BUFFER, StaticBuffer, StaticPages, StaticRegion};
-pub use size_classes::{HeapUsage, SizeClasses};
+pub use size_classes::{SizeClasses, SizeClassesUsage};
 pub use size_table::{DEFAULT_CLASSES, DEFAULT_SIZES, SizeTable};
 
 /// Whether the program is built with `--cfg hpalloc_hardened`, so that misuse of blocks is detected.

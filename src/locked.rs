@@ -383,7 +383,7 @@ impl<T, P: PageSource, M: Lock> Blocks for Locked<Pool<T, P>, M> {
 
     #[inline]
     fn forget(&self, seal: Seal) {
-        // SAFETY: by Held, whoever has the lock has shared references to the value, as this is one. All that is done with it
+        // SAFETY: by Held, whoever holds the lock has shared references to the value, as this is one. All that is done with it
         // is one atomic step.
         unsafe { &*self.value.get() }.forget(seal);
     }
@@ -404,6 +404,10 @@ impl<T, P: PageSource, M: Lock> Home<T> for Locked<Pool<T, P>, M> {}
 unsafe impl<P: PageSource, M: Lock> PageSource for Locked<P, M> {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.with(|source| source.take_pages(count))
+    }
+
+    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
+        self.with(|source| source.take_zeroed_pages(count))
     }
 }
 

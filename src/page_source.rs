@@ -18,6 +18,8 @@ use crate::Page;
 ///    else reads or writes them or holds a reference to them, and they are not returned again.
 /// 3. **Aligned:** start on a boundary of [`PAGE_SIZE`](crate::PAGE_SIZE).
 /// 4. **Fixed:** stay so when the source is moved.
+/// 5. **Zeroed:** are initialised and zero, all of their bytes, if [`take_zeroed_pages`](Self::take_zeroed_pages) returned them
+///    with `true`.
 ///
 /// An implementation that breaks these rules makes a pool hand out memory that is in use elsewhere, handed out twice, or
 /// not there.
@@ -91,6 +93,49 @@ pub unsafe trait PageSource {
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>>;
+
+    /// Takes pages as [`take_pages`](Self::take_pages) does, and says whether they are known to be zero. What is provided knows
+    /// nothing, which is right for any source.
+    ///
+    /// It spares [`Heap::allocate_zeroed`](crate::Heap::allocate_zeroed) the writing of zeros.
+    ///
+    /// Time and panics are those of `take_pages`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] {
+    /// use hpalloc::{Arena, Boxed, PageSource};
+    ///
+    /// let arena = Arena::from_region(Boxed::new(8192)?)?;
+    /// assert!(arena.take_zeroed_pages(1).is_some_and(|(_, is_zeroed)| is_zeroed));
+    /// # }
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[inline]
+    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
+        Some((self.take_pages(count)?, false))
+    }
+
+    /// A hint: how many pages the next run of at least `least` can have, if nobody but whoever asks takes pages from this
+    /// source; 0 if there is no such run. What is provided says 0: others may take pages as well, or it isn't known.
+    ///
+    /// A [`Heap`](crate::Heap) that owns such a source takes them all at once, so that its memory is in one piece. From others
+    /// it takes what it needs. So an arena says how many pages remain, and a reference to an arena says 0.
+    ///
+    /// Constant time for an arena. Should not panic.
+    ///
+    /// ```
+    /// use hpalloc::{Arena, Page, PageSource};
+    ///
+    /// let mut pages = [const { Page::new() }; 3];
+    /// let arena = Arena::from_pages(&mut pages)?;
+    /// assert_eq!(arena.exclusive_pages(1), 3);
+    /// assert_eq!(PageSource::exclusive_pages(&&arena, 1), 0);
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[inline]
+    fn exclusive_pages(&self, _least: usize) -> usize {
+        0
+    }
 }
 
 /// The same block, through the pointer that was exposed when its run was taken: see
@@ -107,6 +152,11 @@ unsafe impl<P: PageSource + ?Sized> PageSource for &P {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         P::take_pages(self, count)
+    }
+
+    #[inline]
+    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
+        P::take_zeroed_pages(self, count)
     }
 }
 
@@ -127,6 +177,17 @@ unsafe impl<P: PageSource, const N: usize> PageSource for [P; N] {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.iter().find_map(|source| source.take_pages(count))
+    }
+
+    #[inline]
+    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
+        self.iter().find_map(|source| source.take_zeroed_pages(count))
+    }
+
+    /// Of the first source that has so many.
+    #[inline]
+    fn exclusive_pages(&self, least: usize) -> usize {
+        self.iter().map(|source| source.exclusive_pages(least)).find(|&pages| pages > 0).unwrap_or(0)
     }
 }
 
@@ -149,5 +210,19 @@ unsafe impl<A: PageSource, B: PageSource> PageSource for (A, B) {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.0.take_pages(count).or_else(|| self.1.take_pages(count))
+    }
+
+    #[inline]
+    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
+        self.0.take_zeroed_pages(count).or_else(|| self.1.take_zeroed_pages(count))
+    }
+
+    /// Of the first source that has so many.
+    #[inline]
+    fn exclusive_pages(&self, least: usize) -> usize {
+        match self.0.exclusive_pages(least) {
+            0 => self.1.exclusive_pages(least),
+            pages => pages,
+        }
     }
 }

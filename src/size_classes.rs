@@ -7,7 +7,7 @@ use crate::carver::Carver;
 use crate::hardened::{MisuseError, report, reported};
 use crate::{Arena, BlockSize, DEFAULT_CLASSES, DEFAULT_SIZES, PageSource, RawRegion, SizeTable};
 
-pub use diagnosis::HeapUsage;
+pub use diagnosis::SizeClassesUsage;
 
 use page_runs::{PageRuns, RunSize};
 
@@ -42,6 +42,11 @@ use page_runs::{PageRuns, RunSize};
 /// static HEAP: Locked<SizeClasses<Lazy<Mapping>>, Spin> = Locked::new(SizeClasses::new(Lazy::new(|| Arena::new(64 << 20))));
 /// # }
 /// ```
+///
+/// Classes never give memory to each other. Over the traces in `benches/memory` of the repository a heap with the default sizes
+/// needs 4 times the peak of live bytes, and a [`Heap`](crate::Heap), which merges what is freed, 1.3 times. In a small heap it is
+/// worse: of requests of 1 to 700 bytes, the share of the heap that can be live is 9, 10, 13, 23, 56 and 75 % at 8, 16, 32, 64, 128 and
+/// 256 KiB. Use it from some 64 pages on, or with a table of the sizes that the program has.
 ///
 /// # How much memory it takes
 ///

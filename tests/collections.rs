@@ -359,3 +359,35 @@ fn a_box_of_less_than_a_word_gives_back_a_whole_block() {
         assert_eq!(NonNull::from(&mut *Box::new_in(9_u8, &heap)).addr(), address);
     });
 }
+
+/// In a heap of any size, collections of all kinds, of which some grow past each other.
+#[test]
+fn collections_in_a_heap_of_any_size() {
+    with_pages(16, |pages| {
+        let heap = hpalloc::Heap::from_uninit(common::bytes(pages)).unwrap();
+        let largest = heap.largest_free();
+        {
+            let mut numbers = Vec::new_in(&heap);
+            let mut boxes = Vec::new_in(&heap);
+            let mut names = HashMap::with_hasher_in(hashbrown::DefaultHashBuilder::default(), &heap);
+            for number in 0..600_usize {
+                numbers.push(number);
+                boxes.push(Box::new_in([number; 3], &heap));
+                names.insert(number, number * number);
+                if number % 3 == 0 {
+                    boxes.swap_remove(number / 7);
+                }
+            }
+            numbers.truncate(10);
+            numbers.shrink_to_fit();
+            assert!(
+                numbers.iter().copied().eq(0..10)
+                    && boxes.iter().all(|three| three[0] == three[1] && three[1] == three[2])
+            );
+            assert!((0..600).all(|number| names[&number] == number * number));
+            let nothing: Vec<u64, _> = Vec::new_in(&heap);
+            assert!(nothing.is_empty() && Vec::<u8, _>::new_in(&heap).try_reserve(70_000).is_err());
+        }
+        assert_eq!((heap.used(), heap.largest_free()), (0, largest));
+    });
+}

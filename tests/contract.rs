@@ -17,8 +17,8 @@ use core::fmt::{Debug, Display};
 use core::hash::Hash;
 
 use hpalloc::{
-    Arena, ArenaError, BlockSize, BlockSizeError, Borrowed, FixedBlock, Lazy, Lock, Locked, LockedBox, PAGE_SIZE, Page,
-    PageSource, Pool, PoolBox, RawRegion, Region, SizeClasses, SizeTable,
+    Arena, ArenaError, BlockSize, BlockSizeError, Borrowed, FixedBlock, Heap, HeapError, HeapUsage, Lazy, Lock, Locked,
+    LockedBox, NoPages, PAGE_SIZE, Page, PageSource, Pool, PoolBox, RawRegion, Region, SizeClasses, SizeTable,
 };
 use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, assert_obj_safe, const_assert_eq};
 
@@ -45,6 +45,14 @@ assert_not_impl_any!(SizeClasses<&'static Arena<RawRegion>>: Send, Sync);
 // A heap alone is no global allocator: it has to be locked.
 assert_impl_all!(Locked<SizeClasses<Lazy<RawRegion>>, ()>: Send, Sync);
 assert_not_impl_any!(SizeClasses<Lazy<RawRegion>>: GlobalAlloc);
+assert_impl_all!(Heap<Arena<RawRegion>>: Debug, PageSource, Send);
+assert_impl_all!(Heap<NoPages<'static>>: Debug, PageSource, Send);
+assert_not_impl_any!(Heap<Arena<RawRegion>>: Sync, Clone, Copy);
+assert_not_impl_any!(Heap<&'static Arena<RawRegion>>: Send, Sync);
+assert_impl_all!(Locked<Heap<Lazy<RawRegion>>, ()>: Send, Sync);
+assert_not_impl_any!(Heap<Lazy<RawRegion>>: GlobalAlloc);
+assert_impl_all!(HeapUsage: Clone, Copy, Debug, Display, PartialEq, Send, Sync);
+assert_impl_all!(HeapError: Clone, Debug, Display, Error, PartialEq, Send, Sync);
 
 assert_impl_all!(Lazy<RawRegion>: PageSource, Debug, Send);
 assert_not_impl_any!(Lazy<RawRegion>: Sync);
@@ -197,6 +205,9 @@ fn signatures() {
     type A = Arena<RawRegion>;
     type F = FixedBlock<A>;
     type S = SizeClasses<A>;
+    type H = Heap<A>;
+    type Allocate = fn(&H, Layout) -> Option<NonNull<u8>>;
+    type ResizeAny = unsafe fn(&H, NonNull<u8>, Layout, Layout) -> Option<NonNull<u8>>;
     type Resize = unsafe fn(&S, NonNull<u8>, Layout, Layout) -> Option<NonNull<u8>>;
     let _: fn(&'static mut [Page]) -> Made<Borrowed<'static>> = Arena::from_pages;
     let _: fn(Bytes) -> Made<Borrowed<'static>> = Arena::from_uninit;
@@ -220,6 +231,12 @@ fn signatures() {
     let _: [Resize; 2] = [S::grow, S::shrink];
     let _: fn(&S, Layout) -> usize = S::usable_size;
     let _: [fn(&S) -> [usize; 27]; 2] = [S::peak_blocks, S::free_blocks];
+    let _: fn(A) -> H = H::new;
+    let _: fn(Bytes) -> Result<Heap<NoPages<'static>>, HeapError> = Heap::from_uninit;
+    let _: [Allocate; 2] = [H::allocate, H::allocate_zeroed];
+    let _: unsafe fn(&H, NonNull<u8>, Layout) = H::deallocate;
+    let _: [ResizeAny; 2] = [H::grow, H::shrink];
+    let _: [fn(&H) -> usize; 3] = [H::used, H::free, H::largest_free];
     let make: fn() -> Made<RawRegion> = || Err(ArenaError::InvalidSize { size: 0 });
     let _: Lazy<RawRegion> = Lazy::new(make);
     let _: fn(&A, usize) -> Option<NonNull<Page>> = <A as PageSource>::take_pages;

@@ -296,6 +296,26 @@ dies! {
     }
 
     #[cfg(hpalloc_hardened)]
+    double_free_in_a_heap_of_any_size, "was freed twice", None, {
+        with_pages(1, |pages| {
+            let heap = hpalloc::Heap::from_uninit(common::bytes(pages)).unwrap();
+            let blocks = [(); 3].map(|()| heap.allocate(layout(100)).unwrap());
+            heap.deallocate(blocks[1], layout(100));
+            heap.deallocate(blocks[1], layout(100));
+        });
+    }
+
+    #[cfg(hpalloc_hardened)]
+    foreign_pointer_in_a_heap_of_any_size, "is not from this pool", None, {
+        with_pages(1, |pages| {
+            let heap = hpalloc::Heap::from_uninit(common::bytes(pages)).unwrap();
+            heap.allocate(layout(100)).unwrap();
+            let mut value = [0_u64; 16];
+            heap.deallocate(std::ptr::NonNull::from(&mut value).cast(), layout(100));
+        });
+    }
+
+    #[cfg(hpalloc_hardened)]
     realloc_of_a_value_on_the_stack, "is not from this pool", None, {
         let mut value = [0_u64; 16];
         HEAP.alloc(layout(100));

@@ -8,7 +8,7 @@ use allocator_api2::alloc::{AllocError, Allocator};
 use crate::by_layout::{self, ByLayout};
 use crate::hardened::MisuseError;
 use crate::page_source::whole_block;
-use crate::{FixedBlock, Lock, Locked, PageSource, SizeClasses};
+use crate::{FixedBlock, Heap, Lock, Locked, PageSource, SizeClasses};
 
 /// A block serves requests that it has the size and the alignment for.
 impl<P: PageSource> ByLayout for FixedBlock<P> {
@@ -64,6 +64,14 @@ macro_rules! allocator {
                     return nothing(layout);
                 }
                 by_layout::allocate(*self, layout).ok_or(AllocError)
+            }
+
+            #[inline]
+            fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
+                if layout.size() == 0 {
+                    return nothing(layout);
+                }
+                by_layout::allocate_zeroed(*self, layout).ok_or(AllocError)
             }
 
             #[inline]
@@ -207,4 +215,40 @@ allocator! {
     /// # }
     /// ```
     (P: PageSource, M: Lock, const N: usize) Locked<SizeClasses<P, N>, M>
+}
+
+allocator! {
+    /// Boxes and collections in a heap of one's own, of any size and alignment.
+    ///
+    /// ```
+    /// use core::mem::MaybeUninit;
+    /// use allocator_api2::vec::Vec;
+    /// use hpalloc::Heap;
+    ///
+    /// let mut memory = [MaybeUninit::uninit(); 8000];
+    /// let heap = Heap::from_uninit(&mut memory)?;
+    /// let mut numbers = Vec::new_in(&heap);
+    /// numbers.extend(0..1000_u32);
+    /// assert_eq!(numbers.iter().sum::<u32>(), 499_500);
+    /// # Ok::<(), hpalloc::HeapError>(())
+    /// ```
+    (P: PageSource) Heap<P>
+}
+
+allocator! {
+    /// The same for a heap behind a lock.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "spin", feature = "std"))] {
+    /// use allocator_api2::boxed::Box;
+    /// use hpalloc::{Arena, Boxed, Heap, Lazy, Locked, Spin};
+    ///
+    /// static HEAP: Locked<Heap<Lazy<Boxed>>, Spin> =
+    ///     Locked::new(Heap::new(Lazy::new(|| Boxed::new(1 << 20).and_then(Arena::from_region))));
+    ///
+    /// let number = Box::new_in(7, &HEAP);
+    /// std::thread::spawn(move || assert_eq!(*number, 7)).join().unwrap();
+    /// # }
+    /// ```
+    (P: PageSource, M: Lock) Locked<Heap<P>, M>
 }

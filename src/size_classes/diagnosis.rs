@@ -126,8 +126,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[must_use]
-    pub fn usage(&self) -> HeapUsage<N> {
-        HeapUsage {
+    pub fn usage(&self) -> SizeClassesUsage<N> {
+        SizeClassesUsage {
             block_sizes: self.block_sizes(),
             peak_blocks: self.peak_blocks(),
             free_blocks: self.free_blocks(),
@@ -152,7 +152,7 @@ impl<P: PageSource, const N: usize> fmt::Display for SizeClasses<P, N> {
 /// How many blocks a heap had, at one time: see [`SizeClasses::usage`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct HeapUsage<const N: usize = DEFAULT_CLASSES> {
+pub struct SizeClassesUsage<const N: usize = DEFAULT_CLASSES> {
     /// The block sizes, ascending.
     pub block_sizes: &'static [BlockSize; N],
     /// The most that were live at once, of each size: as [`SizeClasses::peak_blocks`].
@@ -163,7 +163,7 @@ pub struct HeapUsage<const N: usize = DEFAULT_CLASSES> {
     pub run_pages: (usize, usize),
 }
 
-impl<const N: usize> HeapUsage<N> {
+impl<const N: usize> SizeClassesUsage<N> {
     /// For each size that was used: how large it is, how many are live, were at the peak, and are free.
     fn rows(&self) -> impl Iterator<Item = [usize; 4]> {
         let counts = self.peak_blocks.into_iter().zip(self.free_blocks);
@@ -175,7 +175,7 @@ impl<const N: usize> HeapUsage<N> {
 
 /// The classes, with how many of their blocks are live, how many were at the peak, and how many are free; those that were
 /// never used are left out.
-impl<const N: usize> fmt::Display for HeapUsage<N> {
+impl<const N: usize> fmt::Display for SizeClassesUsage<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:>10}{:>11}{:>11}{:>11}", "block size", "live", "peak", "free")?;
         for [size, live, peak, free] in self.rows() {
@@ -203,7 +203,7 @@ impl<P: PageSource, const N: usize> defmt::Format for SizeClasses<P, N> {
 }
 
 #[cfg(feature = "defmt")]
-impl<const N: usize> defmt::Format for HeapUsage<N> {
+impl<const N: usize> defmt::Format for SizeClassesUsage<N> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::write!(f, "SizeClasses {{ ");
         for [size, live, peak, _] in self.rows() {

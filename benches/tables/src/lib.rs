@@ -70,6 +70,15 @@ impl Document {
     ///
     /// Names the row and the column where that isn't so.
     pub fn no_growth(&self, name: &str, table: &str) -> Result<()> {
+        self.no_growth_beyond(name, table, 0)
+    }
+
+    /// The same, but figures may be above those of the section by so many percent.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`no_growth`](Self::no_growth).
+    pub fn no_growth_beyond(&self, name: &str, table: &str, percent: u64) -> Result<()> {
         let path = self.path;
         let known: Vec<_> = rows(self.section(name)?).collect();
         for (row, figures) in rows(table) {
@@ -80,7 +89,7 @@ impl Document {
                 let Some(figure) = figure else { continue };
                 let place = format!("{row}, column {}", column + 1);
                 match before.get(column).copied().flatten() {
-                    Some(before) if before >= *figure => {}
+                    Some(before) if before * (100 + percent) / 100 >= *figure => {}
                     Some(before) => return Err(format!("{place}: {figure} is above the {before} in {path}").into()),
                     None => return Err(format!("{place}: {path} has no figure there").into()),
                 }
@@ -164,6 +173,8 @@ mod tests {
         document.no_growth("t", &table("r", ["5", "-"])).unwrap();
         document.no_growth("t", &table("r", ["4", "-"])).unwrap();
         assert!(error("r", ["6", "-"]).contains("r, column 1: 6 is above the 5"));
+        document.no_growth_beyond("t", &table("r", ["6", "-"]), 20).unwrap();
+        assert!(document.no_growth_beyond("t", &table("r", ["7", "-"]), 20).is_err());
         assert!(error("r", ["5", "1"]).contains("r, column 2: test.md has no figure"));
         assert!(error("s", ["5", "-"]).contains("no row \"s\""));
     }

@@ -12,8 +12,8 @@ use core::ptr::NonNull;
 
 use allocator_api2::alloc::{Allocator, GlobalAlloc, Layout};
 use hpalloc::{
-    Arena, ArenaError, BlockSize, BlockSizeError, CriticalSection, DEFAULT_BUFFER, FixedBlock, Lazy, Locked, PAGE_SIZE,
-    Page, PageSource, Pool, PoolBox, Region, SizeClasses, SizeTable, StaticRegion,
+    Arena, ArenaError, BlockSize, BlockSizeError, CriticalSection, DEFAULT_BUFFER, FixedBlock, Heap, Lazy, Locked,
+    PAGE_SIZE, Page, PageSource, Pool, PoolBox, Region, SizeClasses, SizeTable, StaticRegion,
 };
 
 hpalloc::static_buffer! {
@@ -26,6 +26,7 @@ fn run() {
     let _ = black_box(block_size(black_box(64)));
     every_pool();
     every_heap();
+    every_heap_of_any_size();
     let _ = black_box(in_a_slice(black_box(&mut [[MaybeUninit::uninit(); 50]; 2])));
 }
 
@@ -159,6 +160,51 @@ fn every_class<P: PageSource, const N: usize>(heap: &SizeClasses<P, N>, small: L
     black_box((heap.usable_size(small), heap.block_sizes()));
     black_box((heap.peak_blocks(), heap.free_blocks(), heap.run_pages()));
     black_box(heap.page_source());
+    every_allocation(heap, small, large);
+}
+
+/// Heaps of any size: in a slice, over an arena, and as the global allocator.
+fn every_heap_of_any_size() {
+    static HEAP: Locked<Heap<Lazy<StaticRegion>>, CriticalSection> =
+        Locked::new(Heap::new(Lazy::new(|| Arena::from_region(MEMORY.claim()?))));
+
+    let Ok(small) = Layout::from_size_align(black_box(40), black_box(8)) else { return };
+    let Ok(large) = Layout::from_size_align(black_box(900), black_box(64)) else { return };
+    let mut memory = [MaybeUninit::uninit(); 2000];
+    if let Ok(heap) = Heap::from_uninit(black_box(&mut memory)) {
+        every_size(&heap, small, large);
+    }
+    if let Ok(arena) = MEMORY.claim().and_then(Arena::from_region) {
+        every_size(&Heap::new(&arena), small, large);
+    }
+    HEAP.with(|heap| every_size(heap, small, large));
+    every_allocation(&HEAP, small, large);
+    // SAFETY: the block is passed on with the layout that it has.
+    unsafe {
+        let block = GlobalAlloc::alloc_zeroed(&HEAP, small);
+        let block = GlobalAlloc::realloc(&HEAP, black_box(block), small, large.size());
+        GlobalAlloc::dealloc(&HEAP, black_box(block), Layout::from_size_align_unchecked(large.size(), small.align()));
+        GlobalAlloc::dealloc(&HEAP, black_box(GlobalAlloc::alloc(&HEAP, large)), large);
+    }
+}
+
+fn every_size<P: PageSource>(heap: &Heap<P>, small: Layout, large: Layout) {
+    for layout in [small, large] {
+        if let Some(block) = black_box(heap.allocate(layout)) {
+            // SAFETY: the block was allocated just now.
+            unsafe { heap.deallocate(block, layout) };
+        }
+    }
+    if let Some(block) = heap.allocate_zeroed(small) {
+        // SAFETY: the block is passed on with the layout that it has, if the one before succeeded.
+        unsafe {
+            if let Some(block) = black_box(heap.grow(block, small, large)) {
+                black_box(heap.shrink(block, large, small));
+            }
+        }
+    }
+    black_box((heap.used(), heap.free(), heap.largest_free(), heap.usage()));
+    black_box((heap.take_pages(black_box(1)), heap.page_source()));
     every_allocation(heap, small, large);
 }
 

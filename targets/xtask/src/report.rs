@@ -43,7 +43,9 @@ pub(crate) fn run(check: bool) -> Result<()> {
     for (name, table) in tables {
         println!("{table}");
         if check {
-            readme.no_growth(name, &without_peers(&table))?;
+            // In a hardened program, a search takes more or fewer steps depending on where the linker puts the memory.
+            let percent = if name == "hardened instructions" { 40 } else { 0 };
+            readme.no_growth_beyond(name, &without_peers(&table), percent)?;
         }
         readme.replace(name, &table)?;
     }

@@ -1,0 +1,68 @@
+use std::fmt;
+use std::str::FromStr;
+
+use crate::Result;
+use crate::report::Summary;
+
+/// What a contestant may need over the best peer, as an argument: `Heap:0.96:1.05`.
+#[derive(Clone, Debug)]
+pub(crate) struct Bound {
+    name: String,
+    mean: f64,
+    maximum: f64,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.name, self.mean, self.maximum)
+    }
+}
+
+impl FromStr for Bound {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let wrong = || format!("{text:?} isn't NAME:MEAN:MAXIMUM, such as \"Heap:0.96:1.05\"");
+        let mut parts = text.rsplitn(3, ':');
+        let mut number = || parts.next()?.parse().ok();
+        let (maximum, mean) = number().zip(number()).ok_or_else(wrong)?;
+        let name = parts.next().ok_or_else(wrong)?.to_owned();
+        Ok(Self { name, mean, maximum })
+    }
+}
+
+impl Bound {
+    /// Compares what was measured in so many runs with the bound.
+    ///
+    /// # Errors
+    ///
+    /// If it is above, a run had too little memory however much it was, or no contestant has the name.
+    pub(crate) fn check(&self, summaries: &[Summary], runs: usize) -> Result<()> {
+        let Self { name, mean, maximum } = self;
+        let summary = summaries.iter().find(|summary| summary.name == *name);
+        let summary = summary.ok_or_else(|| format!("no heap is called {name:?}"))?;
+        let (worst, trace) = summary.worst;
+        if summary.succeeded < runs {
+            return Err(format!("{name} succeeded with {} of {runs} traces", summary.succeeded).into());
+        }
+        if summary.mean > *mean {
+            return Err(format!("{name}: the geometric mean is {:.3}, above {mean}", summary.mean).into());
+        }
+        if worst > *maximum {
+            return Err(format!("{name}: {worst:.3} for the trace {trace:?}, above {maximum}").into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bound;
+
+    #[test]
+    fn a_bound_is_a_name_and_two_numbers() {
+        let bound: Bound = "talc: 4:0.5:1.25".parse().unwrap();
+        assert_eq!((bound.name.as_str(), bound.mean, bound.maximum), ("talc: 4", 0.5, 1.25));
+        assert!("Heap:1".parse::<Bound>().unwrap_err().contains("NAME:MEAN:MAXIMUM"));
+    }
+}

@@ -1,0 +1,83 @@
+//! What talc calls heap efficiency: random actions until one fails, then the live bytes over the heap.
+
+use std::alloc::Layout;
+
+use fastrand::Rng;
+use rayon::prelude::*;
+use tables::Table;
+
+use crate::progress::bar;
+use crate::random::{below, between};
+use crate::traces::{random_actions_align, random_actions_size};
+use crate::{Configuration, Contestant, Memory};
+
+/// The heaps, in KiB.
+const SIZES: [usize; 3] = [16, 64, 256];
+/// The largest block that is allocated.
+const MOST: usize = 400;
+/// The largest that one is reallocated to.
+const MOST_REALLOCATED: usize = 1200;
+
+/// One round in so many bytes, what is outside included: the live bytes when an action fails.
+fn round(random: &mut Rng, configuration: &Configuration, bytes: usize, memory: &mut Memory) -> usize {
+    let bytes = bytes.saturating_sub(configuration.outside()) / configuration.step() * configuration.step();
+    let Some(mut heap) = memory.heap(configuration, bytes) else { return 0 };
+    let mut blocks = Vec::new();
+    loop {
+        match below(random, 10) {
+            0..=4 => {
+                let (size, align) = (random_actions_size(random, MOST), random_actions_align(random));
+                let layout = Layout::from_size_align(size, align).expect("a layout");
+                let Some(block) = heap.allocate(layout) else { break };
+                blocks.push((block, layout));
+            }
+            5 if !blocks.is_empty() => {
+                let (block, layout) = blocks.swap_remove(below(random, blocks.len()));
+                // SAFETY: it is a live block with its layout.
+                unsafe { heap.deallocate(block, layout) };
+            }
+            6..=9 if !blocks.is_empty() => {
+                let index = below(random, blocks.len());
+                let (block, layout) = blocks[index];
+                let size = between(random, 1..=MOST_REALLOCATED);
+                // SAFETY: likewise.
+                let Some(block) = (unsafe { heap.reallocate(block, layout, size) }) else { break };
+                blocks[index] = (block, Layout::from_size_align(size, layout.align()).expect("a layout"));
+            }
+            _ => {}
+        }
+    }
+    blocks.iter().map(|(_, layout)| layout.size()).sum()
+}
+
+/// Percent of the heap that is live when an action fails, on average over so many rounds; for the best configuration.
+pub(crate) fn table(contestants: &[Contestant], rounds: usize) -> String {
+    let titles = SIZES.map(|size| format!("{size} KiB"));
+    let mut table = Table::new("live bytes when an action fails, %", &titles.each_ref().map(String::as_str));
+    // Those that are tuned for a trace have none to be tuned for.
+    let contestants: Vec<_> = contestants.iter().filter(|contestant| !contestant.configurations().is_empty()).collect();
+    let bar = bar(contestants.len(), "heap efficiency");
+    let rows: Vec<_> = contestants
+        .par_iter()
+        .map_init(
+            || Memory::new(1),
+            |memory, contestant| {
+                let cells = SIZES.map(|size| {
+                    let best = contestant.configurations().iter().map(|configuration| {
+                        let random = &mut Rng::with_seed(size as u64);
+                        (0..rounds).map(|_| round(random, configuration, size << 10, memory)).sum::<usize>()
+                    });
+                    best.max()
+                        .map_or("-".to_owned(), |live| (live as u64 * 100 / (rounds * (size << 10)) as u64).to_string())
+                });
+                bar.inc(1);
+                cells
+            },
+        )
+        .collect();
+    bar.finish_and_clear();
+    for (contestant, cells) in contestants.iter().zip(rows) {
+        table.row(contestant.name(), cells);
+    }
+    table.into_text()
+}

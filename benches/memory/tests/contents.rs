@@ -1,0 +1,91 @@
+//! Each heap runs each trace with its contents checked, in the smallest memory with which that succeeds.
+
+use std::alloc::Layout;
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
+
+use hpalloc_memory::{ALL_TRACES, Heap, Memory, all_heaps, replay, smallest};
+
+/// A heap whose blocks are compared with each other and with what was written to them.
+struct Checked<'h> {
+    heap: &'h mut dyn Heap,
+    /// The live blocks by their addresses.
+    live: BTreeMap<usize, Layout>,
+}
+
+/// What byte `index` of a block with so many bytes at its last change holds.
+fn pattern(index: usize, seed: usize) -> u8 {
+    (index * 31 + seed * 17 + (index >> 8)).to_le_bytes()[0]
+}
+
+impl Checked<'_> {
+    /// Notes a block, and fills it from `from` on.
+    fn lives(&mut self, block: NonNull<u8>, layout: Layout) {
+        let (start, end) = (block.addr().get(), block.addr().get() + layout.size());
+        assert_eq!(start % layout.align(), 0, "aligned");
+        if let Some((&before, other)) = self.live.range(..end).next_back() {
+            assert!(before + other.size() <= start, "apart");
+        }
+        self.live.insert(start, layout);
+        for index in 0..layout.size() {
+            // SAFETY: the block has so many bytes.
+            unsafe { block.add(index).write(pattern(index, layout.size())) };
+        }
+    }
+
+    /// Forgets a block that is to be freed or moved, and compares its bytes.
+    fn dies(&mut self, block: NonNull<u8>, layout: Layout) {
+        assert_eq!(self.live.remove(&block.addr().get()), Some(layout));
+        holds(block, layout.size(), layout.size());
+    }
+}
+
+/// Compares the first bytes of a block.
+fn holds(block: NonNull<u8>, bytes: usize, seed: usize) {
+    for index in 0..bytes {
+        // SAFETY: the block has so many bytes.
+        assert_eq!(unsafe { block.add(index).read() }, pattern(index, seed), "kept");
+    }
+}
+
+impl Heap for Checked<'_> {
+    fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        let block = self.heap.allocate(layout)?;
+        self.lives(block, layout);
+        Some(block)
+    }
+
+    unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
+        self.dies(block, layout);
+        // SAFETY: as the caller promises.
+        unsafe { self.heap.deallocate(block, layout) };
+    }
+
+    unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
+        self.dies(block, layout);
+        // SAFETY: as the caller promises.
+        let block = unsafe { self.heap.reallocate(block, layout, size) }?;
+        holds(block, size.min(layout.size()), layout.size());
+        self.lives(block, Layout::from_size_align(size, layout.align()).unwrap());
+        Some(block)
+    }
+}
+
+#[test]
+fn contents_are_kept_in_the_smallest_memory() {
+    let mut memory = Memory::new(3);
+    let contestants = all_heaps();
+    for program in ALL_TRACES {
+        let trace = program.trace(1);
+        for contestant in &contestants {
+            contestant.with_configurations(&trace, |configurations| {
+                for configuration in configurations {
+                    let Some(bytes) = smallest(&trace, configuration, usize::MAX, &mut memory) else { continue };
+                    let mut heap = memory.heap(configuration, bytes - configuration.outside()).unwrap();
+                    let mut checked = Checked { heap: &mut *heap, live: BTreeMap::new() };
+                    assert!(replay(&trace, &mut checked), "{} {configuration:?} {}", contestant.name(), program.name);
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What shows at a free, in a program that is built with `--cfg hpalloc_hardened`, from where the block lies and what is free
+//! already. Nothing is kept for it.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+pub(super) use kind::Misuse;
+
+use super::part::Part;
+
+#[cfg(hpalloc_hardened)]
+mod kind {
+    pub(crate) use crate::hardened::Misuse;
+}
+
+#[cfg(not(hpalloc_hardened))]
+mod kind {
+    /// No misuse is detected.
+    pub(crate) use core::convert::Infallible as Misuse;
+}
+
+#[cfg(not(hpalloc_hardened))]
+impl Part {
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "the other one does something")]
+    #[inline]
+    pub(super) const fn check(&self, _block: NonNull<u8>, _layout: Layout) -> Result<(), Misuse> {
+        Ok(())
+    }
+}
+
+#[cfg(hpalloc_hardened)]
+impl Part {
+    /// Whether the block can be a live one with that layout.
+    ///
+    /// What doesn't show: that a block was freed and its memory handed out again since, or that a size is wrong and what
+    /// it covers is live.
+    pub(super) fn check(&self, block: NonNull<u8>, layout: Layout) -> Result<(), Misuse> {
+        use super::holes::NOWHERE;
+        use super::units::{GRANULE, REGION, granules};
+
+        let address = block.addr().get();
+        if address % layout.align().max(GRANULE) != 0 {
+            return Err(Misuse::NotABlock);
+        }
+        let (granule, size) = (self.granule_of(block), granules(layout.size()));
+        if granule < self.total - self.granules || granule >= self.total {
+            return Err(Misuse::Foreign);
+        }
+        let end = granule + size;
+        if end > self.total {
+            return Err(Misuse::NotABlock);
+        }
+        if granule < self.high && end > self.low {
+            // In the wilderness, of which a part may never have been handed out.
+            let (from, to) = self.virgin;
+            return Err(if (from..to).contains(&granule) { Misuse::NeverAllocated } else { Misuse::DoubleFree });
+        }
+        // A hole that starts in the block, or that reaches into it.
+        let place = self.holes.seek(end);
+        let last = if place.prev == NOWHERE { self.holes.last_before(end / REGION) } else { place.prev };
+        // SAFETY: Lists.
+        if last != NOWHERE && last + unsafe { self.holes.hole(last) }.granules() > granule {
+            return Err(Misuse::DoubleFree);
+        }
+        if size > self.used { Err(Misuse::NotABlock) } else { Ok(()) }
+    }
+}

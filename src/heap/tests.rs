@@ -1,0 +1,312 @@
+//! A part against a model: which blocks are live, and what was written to them. After each step all invariants are checked.
+#![allow(clippy::cast_possible_truncation, reason = "contents are made of the lower bits")]
+
+use core::alloc::Layout;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+#[cfg(hpalloc_hardened)]
+use std::iter;
+use std::vec;
+use std::vec::Vec;
+
+use super::part::Part;
+use super::units::{Class, GRANULE};
+
+struct Live {
+    block: NonNull<u8>,
+    layout: Layout,
+    /// What its contents are made of.
+    seed: u8,
+}
+
+impl Live {
+    fn fill(&self, from: usize) {
+        for index in from..self.layout.size() {
+            // SAFETY: the block is live, and has so many bytes.
+            unsafe { self.block.add(index).write(self.byte(index)) };
+        }
+    }
+
+    fn verify(&self, bytes: usize) {
+        for index in 0..bytes {
+            // SAFETY: the block is live, and was filled.
+            assert_eq!(unsafe { self.block.add(index).read() }, self.byte(index), "byte {index} of {bytes}");
+        }
+    }
+
+    fn byte(&self, index: usize) -> u8 {
+        self.seed.wrapping_add(index as u8) | 1
+    }
+}
+
+struct Model {
+    part: Part,
+    live: Vec<Live>,
+    /// The largest block when nothing is live.
+    all: usize,
+    seed: u8,
+    /// Zeroed. Used through the pointer that the part was made with alone.
+    _memory: Vec<MaybeUninit<u64>>,
+}
+
+impl Model {
+    /// Over so many bytes, so many bytes after what is aligned to 8.
+    fn new(offset: usize, len: usize) -> Option<Self> {
+        let mut memory = vec![MaybeUninit::zeroed(); (offset + len).div_ceil(8)];
+        let start = NonNull::new(memory.as_mut_ptr())?.cast::<u8>();
+        // SAFETY: there are so many bytes, which stay where they are when the vector is moved.
+        let part = unsafe { Part::new(start.add(offset), len) }?;
+        Some(Self { all: part.largest_free(), part, live: Vec::new(), seed: 0, _memory: memory })
+    }
+
+    fn check(&self) {
+        let place = |live: &Live| (self.part.granule_of(live.block), live.layout.size().div_ceil(GRANULE));
+        let mut blocks: Vec<_> = self.live.iter().map(place).collect();
+        blocks.sort_unstable();
+        self.part.check_all(&blocks);
+        for live in &self.live {
+            assert_eq!(live.block.addr().get() % live.layout.align(), 0);
+            live.verify(live.layout.size());
+        }
+        if self.live.is_empty() {
+            assert_eq!((self.part.largest_free(), self.part.holes().len()), (self.all, 0));
+        }
+    }
+
+    fn allocate(&mut self, layout: Layout, is_zeroed: bool) -> bool {
+        let largest = self.part.largest_free();
+        let block = if is_zeroed { self.part.allocate_zeroed(layout, true) } else { self.part.allocate(layout) };
+        if layout.align() <= GRANULE {
+            assert_eq!(block.is_some(), layout.size() <= largest, "{layout:?} of {largest}");
+        }
+        let Some(block) = block else { return false };
+        if is_zeroed {
+            // SAFETY: the block is live, and initialised.
+            assert!((0..layout.size()).all(|index| unsafe { block.add(index).read() } == 0), "not zeroed");
+        }
+        self.seed = self.seed.wrapping_add(37);
+        let live = Live { block, layout, seed: self.seed };
+        live.fill(0);
+        self.live.push(live);
+        true
+    }
+
+    fn free(&mut self, index: usize) {
+        let Live { block, layout, .. } = self.live.swap_remove(index);
+        // SAFETY: the block is live, and not used after this.
+        unsafe { self.part.deallocate(block, layout) }.unwrap();
+    }
+
+    fn resize(&mut self, index: usize, new: Layout) {
+        let Live { block, layout: old, seed } = self.live[index];
+        let largest = self.part.largest_free();
+        // SAFETY: the block is live with the old layout.
+        let moved = unsafe { self.part.resize(block, old, new) }.unwrap();
+        let shrinks = new.size() <= old.size() && new.align() <= old.align();
+        let has_room = new.size() <= largest && new.align() <= GRANULE;
+        assert!(moved.is_some() || (!shrinks && !has_room), "{old:?} to {new:?} failed");
+        if let Some(block) = moved {
+            let kept = old.size().min(new.size());
+            let live = Live { block, layout: new, seed };
+            live.verify(kept);
+            live.fill(kept);
+            self.live[index] = live;
+        }
+    }
+}
+
+fn layout(size: usize, align: usize) -> Layout {
+    Layout::from_size_align(size, align).unwrap()
+}
+
+/// Marsaglia, *Xorshift RNGs*, 2003.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 20) as usize % bound
+    }
+
+    /// Small sizes more often than large ones, up to two to that power.
+    fn size(&mut self, bits: usize) -> usize {
+        let bits = self.below(bits) + 1;
+        self.below(1 << bits) + 1
+    }
+
+    fn align(&mut self) -> usize {
+        if self.below(4) == 0 { 1 << self.below(9) } else { 1 << self.below(4) }
+    }
+}
+
+/// A random sequence over so many bytes, with sizes of so many bits. The invariants are checked at each step of so many.
+fn run(seed: usize, offset: usize, len: usize, steps: usize, bits: usize, every: usize) {
+    let Some(mut model) = Model::new(offset, len) else { return };
+    let mut random = Random(seed as u64 * 0x9E37_79B9 + 1);
+    // Of eight; how often a block is allocated instead of freed.
+    let mut busy = 1;
+    for step in 0..steps {
+        if step % 64 == 0 {
+            busy = random.below(7) + 1;
+        }
+        let index = random.below(model.live.len().max(1));
+        match random.below(9) {
+            0..3 => {
+                let layout = layout(random.size(bits), random.align());
+                model.allocate(layout, random.below(3) == 0);
+            }
+            3..7 if !model.live.is_empty() && random.below(8) >= busy => model.free(index),
+            3..7 => {
+                model.allocate(layout(random.size(bits), 1), false);
+            }
+            _ => {
+                if let Some(live) = model.live.get(index) {
+                    let align = if random.below(4) == 0 { random.align() } else { live.layout.align() };
+                    model.resize(index, layout(random.size(bits), align));
+                }
+            }
+        }
+        if step % every == 0 {
+            model.check();
+        }
+    }
+    while !model.live.is_empty() {
+        model.free(random.below(model.live.len()));
+        model.check();
+    }
+}
+
+#[test]
+fn random_sequences_in_small_parts() {
+    for seed in 0..if cfg!(miri) { 4 } else { 600 } {
+        run(seed, seed % 17, 60 + seed * 3, if cfg!(miri) { 30 } else { 250 }, 8, 1);
+    }
+}
+
+#[test]
+fn random_sequences_in_large_parts() {
+    for seed in 0..if cfg!(miri) { 1 } else { 12 } {
+        run(seed, 0, 64 << 10, if cfg!(miri) { 60 } else { 6000 }, 9 + seed % 5, 13);
+    }
+}
+
+/// Every sequence of so many steps.
+#[test]
+fn every_short_sequence() {
+    const SIZES: [usize; 4] = [1, 2, 3, 7];
+
+    /// `None` if the step can't be taken.
+    fn step(model: &mut Model, step: usize) -> Option<()> {
+        match step {
+            0..4 => model.allocate(layout(SIZES[step] * GRANULE - 1, 1), false).then_some(()),
+            4 => model.allocate(layout(GRANULE, GRANULE * 4), false).then_some(()),
+            _ => {
+                let (index, what) = ((step - 5) / 5, (step - 5) % 5);
+                let old = model.live.get(index)?.layout;
+                match SIZES.get(what).map(|granules| granules * GRANULE - 1) {
+                    None => model.free(index),
+                    Some(size) if size == old.size() => return None,
+                    Some(size) => model.resize(index, layout(size, old.align())),
+                }
+                Some(())
+            }
+        }
+    }
+
+    /// How many sequences there are that begin with these steps and have so many more.
+    fn explore(steps: &mut Vec<usize>, depth: usize, granules: usize) -> usize {
+        let Some(mut model) = Model::new(0, granules * GRANULE) else { return 0 };
+        if !steps.iter().all(|&next| step(&mut model, next).is_some()) {
+            return 0;
+        }
+        model.check();
+        if depth == 0 {
+            return 1;
+        }
+        let next = 0..5 + model.live.len() * 5;
+        let count = next.map(|next| {
+            steps.push(next);
+            let count = explore(steps, depth - 1, granules);
+            steps.pop();
+            count
+        });
+        count.sum()
+    }
+
+    // The summary of so small a part takes six granules on a 64-bit machine.
+    let depth = if cfg!(miri) { 2 } else { 5 };
+    let count: usize = [8, 12, 16, 21].map(|granules| explore(&mut Vec::new(), depth, granules)).iter().sum();
+    assert!(count > if cfg!(miri) { 10 } else { 10_000 }, "{count} sequences");
+}
+
+#[test]
+fn classes_are_close_to_sizes() {
+    let step = if cfg!(miri) { 97 } else { 1 };
+    let sizes = (1..100_000_usize).step_by(step).chain([1 << 20, (1 << 22) + 12345, (1 << 25) - 1]);
+    for granules in sizes {
+        let (down, up) = (Class::of(granules), Class::above(granules));
+        assert!(down <= up && down.granules() <= granules && up.granules() >= granules);
+        assert_eq!(Class::of(down.granules()), down);
+        assert!(up.0 - down.0 <= 1 && (down.granules() == granules) == (up == down));
+    }
+}
+
+/// What is too large for any heap has a class above all others, up to what an address can say.
+#[test]
+fn classes_of_what_is_too_large() {
+    let most = Class::of(crate::MAX_ARENA_SIZE / GRANULE);
+    for shift in 26..usize::BITS - 3 {
+        for granules in [1 << shift, (1 << shift) + 12_345] {
+            assert!(Class::above(granules) > most && Class::of(granules) > most, "{granules}");
+        }
+    }
+}
+
+#[cfg(hpalloc_hardened)]
+#[test]
+fn misuse_is_detected() {
+    use super::misuse::Misuse;
+
+    fn found(misuse: impl FnOnce(&mut Model) -> Result<(), Misuse>) -> Option<Misuse> {
+        let mut model = Model::new(0, 64 << 10).unwrap();
+        for index in 0..200 {
+            model.allocate(layout(8 + index % 150, 1), false);
+        }
+        misuse(&mut model).err()
+    }
+    let free_at = |model: &mut Model, index: usize, offset: usize, layout: Layout| {
+        let block = model.live[index].block;
+        // SAFETY: it is in the part. What isn't in order is an error.
+        unsafe { model.part.deallocate(block.add(offset), layout) }
+    };
+    let free = |model: &mut Model, index: usize| free_at(model, index, 0, model.live[index].layout);
+    assert_eq!(found(|model| free(model, 30)), None);
+    // Whatever is free beside it.
+    for neighbours in 0..4 {
+        let misuse = found(|model| {
+            for (bit, index) in [(1, 29), (2, 31)] {
+                if neighbours & bit != 0 {
+                    free(model, index)?;
+                }
+            }
+            iter::repeat_n((), 2).try_for_each(|()| free(model, 30))
+        });
+        assert_eq!(misuse, Some(Misuse::DoubleFree));
+    }
+    let over_a_hole = found(|model| free(model, 31).and_then(|()| free_at(model, 30, 0, layout(2000, 1))));
+    assert_eq!(over_a_hole, Some(Misuse::DoubleFree));
+    for (index, offset, layout, expected) in [
+        (199, 0, layout(8000, 1), Misuse::DoubleFree),
+        (199, 0, layout(1 << 20, 1), Misuse::NotABlock),
+        (3, 4, layout(8, 1), Misuse::NotABlock),
+        (199, 4096, layout(8, 1), Misuse::NeverAllocated),
+    ] {
+        assert_eq!(
+            found(|model| free_at(model, index, offset, layout)),
+            Some(expected),
+            "{index}, {offset}, {layout:?}"
+        );
+    }
+}
