@@ -18,7 +18,7 @@ pub(crate) trait ByLayout {
 
     /// # Safety
     ///
-    /// The block came from here with this layout, wasn't given back since, and nothing uses it. The pointer may be valid
+    /// The block came from here with this layout, wasn't freed since, and nothing uses it. The pointer may be valid
     /// for less than the block.
     unsafe fn give_back(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError>;
 
@@ -52,7 +52,7 @@ pub(crate) fn zero(block: &NonNull<[u8]>) {
 /// What [`ByLayout::resize`] returns.
 pub(crate) type Resized = Result<Option<Option<NonNull<[u8]>>>, MisuseError>;
 
-/// A block for the layout. Misuse that is found on the way is reported.
+/// A block for the layout. Misuse that is detected on the way is reported.
 #[inline]
 #[cfg_attr(hpalloc_hardened, track_caller)]
 pub(crate) fn allocate(heap: &impl ByLayout, layout: Layout) -> Option<NonNull<[u8]>> {
@@ -105,7 +105,7 @@ pub(crate) unsafe fn resize(
         return Some(block);
     }
     let moved = allocate(heap, new)?;
-    // SAFETY: both blocks have so many bytes, and the new one is nobody else's. The old one is given back as the caller
+    // SAFETY: both blocks have so many bytes, and the new one is nobody else's. The old one is freed as the caller
     // promises.
     unsafe {
         moved.cast::<u8>().copy_from_nonoverlapping(block, old.size().min(new.size()));

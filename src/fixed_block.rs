@@ -250,22 +250,13 @@ impl<P: PageSource> FixedBlock<P> {
         unsafe { self.carver.give_back(block, self.block_size) }
     }
 
-    /// Whether the block is a live one of this pool, as far as that is known: with `--cfg hpalloc_hardened`. Not for a pool of
-    /// a family, which can't tell.
-    #[inline]
-    pub(crate) fn check(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
-        // SAFETY: Size, and the pool is of no family: it looks at its own memory alone.
-        unsafe { self.carver.check(block, self.block_size) }.map(drop)
-    }
-
-    /// The same for any pool.
+    /// Whether the block is a live one of this pool, as far as that is known: with `--cfg hpalloc_hardened`.
     ///
     /// # Safety
     ///
-    /// That of `deallocate`, but for what is an error.
-    #[cfg(feature = "allocator-api2")]
+    /// In a family, that of `deallocate`. Any other pool looks at its own memory alone.
     #[inline]
-    pub(crate) unsafe fn check_any(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
+    pub(crate) unsafe fn check(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
         // SAFETY: Size, and the caller's promise is the one that is asked for.
         unsafe { self.carver.check(block, self.block_size) }.map(drop)
     }

@@ -339,7 +339,8 @@ impl<T, P: PageSource> Blocks for Pool<T, P> {
 
     #[inline]
     fn check(&self, block: NonNull<u8>, _: Seal) -> Result<(), MisuseError> {
-        self.blocks.check(block)
+        // SAFETY: the pool is of no family.
+        unsafe { self.blocks.check(block) }
     }
 
     #[inline]

@@ -29,7 +29,7 @@ impl<P: PageSource> ByLayout for FixedBlock<P> {
     #[inline]
     unsafe fn check(&self, block: NonNull<u8>, _: Layout) -> Result<(), MisuseError> {
         // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { self.check_any(block) }
+        unsafe { FixedBlock::check(self, block) }
     }
 
     #[inline]

@@ -2,7 +2,7 @@ use super::hole::{END, Hole, Memory};
 use super::summary::{NO_REGION, Summary};
 use super::units::{Class, REGION};
 
-/// Instead of a granule: there is no such hole.
+/// Stands for a position where no hole was found.
 pub(super) const NOWHERE: usize = usize::MAX;
 
 /// A place between two holes of a region.

@@ -35,7 +35,7 @@ impl Fit {
     }
 }
 
-/// Instead of the hole before: what fits is no hole.
+/// Stands for the hole before, if what fits is the wilderness.
 pub(super) const WILDERNESS: usize = NOWHERE - 1;
 
 /// Where a block is placed.

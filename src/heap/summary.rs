@@ -17,7 +17,7 @@ const TOPS: usize = ONES << 15;
 /// What the number of entries of a level is rounded up to. A compiler for a host takes a whole node at a time.
 const PADDING: usize = if cfg!(target_pointer_width = "64") { CHILDREN } else { LANES };
 
-/// Instead of a region: there is none.
+/// Stands for a region where none was found.
 pub(super) const NO_REGION: usize = usize::MAX;
 
 /// The lanes of a word such that the first one in memory is the lowest.

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 ///
 /// It is not moved once it is made, so that one may keep pointers to itself.
 pub trait Heap {
-    /// A block for the layout, which is of at least one byte, or `None` if there is none.
+    /// A block for the layout, which has at least one byte, or `None` if the heap has no room.
     fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>>;
 
     /// Takes a block back.

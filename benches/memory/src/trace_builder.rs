@@ -10,7 +10,7 @@ pub struct Block {
 #[derive(Debug, Default)]
 pub struct TraceBuilder {
     operations: Vec<Operation>,
-    /// For each slot the size of its block; zero if there is none.
+    /// For each slot the size of its block; zero if it is empty.
     sizes: Vec<u32>,
     unused: Vec<u32>,
     live: usize,
