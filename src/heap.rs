@@ -14,7 +14,7 @@ pub use usage::HeapUsage;
 use misuse::Misuse;
 use parts::Parts;
 
-/// Memory for any size, in a bounded number of steps: blocks have no headers, and what is freed is merged at once.
+/// An allocator for any size, in a bounded number of steps: blocks have no headers, and freed blocks merge at once.
 ///
 /// ```
 /// use core::alloc::Layout;
@@ -26,7 +26,7 @@ use parts::Parts;
 /// let layout = Layout::new::<[u32; 25]>();
 /// let block = heap.allocate(layout).unwrap();
 /// assert_eq!(heap.used(), 104);
-/// // SAFETY: the block came from this heap with this layout, and isn't used any more.
+/// // SAFETY: the block came from this heap with this layout, and is no longer used.
 /// unsafe { heap.deallocate(block, layout) };
 /// assert_eq!(heap.used(), 0);
 /// # Ok::<(), hpalloc::HeapError>(())
@@ -47,58 +47,70 @@ use parts::Parts;
 ///
 /// | If | use |
 /// |---|---|
-/// | memory is short, or sizes aren't known | `Heap` |
-/// | sizes are known, a request must take some 20 instructions, and there are 64 pages or more | [`SizeClasses`](crate::SizeClasses) |
-/// | values are of one type | [`Pool`](crate::Pool) |
+/// | memory is short, or sizes are unknown | `Heap` |
+/// | sizes are known, each request must take some 20 instructions, and there are 64 pages or more | [`SizeClasses`](crate::SizeClasses) |
+/// | all values have one type | [`Pool`](crate::Pool) |
 ///
-/// Over 23 traces of programs (`benches/memory` in the repository) a `Heap` needs the least memory of all heaps that were compared:
-/// about 1.3 times the live bytes, where `SizeClasses` needs 4. In exchange an operation takes several times as
-/// long as one of `SizeClasses`: some hundred instructions on a Cortex-M3, and more than a thousand at worst.
+/// In 23 programs (`benches/memory` in the repository) a `Heap` needs 1.3 times the live bytes, less than each of the nine other
+/// heaps that were measured; `SizeClasses` needs 4 times. An operation takes longer than one of `SizeClasses` in exchange: on a Cortex-M3
+/// some 280 instructions to allocate and 210 to free, where `SizeClasses` takes about 20.
 ///
 /// # How it works
 ///
-/// A block is freed by telling its layout, so nothing needs to be written beside it. All that the heap keeps lies in free
-/// memory, and in a summary at the start of the memory that takes 0.7 % of it.
+/// Rust passes the layout to `dealloc`, so a live block needs no header. The heap keeps what it must know in the free memory
+/// itself, and in records at the start of the memory: 0.8 % of 64 KiB, 1.2 % of 16 KiB.
 ///
 /// ```text
 ///  start       low                                    high             end
 ///   ┌─────────┬─────────────────────┬────────────────┬──────────────────┐
-///   │ summary │ ██ ░░ ███ ░ ████ ░░ │   wilderness   │ ██████ ░░░░ ████ │
+///   │ records │ ██ ░░ ███ ░ ████ ░░ │   wilderness   │ ██████ ░░░░ ████ │
 ///   └─────────┴─────────────────────┴────────────────┴──────────────────┘
-///               small blocks, from                     large blocks, from
-///               the lowest hole up                     the highest hole down
+///               small blocks,                          large blocks,
+///               from low addresses up                  from high addresses down
 /// ```
 ///
-/// Memory is counted in *granules* of 8 bytes, and divided into *regions* of 64 granules. A *hole* (░) is a free block between
-/// live ones (█). It starts with one word: its size, and where the next hole begins in the same region. The summary has two
-/// numbers for each region, where its first hole begins and the size of its largest one, and above these a tree of maxima with
-/// 16 children a node. The *wilderness* is the free memory that the summary doesn't know of. It is neither read nor written
-/// before it is handed out, so a heap over 256 MiB of a fresh mapping has touched a page or two when it is made.
+/// Memory is counted in *granules* of 8 bytes. A *hole* (`░`) is free memory between live blocks (`█`). The *wilderness* is the
+/// free memory that no hole records: the heap neither reads nor writes it before it hands it out. So making a heap of 256 MiB over a
+/// fresh mapping touches a few pages.
 ///
-/// - **Allocate.** A small block is placed in the lowest region that has a hole for it, and there in the first such hole, unless
-///   one of about its size is among the next few. A large one, of more than a 16th of the memory, is placed at the upper
-///   end of the highest hole. The wilderness comes after the holes on its side, and before those on the other side.
-/// - **Free.** The holes before and after the block are found in the lists of its region, or of the last one before it that has a hole,
-///   and merged with it at once. So no two holes are adjacent, and when all is freed, all is wilderness again.
-/// - **Resize.** A block grows in place if there is room after it. Otherwise it is freed and placed anew, which may be over
-///   its own memory and a hole before it.
+/// - **By address**, holes are recorded per *region* of 32 granules. The records have one byte for each region: where its first
+///   hole starts. That hole has a map of the region, with a bit for each granule at which a hole starts. The holes
+///   before and after a block are found by counting zeros in one map or two, without a walk.
+/// - **By size**, holes are recorded in classes, four for each power of two. Each class is a circular list through its
+///   holes, and one bit per class tells whether it has any. This is two-level segregated fit, the algorithm of
+///   [TLSF](http://www.gii.upv.es/tlsf/), without its headers.
 ///
-/// # How long it takes
+/// With these records
 ///
-/// No loop runs over all holes, or over a history: a search goes down one level of the tree for each factor of 16 in the number of
-/// regions (2 levels for 64 KiB, 5 for 256 MiB), with at most 16 comparisons on each; a region has at most 32 holes; at most
-/// four holes are looked at further, in at most 16 steps. This bounds each operation within a part, whatever happened before.
+/// - **`allocate`** takes a hole of the request's own class if one of the first two has room. Otherwise it takes the lower of the
+///   first holes of the next two classes. It prefers the wilderness to holes above it, so small blocks gather at low addresses. A
+///   large block, more than a 16th of the memory, goes to the upper end of the highest of up to eight holes instead: where vectors and
+///   images come and go, the memory between small and large blocks stays whole.
+/// - **`deallocate`** merges the block with the holes on both sides. No two holes are adjacent, and when everything is freed, everything
+///   is wilderness again.
+/// - **`grow`** takes the memory after the block if that is free. Otherwise, and in `shrink`, the block is freed and placed
+///   anew, which may overlap its old place.
+///
+/// # Time complexity
+///
+/// Bounded within a part, whatever happened before. No loop runs over all holes: `allocate` examines two holes and two classes,
+/// or eight holes for a large block; the bits of the classes take four words at most; and a region has at most 16 holes. Only holes of one granule have no room for links: a tree of bits leads to them, with one level for each
+/// factor of 32 in the number of regions (2 levels for 64 KiB, 4 for 256 MiB).
+///
+/// `targets/README.md` in the repository has the counts of instructions, in the median and in the worst state that a search has
+/// found.
 ///
 /// # Drawbacks
 ///
 /// - Sizes are rounded up to 8 bytes.
-/// - A request that is aligned to more than 8 bytes looks at 16 holes for one with room where it is aligned, and otherwise for one
-///   that has room wherever it starts. So it may fail though an aligned hole is free.
-/// - A block that shrinks or grows may be copied to a place that is better for the rest, also upwards.
-/// - Each request is tried in each part. A source that has single pages only makes many parts, and each adds to the time.
-/// - Blocks of powers of two of which every other one is freed need twice as much memory as the best other heap takes.
-/// - Above 128 KiB a hole may count for a thousandth less than it has.
-/// - An operation takes several times as long as one of talc, rlsf or `SizeClasses`.
+/// - A request of more than 56 bytes may fail although a hole has room, if that hole's size lies less than a quarter above the
+///   request and two smaller ones come before it in its class.
+/// - A request that is aligned to more than 8 bytes examines two holes for room at an aligned address. If none has it, the request
+///   needs a hole that has room wherever it starts.
+/// - A block that shrinks may be copied to another place, which may also lie higher.
+/// - Each request is tried in each part, so a source of single pages, which makes many parts, is slow.
+/// - If blocks of powers of two are allocated and every other one is freed, the memory needed is twice that of the best other heap.
+/// - An operation takes longer than one of a heap with headers, such as talc or rlsf: see `benches/RESULTS.md`.
 pub struct Heap<P: PageSource> {
     parts: Parts,
     /// The memory that comes from no source: `AddressSanitizer` is told that it is the owner's again.
@@ -117,12 +129,12 @@ const fn _covariant<'short>(heap: &'short Heap<NoPages<'static>>) -> &'short Hea
 }
 
 impl<P: PageSource> Heap<P> {
-    /// A heap that takes its memory from a page source when it needs some. It takes none yet, and can be made in a constant.
+    /// Creates a heap over a page source. It takes no memory yet, so it can be a `static`.
     ///
-    /// From a source that it owns, such as an arena, it takes all pages at the first request that needs them, so that they are in
-    /// one piece. From one that others may use as well (a reference, or behind a lock) it takes what it needs, and as much again as
-    /// it has if it can. Each run of pages that it takes is a *part*: a block lies in one of them, and what is freed merges within its part.
-    /// A request is tried in each part, in the order in which they were taken.
+    /// From a source that it owns, such as an arena, the heap takes all pages at its first request, in one piece. From a source that
+    /// others may use as well (a reference, or one behind a lock), it takes what a request needs, or as much again as it already has
+    /// if there is so much. Each run of pages is a *part*: a block lies in one part, and merges within it. A request is tried in each
+    /// part, the oldest first.
     ///
     /// Constant time. Never panics.
     ///
@@ -141,16 +153,15 @@ impl<P: PageSource> Heap<P> {
         Self { parts: Parts::new(), memory: Memory::new(), pages }
     }
 
-    /// A block for the layout, or `None` if no part has room for it and the source has no more memory.
+    /// Allocates a block for the layout. Returns `None` if no part has room and the source has no more memory.
     ///
-    /// It is aligned as the layout says, valid for reads and writes until it is deallocated or the heap or its source is
-    /// dropped, and nobody else's. What is in it is unknown, and may be uninitialised. A layout of no bytes takes no memory: the
-    /// pointer is only aligned.
+    /// The block is aligned as the layout says, and is valid for reads and writes until it is deallocated, or the heap or its source
+    /// is dropped. Its contents may be uninitialised. A layout of size zero takes no memory; the pointer is only aligned.
     ///
     /// # Time complexity
     ///
-    /// For each part that is tried, a number of steps that is bounded by the logarithm of its size. If none has room, also calls
-    /// of [`PageSource::take_pages`], at most as many as the logarithm of the heap's size.
+    /// Bounded for each part that is tried, by the logarithm of its size ([details](Heap#time-complexity)). If no part has room,
+    /// [`PageSource::take_pages`] is called, at most as often as the logarithm of the heap's size.
     ///
     /// # Panics
     ///
@@ -181,12 +192,12 @@ impl<P: PageSource> Heap<P> {
         self.parts.find(|part, _| part.allocate(layout))
     }
 
-    /// As [`allocate`](Self::allocate), with all bytes zero. What was never handed out of memory that came zeroed, as a fresh
-    /// mapping does, is not written.
+    /// Allocates a block as [`allocate`](Self::allocate) does, with all bytes zero. Memory that came zeroed, as that of a fresh mapping does, is not written
+    /// if it was never handed out before.
     ///
     /// # Time complexity
     ///
-    /// That of `allocate`, and of writing the zeros.
+    /// That of `allocate`, plus the time to write the zeros.
     ///
     /// # Panics
     ///
@@ -216,12 +227,11 @@ impl<P: PageSource> Heap<P> {
         self.parts.find(|part, is_zeroed| part.allocate_zeroed(layout, is_zeroed))
     }
 
-    /// Frees a block. It is merged at once with the free memory before it and after it.
+    /// Frees a block, and merges it at once with the free memory before and after it.
     ///
     /// # Time complexity
     ///
-    /// A comparison for each part before the block's own, and a number of steps that is bounded by the logarithm of the part's
-    /// size.
+    /// Bounded by the logarithm of the part's size ([details](Heap#time-complexity)), plus a comparison for each part before the block's own.
     ///
     /// # Panics
     ///
@@ -231,8 +241,8 @@ impl<P: PageSource> Heap<P> {
     ///
     /// - `block` was returned by this heap for this layout, or for another one that has become this one by [`grow`](Self::grow) or
     ///   [`shrink`](Self::shrink).
-    /// - It was not deallocated since.
-    /// - Nothing uses it any more.
+    /// - It has not been deallocated since.
+    /// - It is no longer used.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -259,15 +269,15 @@ impl<P: PageSource> Heap<P> {
         }
     }
 
-    /// Makes a block larger: in place if there is room after it, otherwise where a new block would be placed, which may be the
-    /// free memory before it with the block itself.
+    /// Makes a block larger. It grows in place if there is room after it. Otherwise it moves to where a new block would be placed, which may be
+    /// the free memory before it together with its own.
     ///
-    /// Returns where the block is now, with what was in it. `None` if there is no room; then it stays as it was. The new
-    /// layout's alignment may be another one.
+    /// Returns the block, with its contents. Returns `None` if there is no room; the block is then unchanged. The alignments of the
+    /// two layouts may differ.
     ///
     /// # Time complexity
     ///
-    /// That of [`deallocate`](Self::deallocate) and [`allocate`](Self::allocate), and a copy of the old size if the block moves.
+    /// That of [`deallocate`](Self::deallocate) and [`allocate`](Self::allocate), plus a copy of the old size if the block moves.
     ///
     /// # Panics
     ///
@@ -275,8 +285,8 @@ impl<P: PageSource> Heap<P> {
     ///
     /// # Safety
     ///
-    /// That of `deallocate` for `block` and `old`, and the new size is not below the old. Unless it returns `None`, the block has
-    /// the new layout from then on, and the old pointer is not used any more.
+    /// As for `deallocate` with `block` and `old`, and the new size is not below the old one. Unless `None` is returned, the block has
+    /// the new layout from then on, and the old pointer is no longer used.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -297,15 +307,15 @@ impl<P: PageSource> Heap<P> {
         unsafe { self.resize(block, old, new) }
     }
 
-    /// Makes a block smaller: where a new block would be placed, with its own memory as a hole; if that is nowhere else, in place.
-    /// What it loses is free.
+    /// Makes a block smaller, and frees the rest. The block moves to where a new block would be placed if its own memory were free,
+    /// or stays in place if nothing else fits.
     ///
-    /// Returns where the block is now, with what is left of it. Never `None`, unless the new alignment is above the old one and
-    /// there is no room for that, or with `--cfg hpalloc_hardened` if it is no live block; then it stays as it was.
+    /// Returns the block, with the contents that it still has room for. Returns `None` only if the new alignment is above the old one and nothing fits
+    /// it, or, with `--cfg hpalloc_hardened`, on misuse; the block is then unchanged.
     ///
     /// # Time complexity
     ///
-    /// That of [`deallocate`](Self::deallocate) and [`allocate`](Self::allocate), and a copy of the new size if the block moves.
+    /// That of [`deallocate`](Self::deallocate) and [`allocate`](Self::allocate), plus a copy of the new size if the block moves.
     ///
     /// # Panics
     ///
@@ -313,8 +323,8 @@ impl<P: PageSource> Heap<P> {
     ///
     /// # Safety
     ///
-    /// That of `deallocate` for `block` and `old`, and the new size is not above the old. Unless it returns `None`, the block has
-    /// the new layout from then on, and the old pointer is not used any more.
+    /// As for `deallocate` with `block` and `old`, and the new size is not above the old one. Unless `None` is returned, the block has
+    /// the new layout from then on, and the old pointer is no longer used.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -392,7 +402,7 @@ impl<P: PageSource> Heap<P> {
         freed.unwrap_or_else(|| foreign(())).map_err(|misuse| error(misuse, block, layout))
     }
 
-    /// As [`deallocate`](Self::deallocate), with misuse returned instead of reported to the hook.
+    /// Frees a block as [`deallocate`](Self::deallocate) does, and returns misuse instead of reporting it to the hook.
     ///
     /// Time as `deallocate`. Never panics.
     ///
@@ -429,7 +439,7 @@ impl<P: PageSource> Heap<P> {
         unsafe { self.give_back(block, layout) }
     }
 
-    /// The source of the heap's pages.
+    /// Returns the source of the heap's pages.
     ///
     /// Constant time. Never panics.
     ///
@@ -451,13 +461,13 @@ impl<P: PageSource> Heap<P> {
 }
 
 impl<'m> Heap<NoPages<'m>> {
-    /// A heap in a slice of memory, of any size and alignment.
+    /// Creates a heap in a slice of memory, of any size and alignment.
     ///
-    /// Time in the logarithm of the length. Never panics.
+    /// Constant time. Never panics.
     ///
     /// # Errors
     ///
-    /// [`TooSmall`](HeapError::TooSmall) if there is no room for a block, which is not so from [`HeapError::MIN`] bytes on;
+    /// [`TooSmall`](HeapError::TooSmall) if there is no room for a block. [`HeapError::MIN`] bytes are always enough.
     /// [`TooLarge`](HeapError::TooLarge) above [`MAX_ARENA_SIZE`].
     ///
     /// ```
@@ -516,12 +526,14 @@ fn error(misuse: Misuse, _: NonNull<u8>, _: Layout) -> MisuseError {
 // Last, so that the documentation begins with the methods above.
 mod hole;
 mod holes;
+mod lists;
 mod misuse;
+mod ones;
 mod part;
 mod parts;
 mod policy;
+mod regions;
 mod resize;
-mod summary;
 mod traits;
 mod units;
 mod usage;

@@ -227,7 +227,7 @@ fn every_size_alignment_and_offset() {
             let within = [range(memory)];
             let heap = Heap::from_uninit(memory).unwrap();
             let largest = heap.largest_free();
-            assert!(largest > 850);
+            assert!(largest > 750);
             for size in (1..=1024).step_by(step) {
                 for align in (0..11).map(|shift| 1 << shift) {
                     let mut world = World::new(&heap, &within);

@@ -1,32 +1,10 @@
 use std::vec::Vec;
 
-use super::hole::END;
+use super::holes::Holes;
 use super::part::Part;
-use super::units::{Class, REGION};
+use super::regions::NOWHERE;
 
 impl Part {
-    /// All holes, as the regions' lists have them: where they start and how large they are.
-    pub(super) fn holes(&self) -> Vec<(usize, usize)> {
-        let mut holes = Vec::new();
-        let summary = &self.holes.summary;
-        for region in 0..=summary.last() {
-            if summary.class(region) == Class::NONE {
-                continue;
-            }
-            let mut next = summary.first(region);
-            assert_ne!(next, END, "an empty region has a class");
-            while next != END {
-                let start = region * REGION + next;
-                // SAFETY: Lists; that is what is being checked.
-                let hole = unsafe { self.holes.hole(start) };
-                assert!(hole.next() > next, "the list of region {region} goes back");
-                holes.push((start, hole.granules()));
-                next = hole.next();
-            }
-        }
-        holes
-    }
-
     /// Checks every invariant. `live` are the blocks in the order of their addresses: where they start and how many
     /// granules they take.
     pub(super) fn check_all(&self, live: &[(usize, usize)]) {
@@ -50,13 +28,41 @@ impl Part {
         } else {
             assert!(free.iter().all(|run| run.0 != self.low && run.0 + run.1 != self.low), "beside the wilderness");
         }
-        assert_eq!(self.holes(), free, "each run of free memory is one hole");
+        self.holes.check(&free);
         if self.virgin.0 < self.virgin.1 {
             assert!(self.low <= self.virgin.0 && self.virgin.1 <= self.high, "the virgin memory is in the wilderness");
         }
-        self.holes.summary.check(&|region| {
-            let of_region = free.iter().filter(|run| run.0 / REGION == region);
-            of_region.map(|run| Class::of(run.1).0).max().unwrap_or(0)
+    }
+}
+
+impl Holes {
+    /// All holes, as the lists have them: where they start and how large they are.
+    pub(super) fn listed(&self) -> Vec<(usize, usize)> {
+        let mut holes = Vec::new();
+        self.each(|hole| {
+            // SAFETY: a hole starts there; that is what is being checked.
+            let (size, links) = unsafe { (self.size(hole), self.lists.links(hole)) };
+            // SAFETY: as above.
+            let back = unsafe { self.lists.links(links.0 as usize).1 };
+            assert_eq!(back as usize, hole, "the link back");
+            holes.push((hole, size));
         });
+        holes.sort_unstable();
+        holes
+    }
+
+    /// Checks that these are all holes.
+    fn check(&self, free: &[(usize, usize)]) {
+        let of_lists: Vec<_> = free.iter().copied().filter(|hole| hole.1 > 1).collect();
+        assert_eq!(self.listed(), of_lists, "each run of free memory is one hole");
+        for &(hole, size) in free {
+            assert!(self.regions.is_hole(hole));
+            // SAFETY: as is being checked.
+            assert_eq!(unsafe { self.size(hole) }, size);
+            assert_eq!(self.regions.before(hole + size), hole);
+            assert_eq!(self.regions.before(hole), NOWHERE);
+        }
+        let one = free.iter().find(|hole| hole.1 == 1).map_or(NOWHERE, |hole| hole.0);
+        assert_eq!(self.one(), one);
     }
 }

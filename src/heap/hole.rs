@@ -2,45 +2,37 @@ use core::ptr::NonNull;
 
 use static_assertions::const_assert;
 
-use super::units::{GRANULE, REGION, log2};
+use super::units::GRANULE;
 use crate::MAX_ARENA_SIZE;
 
-/// The link of the last hole of a region. It is larger than every offset.
-pub(super) const END: usize = REGION;
-
-const LINK_BITS: u32 = log2(REGION) + 1;
-
-/// The most granules that a part can have, summary included.
+/// The most granules that a part can have, its own records included.
 pub(super) const MOST_GRANULES: usize = MAX_ARENA_SIZE / GRANULE;
 
-// A hole is smaller than the part, and its size fits its word.
-const_assert!(MOST_GRANULES - 1 <= usize::MAX >> LINK_BITS);
+// Positions and sizes fit half a granule.
+const_assert!(MOST_GRANULES < u32::MAX as usize && GRANULE == 2 * size_of::<u32>());
 
-/// The one word that lies in a hole, at its start: its size, and where in the same region the next hole starts.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct Hole(usize);
-
-impl Hole {
-    /// Of no granules, the last one of its region.
-    pub(super) const NONE: Self = Self(END);
-
-    /// `next` is an offset in the region, or [`END`].
-    pub(super) fn new(granules: usize, next: usize) -> Self {
-        debug_assert!(granules <= MOST_GRANULES && next <= END);
-        Self(granules << LINK_BITS | next)
-    }
-
-    pub(super) fn granules(self) -> usize {
-        self.0 >> LINK_BITS
-    }
-
-    pub(super) fn next(self) -> usize {
-        self.0 & ((1 << LINK_BITS) - 1)
-    }
-
-    pub(super) fn with_next(self, next: usize) -> Self {
-        Self(self.0 & !((1 << LINK_BITS) - 1) | next)
-    }
+/// What lies in a hole, each in half a granule.
+///
+/// ```text
+///  first granule     second granule                         last granule
+///  ┌──────────┬─────┬──────┬──────┬─   ─   ─   ─   ─   ─   ─┬───────┬────┐
+///  │ granules │ map │ next │ prev │                         │ start │    │
+///  └──────────┴─────┴──────┴──────┴─   ─   ─   ─   ─   ─   ─┴───────┴────┘
+/// ```
+///
+/// All but the size is there only if it is needed: the map in the first hole of a region, the links if there are two granules or
+/// more, and the start if the hole covers a region as a whole.
+#[derive(Clone, Copy)]
+#[repr(usize)]
+pub(super) enum Field {
+    /// How many granules the hole has.
+    Granules = 0,
+    /// A bit for each granule of the region at which a hole starts.
+    Map = 1,
+    /// The next hole of the circle of its class.
+    Next = 2,
+    /// The hole before it in that circle.
+    Prev = 3,
 }
 
 /// The memory of a part, as far as it is free: where holes are read and written.
@@ -70,19 +62,50 @@ impl Memory {
 
     /// # Safety
     ///
-    /// A hole starts at this granule.
+    /// The hole has this field.
     #[inline]
-    pub(super) unsafe fn hole(self, granule: usize) -> Hole {
-        // SAFETY: a hole's word is initialised, aligned since granules are, and nobody else's.
-        Hole(unsafe { self.at(granule).cast::<usize>().read() })
+    pub(super) unsafe fn get(self, hole: usize, field: Field) -> u32 {
+        // SAFETY: a field that is there is initialised, and aligned since granules are. Free memory is the part's alone.
+        unsafe { self.at(hole).cast::<u32>().add(field as usize).read() }
     }
 
     /// # Safety
     ///
-    /// The granule is free, and not in the wilderness.
+    /// The memory is a hole with room for this field, or is about to be one.
     #[inline]
-    pub(super) unsafe fn set_hole(self, granule: usize, hole: Hole) {
-        // SAFETY: free memory is the part's own.
-        unsafe { self.at(granule).cast::<usize>().write(hole.0) }
+    pub(super) unsafe fn set(self, hole: usize, field: Field, value: u32) {
+        // SAFETY: as in `get`.
+        unsafe { self.at(hole).cast::<u32>().add(field as usize).write(value) }
     }
+
+    /// How many granules a hole has.
+    ///
+    /// # Safety
+    ///
+    /// A hole starts at this granule.
+    #[inline]
+    pub(super) unsafe fn size(self, hole: usize) -> usize {
+        // SAFETY: every hole has its size.
+        unsafe { self.get(hole, Field::Granules) as usize }
+    }
+
+    /// Where the hole starts that ends here.
+    ///
+    /// # Safety
+    ///
+    /// One does, and covers a region as a whole.
+    #[inline]
+    pub(super) unsafe fn start(self, end: usize) -> usize {
+        // SAFETY: its last granule has the start.
+        unsafe { self.get(end - 1, Field::Granules) as usize }
+    }
+}
+
+/// A position or a size, as holes have it.
+#[inline]
+pub(super) const fn narrow(granules: usize) -> u32 {
+    debug_assert!(granules <= MOST_GRANULES);
+    #[allow(clippy::cast_possible_truncation, reason = "asserted above")]
+    let narrow = granules as u32;
+    narrow
 }

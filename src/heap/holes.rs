@@ -1,146 +1,186 @@
-use super::hole::{END, Hole, Memory};
-use super::summary::{NO_REGION, Summary};
-use super::units::{Class, REGION};
+use core::ptr::NonNull;
 
-/// Stands for a position where no hole was found.
-pub(super) const NOWHERE: usize = usize::MAX;
+use super::hole::{Field, Memory, narrow};
+use super::lists::{Lists, NO_CLASS};
+use super::ones::Ones;
+use super::regions::{NOWHERE, Regions, bit, lowest};
+use super::units::{REGION, granules};
 
-/// A place between two holes of a region.
-#[derive(Clone, Copy)]
-pub(super) struct Gap {
-    /// Where the last hole before it starts, of those in the same region, or [`NOWHERE`].
-    pub(super) prev: usize,
-    /// The link to the first hole that starts at it or later: an offset in the region, or [`END`].
-    pub(super) next: usize,
-}
-
-/// All holes: in each region a list in the order of addresses, and the summary of them.
+/// All holes of a part, by address and by size.
 ///
-/// *Invariant (Lists):* the list of a region leads from hole to hole, upwards, to [`END`].
+/// The records of both lie at the start of the part. They are initialised when they are first needed.
 pub(super) struct Holes {
     pub(super) memory: Memory,
-    /// Exact after each operation of this type but [`Holes::link`].
-    pub(super) summary: Summary,
+    pub(super) regions: Regions,
+    pub(super) lists: Lists,
+    ones: Ones,
 }
 
 impl Holes {
+    /// How many granules the records of a part of so many granules take.
+    pub(super) const fn overhead(total: usize) -> usize {
+        granules(Ones::bytes(total) + Lists::bytes(total) + Regions::bytes(total))
+    }
+
+    /// # Safety
+    ///
+    /// At `base`, which is aligned to a granule, there are `total` granules, more than `overhead(total)`, that nothing else uses while
+    /// this is used. All of them after the records are the wilderness.
+    pub(super) unsafe fn new(base: NonNull<u8>, total: usize) -> Self {
+        let memory = Memory::new(base);
+        // SAFETY: the three lie one after the other, in `overhead(total)` granules.
+        unsafe {
+            let heads = base.add(Ones::bytes(total));
+            let marks = heads.add(Lists::bytes(total));
+            Self {
+                memory,
+                regions: Regions::new(memory, marks, Self::overhead(total), total),
+                lists: Lists::new(memory, heads, total),
+                ones: Ones::new(base, total),
+            }
+        }
+    }
+
+    /// How many granules a hole has.
+    ///
     /// # Safety
     ///
     /// A hole starts at this granule.
     #[inline]
-    pub(super) unsafe fn hole(&self, start: usize) -> Hole {
+    pub(super) unsafe fn size(&self, hole: usize) -> usize {
         // SAFETY: as the caller promises.
-        unsafe { self.memory.hole(start) }
+        unsafe { self.memory.size(hole) }
     }
 
-    /// The place at a granule, in its region.
-    #[inline(never)]
-    pub(super) fn seek(&self, granule: usize) -> Gap {
-        let (region, offset) = (granule / REGION, granule % REGION);
-        let mut gap = Gap { prev: NOWHERE, next: END };
-        if self.summary.class(region) != Class::NONE {
-            let base = granule - offset;
-            gap.next = self.summary.first(region);
-            while gap.next < offset {
-                gap.prev = base + gap.next;
-                // SAFETY: by Lists, a hole starts there.
-                gap.next = unsafe { self.hole(gap.prev) }.next();
-            }
-        }
-        gap
-    }
-
-    /// Where the last hole before a region starts.
-    pub(super) fn last_before(&self, region: usize) -> usize {
-        let region = self.summary.before(region);
-        if region == NO_REGION {
-            return NOWHERE;
-        }
-        let mut next = self.summary.first(region);
-        loop {
-            let start = region * REGION + next;
-            // SAFETY: by Lists, a hole starts there.
-            next = unsafe { self.hole(start) }.next();
-            if next == END {
-                return start;
-            }
+    #[inline]
+    unsafe fn set_size(&self, hole: usize, granules: usize) {
+        // SAFETY: the caller makes it one hole.
+        unsafe {
+            self.memory.set(hole, Field::Granules, narrow(granules));
+            self.regions.cover(hole, hole + granules);
         }
     }
 
-    /// How many holes there are, by walking all lists.
-    pub(super) fn count(&self) -> usize {
-        let mut count = 0;
-        let mut region =
-            if self.summary.largest() == Class::NONE { NO_REGION } else { self.summary.find(Class::ANY, false) };
-        while region != NO_REGION {
-            let mut next = self.summary.first(region);
-            while next != END {
-                count += 1;
-                // SAFETY: by Lists, a hole starts there.
-                next = unsafe { self.hole(region * REGION + next) }.next();
-            }
-            region = self.summary.next(region, Class::ANY);
-        }
-        count
-    }
-
-    /// Lets the link at a place lead elsewhere. The summary is not told.
+    /// Makes a hole known by its size.
     ///
     /// # Safety
     ///
-    /// `prev` is a hole of the region or [`NOWHERE`]. A hole of the region starts at `next`, or it is [`END`].
-    #[inline]
-    pub(super) unsafe fn link(&self, region: usize, prev: usize, next: usize) {
-        if prev == NOWHERE {
-            self.summary.set_first(region, next);
+    /// It is a hole of so many granules, which isn't known by its size yet.
+    unsafe fn list(&self, hole: usize, granules: usize) {
+        if granules == 1 {
+            self.ones.add(hole / REGION);
         } else {
             // SAFETY: as the caller promises.
-            unsafe { self.memory.set_hole(prev, self.hole(prev).with_next(next)) };
+            unsafe { self.lists.add(hole, granules) };
         }
     }
 
-    /// Makes a hole at a place.
+    /// Undoes [`list`](Holes::list).
     ///
     /// # Safety
     ///
-    /// The memory from `start` on is free and no part of a hole or of the wilderness; `gap` is the place at `start`.
-    #[inline(never)]
-    pub(super) unsafe fn insert(&self, start: usize, granules: usize, gap: Gap) {
-        let region = start / REGION;
-        if gap.prev == NOWHERE && gap.next == END {
-            self.summary.reach(region);
+    /// It is a hole of so many granules, and its region still knows it.
+    unsafe fn unlist(&self, hole: usize, granules: usize) {
+        if granules != 1 {
+            // SAFETY: as the caller promises.
+            unsafe { self.lists.remove(hole, granules) };
+        } else if self.one_of(hole / REGION, self.regions.map(hole / REGION) & !bit(hole)) == NOWHERE {
+            self.ones.remove(hole / REGION);
         }
-        // SAFETY: free, as the caller promises; and it lies between the holes of the place.
+    }
+
+    /// Adds a hole.
+    ///
+    /// # Safety
+    ///
+    /// The memory is free, and no part of another hole or of the wilderness.
+    pub(super) unsafe fn add(&self, hole: usize, granules: usize) {
+        // SAFETY: as the caller promises.
         unsafe {
-            self.memory.set_hole(start, Hole::new(granules, gap.next));
-            self.link(region, gap.prev, start % REGION);
-        }
-        self.grown(region, granules);
-    }
-
-    /// Tells the summary that a region has a hole of this size, which has grown or is new.
-    #[inline(never)]
-    pub(super) fn grown(&self, region: usize, granules: usize) {
-        let class = Class::of(granules);
-        if class > self.summary.class_of_reached(region) {
-            self.summary.set(region, class);
+            self.regions.toggle(hole);
+            self.set_size(hole, granules);
+            self.list(hole, granules);
         }
     }
 
-    /// Tells the summary that a region has lost a hole of this size, or that it is smaller now.
-    #[inline(never)]
-    pub(super) fn shrunk(&self, region: usize, granules: usize) {
-        if Class::of(granules) < self.summary.class_of_reached(region) {
-            return;
+    /// Removes a hole. Writes nothing in it.
+    ///
+    /// # Safety
+    ///
+    /// It is a hole of so many granules.
+    pub(super) unsafe fn remove(&self, hole: usize, granules: usize) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            self.unlist(hole, granules);
+            self.regions.uncover(hole, hole + granules);
+            self.regions.toggle(hole);
         }
-        let mut largest = Hole::new(0, 0);
-        let mut next = self.summary.first(region);
-        while next != END {
-            // SAFETY: by Lists, a hole starts there.
-            let hole = unsafe { self.hole(region * REGION + next) };
-            largest = largest.max(hole);
-            next = hole.next();
+    }
+
+    /// Changes where a hole starts and how large it is.
+    ///
+    /// # Safety
+    ///
+    /// The old one is a hole of so many granules. All of the new one is free, and no part of another hole or of the wilderness.
+    pub(super) unsafe fn replace(&self, old: usize, old_granules: usize, new: usize, granules: usize) {
+        // SAFETY: as the caller promises. The new one may overlap the old one: of that, nothing is read after the new one is written.
+        unsafe {
+            self.unlist(old, old_granules);
+            self.regions.uncover(old, old + old_granules);
+            self.regions.replace(old, new);
+            self.set_size(new, granules);
+            self.list(new, granules);
         }
-        self.summary.set(region, Class::of(largest.granules()));
+    }
+
+    /// The lowest hole of one granule, or [`NOWHERE`].
+    pub(super) fn one(&self) -> usize {
+        let Some(region) = self.ones.lowest() else { return NOWHERE };
+        self.one_of(region, self.regions.map(region))
+    }
+
+    /// The first hole of one granule in a region.
+    fn one_of(&self, region: usize, mut map: u32) -> usize {
+        while map != 0 {
+            let hole = region * REGION + lowest(map);
+            // SAFETY: a hole starts there.
+            if unsafe { self.size(hole) } == 1 {
+                return hole;
+            }
+            map &= map - 1;
+        }
+        NOWHERE
+    }
+
+    /// Calls the function with each hole of two granules or more.
+    pub(super) fn each(&self, mut f: impl FnMut(usize)) {
+        let mut class = self.lists.from(0).0;
+        while class != NO_CLASS {
+            let head = self.lists.head(class);
+            let mut hole = head;
+            loop {
+                f(hole);
+                hole = self.lists.after(hole);
+                if hole == head {
+                    break;
+                }
+            }
+            class = self.lists.from(class + 1).0;
+        }
+    }
+
+    /// How many holes there are, by walking through them.
+    pub(super) fn count(&self) -> usize {
+        let mut count = 0;
+        self.each(|_| count += 1);
+        self.ones.each(|region| {
+            let mut map = self.regions.map(region);
+            while map != 0 {
+                // SAFETY: a hole starts there.
+                count += usize::from(unsafe { self.size(region * REGION + lowest(map)) } == 1);
+                map &= map - 1;
+            }
+        });
+        count
     }
 }

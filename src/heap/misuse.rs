@@ -35,8 +35,7 @@ impl Part {
     /// What doesn't show: that a block was freed and its memory handed out again since, or that a size is wrong and what
     /// it covers is live.
     pub(super) fn check(&self, block: NonNull<u8>, layout: Layout) -> Result<(), Misuse> {
-        use super::holes::NOWHERE;
-        use super::units::{GRANULE, REGION, granules};
+        use super::units::{GRANULE, granules};
 
         let address = block.addr().get();
         if address % layout.align().max(GRANULE) != 0 {
@@ -55,11 +54,7 @@ impl Part {
             let (from, to) = self.virgin;
             return Err(if (from..to).contains(&granule) { Misuse::NeverAllocated } else { Misuse::DoubleFree });
         }
-        // A hole that starts in the block, or that reaches into it.
-        let place = self.holes.seek(end);
-        let last = if place.prev == NOWHERE { self.holes.last_before(end / REGION) } else { place.prev };
-        // SAFETY: Lists.
-        if last != NOWHERE && last + unsafe { self.holes.hole(last) }.granules() > granule {
+        if self.holes.regions.overlaps(granule, end) {
             return Err(Misuse::DoubleFree);
         }
         if size > self.used { Err(Misuse::NotABlock) } else { Ok(()) }

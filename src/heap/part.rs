@@ -1,12 +1,12 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use super::hole::{Hole, MOST_GRANULES, Memory};
-use super::holes::{Holes, NOWHERE};
+use super::hole::MOST_GRANULES;
+use super::holes::Holes;
 use super::misuse::Misuse;
-use super::policy::{Fit, WILDERNESS};
-use super::summary::Summary;
-use super::units::{GRANULE, REGION, granules};
+use super::policy::Fit;
+use super::regions::NOWHERE;
+use super::units::{GRANULE, granules};
 
 /// A heap over one contiguous memory. Positions in it are numbers of granules from its start.
 pub(super) struct Part {
@@ -41,31 +41,24 @@ impl Part {
     pub(super) unsafe fn new(memory: NonNull<u8>, len: usize) -> Option<Self> {
         let skip = memory.addr().get().wrapping_neg() % GRANULE;
         let total = len.checked_sub(skip)? / GRANULE;
-        let (regions, start) = Self::overhead(total);
-        if total > MOST_GRANULES || start >= total {
+        if total > MOST_GRANULES {
             return None;
         }
-        // SAFETY: the memory is at least as long as what is skipped, and then as the summary; the caller lends it.
-        let (memory, summary) = unsafe {
-            let base = memory.add(skip);
-            (Memory::new(base), Summary::new(base, regions))
-        };
-        let holes = Holes { memory, summary };
+        let start = Holes::overhead(total);
+        if start >= total {
+            return None;
+        }
+        // SAFETY: the memory is at least as long as what is skipped; the caller lends it.
+        let holes = unsafe { Holes::new(memory.add(skip), total) };
         Some(Self { holes, low: start, high: total, virgin: (start, total), total, granules: total - start, used: 0 })
-    }
-
-    /// How many regions a part of so many granules has, and how many granules their summary takes.
-    const fn overhead(total: usize) -> (usize, usize) {
-        let regions = total / REGION + 1;
-        (regions, granules(Summary::bytes(regions)))
     }
 
     /// How many bytes of memory are enough for a part with a block of so many bytes.
     pub(super) const fn bytes_for(block: usize) -> usize {
         let block = granules(block);
         // With the summary of all of it. A summary takes less than a 32nd of its memory, and two regions.
-        let total = block + block / 32 + 2 * REGION;
-        (block + Self::overhead(total).1 + 1) * GRANULE
+        let total = block + block / 32 + 256;
+        (block + Holes::overhead(total) + 1) * GRANULE
     }
 
     /// Whether the address lies in this part, summary included.
@@ -92,7 +85,7 @@ impl Part {
 
     /// The largest size that can be allocated now with an alignment of at most a granule.
     pub(super) fn largest_free(&self) -> usize {
-        self.holes.summary.largest().granules().max(self.high - self.low) * GRANULE
+        self.largest_hole().max(self.high - self.low) * GRANULE
     }
 
     /// How many pieces the free memory is in, by walking through them.
@@ -103,16 +96,31 @@ impl Part {
     /// A block, or `None` if there is no room. The size must not be zero.
     #[inline]
     pub(super) fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        let granules = granules(layout.size());
-        let fit = self.find(granules, layout.align());
-        if fit.start == NOWHERE {
-            return None;
-        }
-        self.used += granules;
-        // SAFETY: what was found is free, and has room.
+        let block = self.take(granules(layout.size()), layout.align());
+        // SAFETY: the block's start lies in the part.
+        if block == NOWHERE { None } else { Some(unsafe { self.holes.memory.at(block) }) }
+    }
+
+    /// Where a new block starts, or [`NOWHERE`].
+    #[inline(never)]
+    fn take(&mut self, granules: usize, align: usize) -> usize {
+        // SAFETY: what is found is free, and has room.
         unsafe {
-            self.carve(&fit, granules);
-            Some(self.holes.memory.at(fit.block))
+            if align > GRANULE || self.is_large(granules) {
+                let fit = self.find_special(granules, align);
+                if !fit.is_none() {
+                    self.used += granules;
+                    self.remove(&fit);
+                    self.place_block(&fit, granules);
+                }
+                return fit.block;
+            }
+            let (free, size) = self.find_small(granules);
+            if free != NOWHERE {
+                self.used += granules;
+                self.carve(free, size, granules);
+            }
+            free
         }
     }
 
@@ -160,101 +168,123 @@ impl Part {
 
     /// Makes memory free, and merges it with what is free before and after it. Returns where the result starts.
     ///
+    /// Of that memory, writes in the first two granules and in the last one only.
+    ///
     /// # Safety
     ///
-    /// The memory is inside of the part, after the summary, and not free; nothing uses it any more.
+    /// The memory is inside of the part, after the records, and not free; nothing uses it any more.
     #[inline(never)]
-    pub(super) unsafe fn release(&mut self, granule: usize, mut granules: usize) -> usize {
-        let end = granule + granules;
-        let mut gap = self.holes.seek(granule);
-        let before = if gap.prev == NOWHERE { self.holes.last_before(granule / REGION) } else { gap.prev };
-        let is_own = end / REGION == granule / REGION;
-        let after = if is_own { gap } else { self.holes.seek(end) };
-        let into_wilderness = end == self.low || granule == self.high;
-        let mut start = granule;
-        // SAFETY: the holes were found in their regions' lists, and what lies between those that are merged is free.
+    pub(super) unsafe fn release(&mut self, start: usize, mut granules: usize) -> usize {
+        let end = start + granules;
+        let holes = &self.holes;
+        // SAFETY: holes are where the regions know of them, and what is merged is free.
         unsafe {
-            if before != NOWHERE && before + self.holes.hole(before).granules() == granule {
-                start = before;
+            let mut old = holes.regions.before(start);
+            let mut old_granules = 0;
+            let mut new = start;
+            if old != NOWHERE {
+                old_granules = holes.size(old);
+                new = old;
+                granules += old_granules;
             }
-            if after.next == end % REGION {
-                let hole = self.holes.hole(end);
-                granules += hole.granules();
-                self.holes.link(end / REGION, after.prev, hole.next());
-                if is_own {
-                    gap.next = hole.next();
-                }
-                if into_wilderness || end / REGION != start / REGION {
-                    self.holes.shrunk(end / REGION, hole.granules());
+            if end != self.low && end != self.total && holes.regions.is_hole(end) {
+                let after = holes.size(end);
+                granules += after;
+                if old == NOWHERE && start != self.high {
+                    old = end;
+                    old_granules = after;
+                } else {
+                    holes.remove(end, after);
                 }
             }
-            if into_wilderness {
-                if granule == self.high {
-                    self.high += granules;
-                    return self.low;
+            if start == self.high {
+                self.high += granules;
+                return self.low;
+            }
+            if end == self.low {
+                self.low = new;
+                if old != NOWHERE {
+                    holes.remove(old, old_granules);
                 }
-                self.low = start;
-                if start != granule {
-                    let hole = self.holes.hole(start);
-                    self.holes.link(start / REGION, self.holes.seek(start).prev, hole.next());
-                    self.holes.shrunk(start / REGION, hole.granules());
-                }
-            } else if start != granule {
-                let hole = self.holes.hole(start);
-                granules += hole.granules();
-                self.holes.memory.set_hole(start, Hole::new(granules, hole.next()));
-                self.holes.grown(start / REGION, granules);
+            } else if old != NOWHERE {
+                holes.replace(old, old_granules, new, granules);
             } else {
-                self.holes.insert(start, granules, gap);
+                holes.add(new, granules);
             }
+            new
         }
-        start
     }
 
-    /// Takes a block out of free memory. What is left at both ends stays free.
+    /// Takes the lower end of a hole or of the wilderness for a block.
     ///
     /// # Safety
     ///
-    /// `fit` is free memory as it is now, and the block lies in it.
+    /// It is free memory as it is now, and has so many granules.
+    #[inline]
+    pub(super) unsafe fn carve(&mut self, free: usize, size: usize, granules: usize) {
+        let rest = free + granules;
+        // SAFETY: what isn't the wilderness is a hole, and the rest of it is free.
+        unsafe {
+            if free == self.low {
+                self.holes.regions.divide(free, rest, self.high);
+                self.low = rest;
+                self.virgin.0 = self.virgin.0.max(rest);
+            } else if size == granules {
+                self.holes.remove(free, size);
+            } else {
+                self.holes.regions.divide(free, rest, free + size);
+                self.holes.replace(free, size, rest, size - granules);
+            }
+        }
+    }
+
+    /// Removes the free memory that a block is to be placed in from the holes, if it is one. Writes nothing in it.
+    ///
+    /// # Safety
+    ///
+    /// It is free memory as it is now.
+    #[inline]
+    pub(super) unsafe fn remove(&self, fit: &Fit) {
+        if fit.start != self.low {
+            // SAFETY: what isn't the wilderness is a hole.
+            unsafe { self.holes.remove(fit.start, fit.granules) };
+        }
+    }
+
+    /// Adds as holes what a block of so many granules leaves of the free memory that it is placed in, at both ends. Of the
+    /// wilderness the larger one stays the wilderness.
+    ///
+    /// # Safety
+    ///
+    /// The free memory was [removed](Part::remove), and the block lies in it.
     #[inline(never)]
-    pub(super) unsafe fn carve(&mut self, fit: &Fit, granules: usize) {
-        let &Fit { start, prev, hole, block } = fit;
-        let block_end = block + granules;
-        if prev == WILDERNESS {
-            // The larger rest is the wilderness.
-            let (low, high) = (self.low, self.high);
-            let (rest, len) = if block - low <= high - block_end {
+    pub(super) unsafe fn place_block(&mut self, fit: &Fit, granules: usize) {
+        let &Fit { start, block, .. } = fit;
+        let (end, block_end) = (fit.end(), block + granules);
+        let (mut front, mut back) = (block - start, end - block_end);
+        for border in [block, block_end] {
+            if border != start && border != end {
+                self.holes.regions.divide(start, border, end);
+            }
+        }
+        if start == self.low {
+            if front <= back {
                 self.low = block_end;
                 self.virgin.0 = self.virgin.0.max(block_end);
-                (low, block - low)
+                back = 0;
             } else {
                 self.high = block;
                 self.virgin.1 = self.virgin.1.min(block);
-                (block_end, high - block_end)
-            };
-            if len != 0 {
-                // SAFETY: it was the wilderness, and isn't any more.
-                unsafe { self.release(rest, len) };
+                front = 0;
             }
-            return;
         }
-        // SAFETY: the rests are free, and start where holes did or in between.
+        // SAFETY: both are free, and no holes.
         unsafe {
-            let mut next = hole.next();
-            let back = fit.end() - block_end;
-            let is_own = block_end / REGION == start / REGION;
-            if back != 0 && is_own {
-                self.holes.memory.set_hole(block_end, Hole::new(back, next));
-                next = block_end % REGION;
+            if front != 0 {
+                self.holes.add(start, front);
             }
-            if block == start {
-                self.holes.link(start / REGION, prev, next);
-            } else {
-                self.holes.memory.set_hole(start, Hole::new(block - start, next));
-            }
-            self.holes.shrunk(start / REGION, hole.granules());
-            if back != 0 && !is_own {
-                self.holes.insert(block_end, back, self.holes.seek(block_end));
+            if back != 0 {
+                self.holes.add(block_end, back);
             }
         }
     }

@@ -1,210 +1,215 @@
-use super::hole::{END, Hole};
-use super::holes::NOWHERE;
+use super::lists::{EXACT, LAST_CLASS, NO_CLASS};
 use super::part::Part;
-use super::summary::NO_REGION;
-use super::units::{Class, GRANULE, REGION};
+use super::regions::NOWHERE;
+use super::units::GRANULE;
 
-/// A request of more than one granule in so many of the part counts as large.
+/// A request of more than one granule in so many of the part is large.
 const LARGE: usize = 16;
 
-/// How many holes are looked at that are large enough.
-const LOOKS: usize = 4;
-/// In how many holes at most, large enough or not.
-const STEPS: usize = 16;
-/// A hole that is larger than the request by less than one part in so many is taken at once.
-const NEAR: usize = 24;
+/// How many holes of a class are examined for a small block, if they may or may not have room.
+const LOOKS: usize = 2;
+
+/// The lowest hole is chosen among the first ones of so many classes.
+const CLASSES: usize = 2;
+
+/// How many holes are examined for a large block. In the last class there are no more.
+const STEPS: usize = LAST_CLASS;
 
 /// Free memory that has room for a block.
 #[derive(Clone, Copy)]
 pub(super) struct Fit {
-    /// Where the hole starts that the block is placed in, or [`NOWHERE`] if nothing fits.
+    /// Where the hole or the wilderness starts, or [`NOWHERE`] if nothing fits.
     pub(super) start: usize,
-    /// The hole before, in the same region; or [`NOWHERE`]; or [`WILDERNESS`], if `start` is where that starts.
-    pub(super) prev: usize,
-    /// The hole's word: what is moved into the block may overwrite the one in memory. The wilderness as if it were a hole.
-    pub(super) hole: Hole,
+    /// How many granules it has.
+    pub(super) granules: usize,
     /// Where the block is to start.
     pub(super) block: usize,
 }
 
 impl Fit {
+    pub(super) const NONE: Self = Self { start: NOWHERE, granules: 0, block: NOWHERE };
+
     /// Where the free memory ends.
     #[inline]
-    pub(super) fn end(&self) -> usize {
-        self.start + self.hole.granules()
+    pub(super) const fn end(&self) -> usize {
+        self.start + self.granules
+    }
+
+    #[inline]
+    pub(super) const fn is_none(&self) -> bool {
+        self.start == NOWHERE
     }
 }
 
-/// Stands for the hole before, if what fits is the wilderness.
-pub(super) const WILDERNESS: usize = NOWHERE - 1;
-
 /// Where a block is placed.
 ///
-/// A small one at the lower end of the lowest hole that is large enough, unless one of about its size is among the next few;
-/// a large one at the upper end of the highest hole. (Holes of one region count from its lower end for both.) The wilderness
-/// comes after the holes on its side for such blocks, and before those on the other side: small blocks and large ones keep
-/// apart, and what lies between them stays whole.
+/// - **A small block** goes to the lower end of a hole. The hole is of the block's own class if one there has room; otherwise it is the
+///   lowest among the first holes of the next few classes, which all have room. The wilderness is preferred to a hole above it.
+/// - **A large block** goes to the upper end of the highest hole above the wilderness, then of the wilderness, then of the highest hole
+///   below it.
+///
+/// So small blocks gather at the lower end of the part and large ones at its upper end, and the memory between them stays whole.
 impl Part {
     #[inline]
-    pub(super) fn is_large(&self, granules: usize) -> bool {
-        granules > self.granules / LARGE
+    pub(super) const fn is_large(&self, granules: usize) -> bool {
+        granules > self.granules / LARGE && granules > 1
     }
 
-    /// Free memory for a block of so many granules, or a fit that starts [`NOWHERE`].
+    /// Free memory for a block, or [`Fit::NONE`].
     #[inline]
     pub(super) fn find(&self, granules: usize, align: usize) -> Fit {
-        if align <= GRANULE { self.find_unaligned(granules) } else { self.find_aligned(granules, align) }
+        if align > GRANULE || self.is_large(granules) {
+            return self.find_special(granules, align);
+        }
+        let (start, granules) = self.find_small(granules);
+        Fit { start, granules, block: start }
     }
 
-    #[inline(never)]
-    fn find_unaligned(&self, granules: usize) -> Fit {
-        let large = self.is_large(granules);
-        let class = Class::above(granules);
-        let mut fit = Self::NO_FIT;
-        let region = self.holes.summary.find(class, large);
-        if region != NO_REGION {
-            fit = self.find_hole(region, granules, large);
-            if !large && fit.hole.granules() - granules > granules / NEAR {
-                fit = self.look_further(fit, granules, class);
-            }
-            if (fit.start > self.low) == large {
-                return fit;
-            }
-        }
-        if self.high - self.low >= granules {
-            fit = self.wilderness();
-            fit.block = if large { self.high - granules } else { self.low };
-        }
-        fit
-    }
-
-    /// The first hole of a region that has room, or the last one. The region has one.
+    /// Free memory for a small block: where it starts, or [`NOWHERE`], and how many granules it has.
     #[inline]
-    fn find_hole(&self, region: usize, granules: usize, large: bool) -> Fit {
-        let base = region * REGION;
-        let (mut prev, mut start) = (NOWHERE, base + self.holes.summary.first(region));
-        // SAFETY: the list of a region leads from hole to hole.
-        let mut hole = unsafe { self.holes.hole(start) };
-        while hole.granules() < granules {
-            prev = start;
-            start = base + hole.next();
-            // SAFETY: as above. The list doesn't end, since there is room.
-            hole = unsafe { self.holes.hole(start) };
-        }
-        let mut fit = Fit { start, prev, hole, block: start };
-        if large {
-            while hole.next() != END {
-                prev = start;
-                start = base + hole.next();
-                // SAFETY: as above.
-                hole = unsafe { self.holes.hole(start) };
-                if hole.granules() >= granules {
-                    fit = Fit { start, prev, hole, block: start };
-                }
+    pub(super) fn find_small(&self, granules: usize) -> (usize, usize) {
+        let hole = self.find_hole(granules);
+        // Also if there is none.
+        if hole > self.low {
+            let wilderness = self.high - self.low;
+            if wilderness >= granules {
+                return (self.low, wilderness);
             }
-            fit.block = fit.end() - granules;
+            if hole == NOWHERE {
+                return (NOWHERE, 0);
+            }
         }
-        fit
+        // SAFETY: a hole starts there.
+        (hole, unsafe { self.holes.size(hole) })
     }
 
-    /// A hole of about the size among the next few that are large enough, or the first one.
-    #[inline(never)]
-    fn look_further(&self, first: Fit, granules: usize, class: Class) -> Fit {
-        let (mut region, mut prev, mut next) = (first.start / REGION, first.start, first.hole.next());
-        let mut looks = LOOKS - 1;
-        for _ in 0..STEPS {
-            if next == END {
-                region = self.holes.summary.next(region, class);
-                if region == NO_REGION || region * REGION > self.low && first.start < self.low {
-                    break;
-                }
-                (prev, next) = (NOWHERE, self.holes.summary.first(region));
+    #[inline]
+    fn find_hole(&self, granules: usize) -> usize {
+        let lists = &self.holes.lists;
+        if granules == 1 {
+            let hole = self.holes.one();
+            if hole != NOWHERE {
+                return hole;
             }
-            let start = region * REGION + next;
-            // SAFETY: the list of a region leads from hole to hole.
-            let hole = unsafe { self.holes.hole(start) };
-            if let Some(rest) = hole.granules().checked_sub(granules) {
-                if rest <= granules / NEAR {
-                    return Fit { start, prev, hole, block: start };
-                }
-                looks -= 1;
-                if looks == 0 {
-                    break;
-                }
-            }
-            prev = start;
-            next = hole.next();
         }
-        first
+        let own = lists.class_of(granules);
+        let (mut class, mut bits) = lists.from(own);
+        if class == own {
+            let mut hole = lists.head(own);
+            if granules < EXACT {
+                return hole;
+            }
+            for _ in 0..LOOKS {
+                // SAFETY: a hole starts there.
+                if unsafe { self.holes.size(hole) } >= granules {
+                    return hole;
+                }
+                hole = lists.after(hole);
+            }
+            (class, bits) = lists.from(own + 1);
+        }
+        if class == NO_CLASS { NOWHERE } else { lists.lowest_head(class, bits, CLASSES) }
     }
 
-    /// As [`find`](Part::find): first one of the lowest holes that happens to have room where it is aligned, and then what has
-    /// it wherever it starts.
-    #[cold]
+    /// Free memory for a block that is large, or aligned to more than a granule.
     #[inline(never)]
-    fn find_aligned(&self, granules: usize, align: usize) -> Fit {
-        let slack = align / GRANULE - 1;
-        let large = self.is_large(granules);
-        let class = Class::above(granules);
-        let mut region = self.holes.summary.find(class, false);
-        let (mut prev, mut next) = (NOWHERE, END);
-        if region != NO_REGION {
-            next = self.holes.summary.first(region);
+    pub(super) fn find_special(&self, granules: usize, align: usize) -> Fit {
+        let is_large = self.is_large(granules);
+        let (base, slack) = self.alignment(align);
+        if granules > self.granules || slack > self.granules {
+            return Fit::NONE;
         }
-        for _ in 0..STEPS {
-            if next == END {
-                region = if region == NO_REGION { region } else { self.holes.summary.next(region, class) };
-                if region == NO_REGION {
+        let lists = &self.holes.lists;
+        let mut found = NOWHERE;
+        let (mut class, mut bits) = lists.from(lists.class_of(granules));
+        let (mut head, mut hole) = (NOWHERE, NOWHERE);
+        for _ in 0..if is_large { STEPS } else { LOOKS } {
+            if hole == head {
+                if class == NO_CLASS {
                     break;
                 }
-                (prev, next) = (NOWHERE, self.holes.summary.first(region));
+                head = lists.head(class);
+                hole = head;
+                (class, bits) = lists.next(class, bits);
             }
-            let start = region * REGION + next;
-            // SAFETY: by Lists, a hole starts there.
-            let hole = unsafe { self.holes.hole(start) };
-            let fit = self.align(Fit { start, prev, hole, block: start }, granules, slack, large);
-            if fit.start != NOWHERE {
+            // SAFETY: a hole starts there.
+            let size = unsafe { self.holes.size(hole) };
+            if size >= granules && (found == NOWHERE || hole > found) {
+                let start = base + hole;
+                if (start + size - granules) & !slack >= start {
+                    found = hole;
+                    if !is_large {
+                        break;
+                    }
+                }
+            }
+            hole = lists.after(hole);
+        }
+        let mut best = Fit::NONE;
+        if found != NOWHERE {
+            best = self.place(self.hole(found), granules, align, is_large);
+        }
+        if best.is_none() {
+            // Of a class whose holes have room wherever they start.
+            let hole = self.find_hole(granules + slack);
+            if hole != NOWHERE {
+                best = self.place(self.hole(hole), granules, align, is_large);
+            }
+        }
+        if best.is_none() || (best.start < self.low) == is_large {
+            let fit = self.place(self.wilderness(), granules, align, is_large);
+            if !fit.is_none() {
                 return fit;
             }
-            prev = start;
-            next = hole.next();
         }
-        [granules, granules + slack]
-            .into_iter()
-            .map(|need| self.find_unaligned(need))
-            .map(|fit| if fit.start == NOWHERE { fit } else { self.align(fit, granules, slack, large) })
-            .find(|fit| fit.start != NOWHERE)
-            .unwrap_or(Self::NO_FIT)
+        best
     }
 
-    /// The place of a block in free memory, at the upper end or the lower one, and from there inwards to where it is aligned.
-    fn align(&self, fit: Fit, granules: usize, slack: usize, large: bool) -> Fit {
-        let base = self.holes.memory.base().addr().get() / GRANULE;
+    /// The address of the part in granules, and which bits of an aligned address in granules are zero.
+    #[inline]
+    fn alignment(&self, align: usize) -> (usize, usize) {
+        (self.holes.memory.base().addr().get() / GRANULE, (align / GRANULE).max(1) - 1)
+    }
+
+    /// The place of a block in free memory: at the upper end or the lower one, and from there inwards to where it is aligned.
+    #[inline(never)]
+    fn place(&self, fit: Fit, granules: usize, align: usize, is_upper: bool) -> Fit {
+        let (base, slack) = self.alignment(align);
         let first = base + fit.start;
-        let Some(last) = (base + fit.end()).checked_sub(granules).map(|last| last & !slack) else {
-            return Self::NO_FIT;
-        };
-        if last < first {
-            return Self::NO_FIT;
+        let last = (first + fit.granules).wrapping_sub(granules) & !slack;
+        if fit.granules < granules || last < first {
+            return Fit::NONE;
         }
-        Fit { block: if large { last } else { (first + slack) & !slack } - base, ..fit }
+        Fit { block: if is_upper { last } else { (first + slack) & !slack } - base, ..fit }
     }
 
-    const NO_FIT: Fit = Fit { start: NOWHERE, prev: NOWHERE, hole: Hole::NONE, block: 0 };
-
+    /// The wilderness, with a block at its lower end.
     #[inline]
-    fn wilderness(&self) -> Fit {
-        Fit { start: self.low, prev: WILDERNESS, hole: Hole::new(self.high - self.low, END), block: NOWHERE }
+    pub(super) const fn wilderness(&self) -> Fit {
+        Fit { start: self.low, granules: self.high - self.low, block: self.low }
     }
 
-    /// The free memory that starts here, where a block is to be placed at `block`.
+    /// A hole, with a block at its lower end.
     #[inline]
-    pub(super) fn fit_at(&self, start: usize, block: usize) -> Fit {
-        if start == self.low {
-            return Fit { block, ..self.wilderness() };
+    pub(super) fn hole(&self, start: usize) -> Fit {
+        // SAFETY: a hole starts there, since its list or its region says so.
+        Fit { start, granules: unsafe { self.holes.size(start) }, block: start }
+    }
+
+    /// How many granules the largest hole has that a request is sure to find.
+    pub(super) fn largest_hole(&self) -> usize {
+        let lists = &self.holes.lists;
+        let class = lists.last();
+        if class == NO_CLASS {
+            return usize::from(self.holes.one() != NOWHERE);
         }
-        let prev = self.holes.seek(start).prev;
-        // SAFETY: what is free and not the wilderness is a hole.
-        Fit { start, prev, hole: unsafe { self.holes.hole(start) }, block }
+        let is_large = class > lists.class_of(self.granules / LARGE);
+        let mut largest = 0;
+        let mut hole = lists.head(class);
+        for _ in 0..if is_large { STEPS } else { LOOKS } {
+            largest = largest.max(self.hole(hole).granules);
+            hole = lists.after(hole);
+        }
+        largest
     }
 }

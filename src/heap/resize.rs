@@ -2,19 +2,19 @@ use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-use super::holes::NOWHERE;
 use super::misuse::Misuse;
 use super::part::Part;
+use super::policy::Fit;
 use super::units::{GRANULE, granules};
 
 impl Part {
-    /// Gives a block another layout: in place if it grows and there is room after it, otherwise at the lowest place that has
-    /// room, which may overlap the block. `None` if there is none; then the block is as it was. Never so if it shrinks, unless
+    /// Gives a block another layout: in place if it grows and there is room after it, otherwise where it would be placed if its memory were
+    /// free, which may overlap the block. `None` if there is none; then the block is as it was. Never so if it shrinks, unless
     /// it is to be aligned to more than before.
     ///
     /// The block is freed, so that it merges with what is free before it and after it, and is then placed anew, in the result
-    /// or elsewhere. Only after that are its contents moved. Freeing writes at most one word into the block, its first, which
-    /// is kept; and what is written for the rests of free memory comes after the move.
+    /// or elsewhere. What freeing it overwrites is kept aside; what is written for the rests of free memory comes after the
+    /// contents are moved.
     ///
     /// # Errors
     ///
@@ -33,39 +33,64 @@ impl Part {
         self.check(block, old_layout)?;
         let (old, new) = (granules(old_layout.size()), granules(layout.size()));
         let start = self.granule_of(block);
-        let is_aligned = block.addr().get() & (layout.align() - 1) == 0;
-        if old == new && is_aligned {
-            // SAFETY: the block's start lies in the part.
-            return Ok(Some(unsafe { self.holes.memory.at(start) }));
-        }
-        // SAFETY: the block is live, so it is as long as a word, and `memory` gives it the part's own pointer.
+        // SAFETY: the block is live, and what is found is free and has room.
         unsafe {
-            let block = self.holes.memory.at(start);
-            let first = block.cast::<MaybeUninit<usize>>().read();
+            let from = self.holes.memory.at(start);
+            let is_aligned = block.addr().get() & (layout.align() - 1) == 0;
+            if is_aligned && (old == new || (new > old && self.extend(start + old, new - old))) {
+                return Ok(Some(from));
+            }
+            let at = |block: NonNull<u8>, granule: usize| block.cast::<MaybeUninit<u64>>().add(granule);
+            let second = 1.min(old - 1);
+            let kept = [0, second, old - 1].map(|granule| at(from, granule).read());
             let free = self.release(start, old);
-            let here = self.fit_at(free, start);
-            let fits = is_aligned && start + new <= here.end();
-            let mut fit = here;
+            let mut fit = self.find(new, layout.align());
             let mut taken = new;
-            let mut is_found = fits;
-            if !(fits && new > old) {
-                fit = self.find(new, layout.align());
-                is_found = fit.start != NOWHERE;
-                if !is_found {
-                    fit = here;
-                    if !fits {
-                        taken = old;
-                    }
+            let mut is_done = true;
+            if fit.is_none() {
+                is_done = is_aligned && new < old;
+                fit = if free == self.low { self.wilderness() } else { self.hole(free) };
+                fit.block = start;
+                if !is_done {
+                    taken = old;
                 }
             }
+            self.remove(&fit);
             let to = self.holes.memory.at(fit.block);
             if fit.block != start {
-                to.copy_from(block, old.min(new) * GRANULE);
+                to.copy_from(from, old.min(taken) * GRANULE);
             }
-            to.cast::<MaybeUninit<usize>>().write(first);
-            self.carve(&fit, taken);
+            for (granule, kept) in [0, second, old - 1].into_iter().zip(kept) {
+                if granule < taken {
+                    at(to, granule).write(kept);
+                }
+            }
+            self.place_block(&fit, taken);
             self.used = self.used - old + taken;
-            Ok((is_found || fits).then_some(to))
+            Ok(is_done.then_some(to))
         }
+    }
+
+    /// Adds so many granules to a block that ends here. `false` if they aren't free.
+    ///
+    /// # Safety
+    ///
+    /// A live block ends here.
+    #[inline]
+    unsafe fn extend(&mut self, end: usize, more: usize) -> bool {
+        let after = if end == self.low {
+            self.wilderness()
+        } else if end != self.total && self.holes.regions.is_hole(end) {
+            self.hole(end)
+        } else {
+            Fit::NONE
+        };
+        if after.granules < more {
+            return false;
+        }
+        self.used += more;
+        // SAFETY: it is free, and has room.
+        unsafe { self.carve(end, after.granules, more) };
+        true
     }
 }
