@@ -1,12 +1,13 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::bounds::Bound;
 use crate::matrix::Matrix;
-use crate::{Contestant, Program, Result, all_heaps, both_widths, efficiency, long_run, report, traces};
+use crate::{Contestant, Program, Result, all_heaps, binary, both_widths, efficiency, long_run, report, traces};
 
 /// The smallest memory with which a program succeeds, for hpalloc and its peers.
 #[derive(Parser)]
@@ -29,6 +30,14 @@ enum Command {
     },
     /// Lists the traces and the heaps.
     List,
+    /// Writes the traces to a file, for a program on a target.
+    WriteTraces {
+        /// Where to.
+        file: PathBuf,
+        /// The seed of each trace.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 /// What is measured.
@@ -93,6 +102,7 @@ pub fn run(mut contestants: Vec<Contestant>) -> ExitCode {
             list(&contestants);
             Ok(())
         }
+        Command::WriteTraces { file, seed } => binary::write(&file, seed),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,6 +13,7 @@
 //! }
 //! ```
 
+mod binary;
 mod both_widths;
 mod bounds;
 mod command;

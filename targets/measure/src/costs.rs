@@ -38,26 +38,3 @@ impl fmt::Display for Costs {
         write!(f, "{name}: {min} {max} {few} {more} {full}")
     }
 }
-
-/// Marsaglia, *Xorshift RNGs*, 2003.
-pub(crate) fn random(state: &mut u32) -> u32 {
-    *state ^= *state << 13;
-    *state ^= *state >> 17;
-    *state ^= *state << 5;
-    *state
-}
-
-/// Functions that return at once, to know what measuring takes.
-macro_rules! function_of_one_instruction {
-    ($(fn $name:ident($($argument:ty),*) $(-> $result:ty)?;)*) => {$(
-        #[unsafe(naked)]
-        unsafe extern "C" fn $name($(_: $argument),*) $(-> $result)? {
-            #[cfg(target_arch = "arm")]
-            core::arch::naked_asm!("bx lr");
-            #[cfg(not(target_arch = "arm"))]
-            core::arch::naked_asm!("ret");
-        }
-    )*};
-}
-
-pub(crate) use function_of_one_instruction;

@@ -1,5 +1,18 @@
 //! The machine's count of instructions, under QEMU's `-icount`.
 
+/// Functions that return at once, to know what measuring takes.
+macro_rules! function_of_one_instruction {
+    ($(fn $name:ident($($argument:ty),*) $(-> $result:ty)?;)*) => {$(
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name($(_: $argument),*) $(-> $result)? {
+            #[cfg(target_arch = "arm")]
+            core::arch::naked_asm!("bx lr");
+            #[cfg(not(target_arch = "arm"))]
+            core::arch::naked_asm!("ret");
+        }
+    )*};
+}
+
 /// A timer of the MPS2 boards, which counts down at 25 MHz. With `-icount shift=8` an instruction takes 256 ns.
 #[cfg(target_arch = "arm")]
 mod machine {
@@ -88,4 +101,5 @@ mod machine {
     }
 }
 
+pub(crate) use function_of_one_instruction;
 pub(crate) use machine::{instructions, read, start};

@@ -82,6 +82,68 @@ mod allocator {
     }
 }
 
+#[cfg(feature = "heap_made")]
+mod allocator {
+    use core::alloc::Layout;
+    use core::mem::MaybeUninit;
+    use core::ptr::NonNull;
+
+    use hpalloc::NoPages;
+
+    type Heap<'m> = hpalloc::Heap<NoPages<'m>>;
+
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    #[cfg(feature = "heap")]
+    fn footprint_allocate(heap: &Heap<'_>, layout: Layout) -> Option<NonNull<u8>> {
+        heap.allocate(layout)
+    }
+
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    #[cfg(feature = "heap")]
+    unsafe fn footprint_deallocate(heap: &Heap<'_>, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { heap.deallocate(block, layout) }
+    }
+
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    #[cfg(feature = "heap_resized")]
+    unsafe fn footprint_grow(heap: &Heap<'_>, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: as the caller promises.
+        unsafe { heap.grow(block, old, new) }
+    }
+
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    #[cfg(feature = "heap_resized")]
+    unsafe fn footprint_shrink(heap: &Heap<'_>, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: as the caller promises.
+        unsafe { heap.shrink(block, old, new) }
+    }
+
+    pub(crate) fn use_it(memory: NonNull<[u8]>) {
+        let (start, len) = (memory.cast::<MaybeUninit<u8>>(), memory.len());
+        // SAFETY: the memory is nobody else's.
+        let Ok(heap) = Heap::from_uninit(unsafe { NonNull::slice_from_raw_parts(start, len).as_mut() }) else { return };
+        let layout: Layout = core::hint::black_box(super::LAYOUT);
+        #[cfg(not(feature = "heap"))]
+        core::hint::black_box((&heap, layout));
+        #[cfg(feature = "heap")]
+        if let Some(block) = footprint_allocate(&heap, layout) {
+            #[cfg(feature = "heap_resized")]
+            // SAFETY: the block is live and has the layout that is passed, which doesn't change.
+            let block = unsafe {
+                let grown = footprint_grow(&heap, block, layout, core::hint::black_box(layout)).unwrap_or(block);
+                footprint_shrink(&heap, grown, layout, core::hint::black_box(layout)).unwrap_or(grown)
+            };
+            // SAFETY: the block is live, and not used after this.
+            unsafe { footprint_deallocate(&heap, block, layout) };
+        }
+    }
+}
+
 #[cfg(feature = "linked_list_allocator")]
 mod allocator {
     use core::ptr::NonNull;
@@ -157,6 +219,7 @@ mod allocator {
 #[cfg(not(any(
     feature = "hpalloc",
     feature = "size_classes",
+    feature = "heap_made",
     feature = "linked_list_allocator",
     feature = "rlsf",
     feature = "buddy_system_allocator",

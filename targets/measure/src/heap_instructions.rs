@@ -8,6 +8,7 @@
 
 mod costs;
 mod counter;
+mod random;
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -15,7 +16,8 @@ use core::ptr::NonNull;
 use hpalloc::{Arena, Borrowed, PAGE_SIZE, Region, SizeClasses, SizeTable};
 use hpalloc_target_harness::println;
 
-use costs::{Costs, random};
+use costs::Costs;
+use random::random;
 
 /// Enough for more than a hundred of the largest blocks.
 const PAGES: usize = 600;
@@ -52,7 +54,7 @@ unsafe extern "C" fn deallocate(heap: &Heap<'_>, block: NonNull<u8>, align: usiz
     unsafe { heap.deallocate(block, Layout::from_size_align_unchecked(size, align)) }
 }
 
-costs::function_of_one_instruction! {
+counter::function_of_one_instruction! {
     fn allocate_nothing(&Heap<'_>, usize, usize) -> Option<NonNull<u8>>;
     fn deallocate_nothing(&Heap<'_>, NonNull<u8>, usize, usize);
 }

@@ -6,13 +6,15 @@
 
 mod costs;
 mod counter;
+mod random;
 
 use core::ptr::NonNull;
 
 use hpalloc::{Arena, BlockSize, FixedBlock, PAGE_SIZE, StaticRegion};
 use hpalloc_target_harness::println;
 
-use costs::{Costs, random};
+use costs::Costs;
+use random::random;
 
 const OPERATIONS: u32 = 100_000;
 const PAGES: usize = if cfg!(target_arch = "arm") { 3 } else { 64 };
@@ -42,7 +44,7 @@ unsafe extern "C" fn deallocate(pool: &Pool<'_>, block: NonNull<u8>) {
     unsafe { pool.deallocate(block) }
 }
 
-costs::function_of_one_instruction! {
+counter::function_of_one_instruction! {
     fn allocate_nothing(&Pool<'_>) -> Option<NonNull<u8>>;
     fn deallocate_nothing(&Pool<'_>, NonNull<u8>);
 }

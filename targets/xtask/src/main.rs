@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod chips;
 mod codegen;
 mod elf;
+mod heap;
 mod programs;
 mod report;
 mod target;
@@ -36,6 +37,11 @@ enum Task {
     /// Read the machine code of the hot path, which has no loop, call, atomic or division, and so many instructions; and
     /// see that nothing panics in a program that calls every function
     Codegen,
+    /// Count the instructions of a `Heap` on these targets, or on all, and print them for each trace and each family of states
+    Heap {
+        /// Such as thumbv7m-none-eabi
+        targets: Vec<String>,
+    },
     /// Measure code bytes and instructions, and write the tables of targets/README.md
     Report {
         /// Fail where a figure of hpalloc's is above the one in the tables, instead of writing them
@@ -55,6 +61,7 @@ fn main() -> ExitCode {
         Task::Chips => chips::run(),
         Task::Programs => programs::run(),
         Task::Codegen => codegen::run(),
+        Task::Heap { targets } => heap::print(&targets),
         Task::Report { check } => report::run(check),
     };
     if let Err(error) = done {

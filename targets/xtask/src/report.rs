@@ -2,15 +2,16 @@ use std::fs;
 
 use tables::{Document, Table};
 
+use crate::heap::{self, Code};
 use crate::target::{self, TARGETS, Target, succeed};
 use crate::{Result, elf};
 
 const README: &str = "targets/README.md";
 /// The programs that are measured.
-const MEASURE: &str = "targets/measure/Cargo.toml";
+pub(crate) const MEASURE: &str = "targets/measure/Cargo.toml";
 /// The most that the functions of `FixedBlock` may take together on `LIMITED_TARGET`, in bytes.
 const LIMIT: u64 = 160;
-const LIMITED_TARGET: &str = "thumbv7m-none-eabi";
+pub(crate) const LIMITED_TARGET: &str = "thumbv7m-none-eabi";
 const FOOTPRINT_TARGETS: [&str; 3] = ["thumbv6m-none-eabi", LIMITED_TARGET, "riscv32imac-unknown-none-elf"];
 const PEERS: [&str; 4] = ["linked_list_allocator", "rlsf", "buddy_system_allocator", "heapless"];
 
@@ -19,36 +20,57 @@ const PEERS: [&str; 4] = ["linked_list_allocator", "rlsf", "buddy_system_allocat
 pub(crate) const SIZE_CLASSES: [&str; 7] =
     ["footprint_allocate", "footprint_deallocate", "size_classes", "size_table", "carver", "take_pages", "clz"];
 
+/// The tables of the README.
+const SECTIONS: [&str; 7] = [
+    "footprint",
+    "instructions",
+    "heap instructions",
+    "heap worst case",
+    "heap traces",
+    "heap programs",
+    "hardened instructions",
+];
+
 /// Measures, and writes the tables of the README, or checks that no figure has grown beyond them.
 pub(crate) fn run(check: bool) -> Result<()> {
     let mut readme = Document::read(README)?;
-    for name in ["footprint", "instructions", "heap instructions", "hardened instructions"] {
+    for name in SECTIONS {
         readme.section(name)?;
     }
+    let heap = heap::Heap::measure()?;
     let instructions = Instructions::measure()?;
     let (footprint, bytes) = footprint(&instructions)?;
     let front = fs::read_to_string("README.md")?.split_whitespace().collect::<Vec<_>>().join(" ");
-    for summary in [instructions.summary(bytes), instructions.heap_summary()] {
+    for summary in [instructions.summary(bytes), instructions.heap_summary(), heap.summary()?] {
         if !front.contains(&summary) {
             return Err(format!("README.md does not say: {summary}").into());
         }
     }
     let committed = readme.text().to_owned();
     let tables = [
-        ("footprint", footprint),
-        ("instructions", instructions.operations.table()),
-        ("heap instructions", instructions.heap_operations.table()),
-        ("hardened instructions", instructions.hardened_operations.table()),
+        footprint,
+        instructions.operations.table(),
+        instructions.heap_operations.table(),
+        heap.worst_table(),
+        heap.traces_table(),
+        heap.programs_table(),
+        instructions.hardened_operations.table(),
     ];
-    for (name, table) in tables {
+    for (name, table) in SECTIONS.into_iter().zip(tables) {
         println!("{table}");
         if check {
-            // In a hardened program, a search takes more or fewer steps depending on where the linker puts the memory.
-            let percent = if name == "hardened instructions" { 40 } else { 0 };
+            let percent = match name {
+                // In a hardened program, a search takes more or fewer steps depending on where the linker puts the memory.
+                "hardened instructions" => 40,
+                // The search for the worst state takes another way if anything costs more or less.
+                "heap worst case" => 15,
+                _ => 0,
+            };
             readme.no_growth_beyond(name, &without_peers(&table), percent)?;
         }
         readme.replace(name, &table)?;
     }
+    heap.check()?;
     if !check {
         readme.write()?;
     } else if readme.text() != committed {
@@ -78,6 +100,7 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
     let mut limited = 0;
     let mut heap = Vec::new();
     let mut heap_program = Vec::new();
+    let (mut code, mut code_library, mut any_size_program) = (Vec::new(), Vec::new(), Vec::new());
     let mut hardened_program = Vec::new();
     let mut peers = vec![Vec::new(); PEERS.len() + 1];
     for triple in FOOTPRINT_TARGETS {
@@ -112,6 +135,11 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
         let heap_functions = silent_heap.functions.iter().filter(|function| of_heap(&function.name));
         heap.push(heap_functions.map(|function| function.code.len()).sum::<usize>().to_string());
         heap_program.push((build("size_classes")?.size - nothing.size).to_string());
+        let any_size = Code::measure(target)?;
+        println!("{triple}: a `Heap` also links {}", any_size.library_names.join(", "));
+        code.push(any_size.functions.to_string());
+        code_library.push(any_size.library.to_string());
+        any_size_program.push((build("heap")?.size - nothing.size).to_string());
         hardened_program.push((build_hardened("hpalloc")?.size - nothing.size).to_string());
         peers[0].push((program.size - nothing.size).to_string());
         for (peer, cells) in PEERS.iter().zip(&mut peers[1..]) {
@@ -122,6 +150,8 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
     }
     rows.insert(4, ("**`FixedBlock` together**".to_owned(), sums));
     rows.push(("`SizeClasses::allocate` and `deallocate`, with all that they call".to_owned(), heap));
+    rows.push(("`Heap`: `allocate`, `deallocate`, `grow` and `shrink`, with all that they call".to_owned(), code));
+    rows.push(("and what they link of the compiler's library, such as `memmove`".to_owned(), code_library));
     let ram = |bytes: &[String]| FOOTPRINT_TARGETS.map(|triple| bytes[position(triple)].clone());
     rows.push(("RAM of an `Arena`".to_owned(), ram(&instructions.arena_bytes).to_vec()));
     rows.push(("RAM of a `FixedBlock`".to_owned(), ram(&instructions.pool_bytes).to_vec()));
@@ -131,6 +161,7 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
     rows.push(("program with hpalloc".to_owned(), peers.remove(0)));
     rows.push(("program with hpalloc, `hardened`".to_owned(), hardened_program));
     rows.push(("program with hpalloc's `SizeClasses`".to_owned(), heap_program));
+    rows.push(("program with hpalloc's `Heap`".to_owned(), any_size_program));
     rows.extend(PEERS.iter().map(|peer| format!("program with `{peer}`")).zip(peers));
 
     let mut table = Table::new("bytes", &FOOTPRINT_TARGETS);

@@ -12,6 +12,8 @@ pub(crate) struct Target {
     qemu: &'static str,
     /// The machine that instructions are counted on.
     counting: &'static [&'static str],
+    /// Where memory starts there that no program lies in.
+    memory: usize,
 }
 
 pub(crate) const TARGETS: [Target; 7] = [
@@ -20,42 +22,49 @@ pub(crate) const TARGETS: [Target; 7] = [
         machine: "Cortex-M0, micro:bit, 16 KiB of RAM",
         qemu: "qemu-system-arm",
         counting: &["-M", "mps2-an385", "-icount", "shift=8,sleep=off"],
+        memory: 0x2100_0000,
     },
     Target {
         triple: "thumbv7m-none-eabi",
         machine: "Cortex-M3, mps2-an385",
         qemu: "qemu-system-arm",
         counting: &["-M", "mps2-an385", "-icount", "shift=8,sleep=off"],
+        memory: 0x2100_0000,
     },
     Target {
         triple: "thumbv7em-none-eabihf",
         machine: "Cortex-M4F, mps2-an386",
         qemu: "qemu-system-arm",
         counting: &["-M", "mps2-an386", "-icount", "shift=8,sleep=off"],
+        memory: 0x2100_0000,
     },
     Target {
         triple: "riscv32imac-unknown-none-elf",
         machine: "RV32, virt",
         qemu: "qemu-system-riscv32",
-        counting: &["-M", "virt", "-bios", "none", "-icount", "shift=0,sleep=off"],
+        counting: &["-M", "virt", "-bios", "none", "-m", "320M", "-icount", "shift=0,sleep=off"],
+        memory: 0x8100_0000,
     },
     Target {
         triple: "riscv64gc-unknown-none-elf",
         machine: "RV64, virt",
         qemu: "qemu-system-riscv64",
-        counting: &["-M", "virt", "-bios", "none", "-icount", "shift=0,sleep=off"],
+        counting: &["-M", "virt", "-bios", "none", "-m", "320M", "-icount", "shift=0,sleep=off"],
+        memory: 0x8100_0000,
     },
     Target {
         triple: "aarch64-unknown-none",
         machine: "Cortex-A53, virt",
         qemu: "qemu-system-aarch64",
-        counting: &["-M", "virt", "-cpu", "cortex-a53", "-icount", "shift=0,sleep=off"],
+        counting: &["-M", "virt", "-cpu", "cortex-a53", "-m", "320M", "-icount", "shift=0,sleep=off"],
+        memory: 0x4100_0000,
     },
     Target {
         triple: "x86_64-hpalloc-kernel",
         machine: "x86_64, PVH boot",
         qemu: "qemu-system-x86_64",
-        counting: &["-icount", "shift=0,sleep=off"],
+        counting: &["-m", "320M", "-icount", "shift=0,sleep=off"],
+        memory: 0x0100_0000,
     },
 ];
 
@@ -71,7 +80,7 @@ pub(crate) fn find(triple: &str) -> Result<&'static Target> {
 impl Target {
     /// One that hpalloc is built for but not tested on.
     pub(crate) const fn untested(triple: &'static str) -> Self {
-        Self { triple, machine: "", qemu: "", counting: &[] }
+        Self { triple, machine: "", qemu: "", counting: &[], memory: 0 }
     }
 
     fn is_x86(&self) -> bool {
@@ -141,12 +150,22 @@ impl Target {
 
     /// Runs a program on the machine that counts instructions, which counts exactly: every run is the same.
     pub(crate) fn run(&self, program: &Path) -> Result<Output> {
+        self.run_with(program, None)
+    }
+
+    /// The same, with a file in the memory that no program lies in.
+    pub(crate) fn run_with(&self, program: &Path, file: Option<&Path>) -> Result<Output> {
         self.needs_qemu()?;
+        let mut options: Vec<String> = self.counting.iter().map(|&option| option.to_owned()).collect();
+        if let Some(file) = file {
+            let device = format!("loader,file={},addr={:#x},force-raw=on", file.display(), self.memory);
+            options.extend(["-device".to_owned(), device]);
+        }
         let mut command = timeout(if self.is_x86() { "targets/qemu-x86_64" } else { self.qemu });
         if self.is_x86() {
-            command.env("QEMU_OPTIONS", self.counting.join(" ")).arg(program);
+            command.env("QEMU_OPTIONS", options.join(" ")).arg(program);
         } else {
-            command.args(self.counting).args(["-nographic", "-monitor", "none"]);
+            command.args(options).args(["-nographic", "-monitor", "none"]);
             command.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(program);
         }
         Ok(command.output()?)

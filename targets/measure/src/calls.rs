@@ -1,0 +1,171 @@
+//! The operations of a `Heap`, each with the instructions that it took from its entry to its return.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use hpalloc::NoPages;
+
+use crate::counter;
+
+pub(crate) type Heap<'m> = hpalloc::Heap<NoPages<'m>>;
+
+// What is measured, as an index.
+pub(crate) const ALLOCATE: usize = 0;
+/// Allocating what is aligned to more than 8 bytes.
+pub(crate) const ALLOCATE_ALIGNED: usize = 1;
+pub(crate) const DEALLOCATE: usize = 2;
+pub(crate) const GROW: usize = 3;
+pub(crate) const SHRINK: usize = 4;
+/// How many there are.
+pub(crate) const OPERATIONS: usize = 5;
+
+// What is measured: functions that aren't inlined, and one that returns at once, to know what measuring takes.
+
+#[inline(never)]
+unsafe extern "C" fn allocate(heap: &Heap<'_>, align: usize, size: usize) -> Option<NonNull<u8>> {
+    // SAFETY: they are those of a layout.
+    heap.allocate(unsafe { Layout::from_size_align_unchecked(size, align) })
+}
+
+#[inline(never)]
+unsafe extern "C" fn deallocate(heap: &Heap<'_>, block: NonNull<u8>, align: usize, size: usize) {
+    // SAFETY: they are those of a layout, and as the caller promises.
+    unsafe { heap.deallocate(block, Layout::from_size_align_unchecked(size, align)) }
+}
+
+#[inline(never)]
+unsafe extern "C" fn grow(
+    heap: &Heap<'_>,
+    block: NonNull<u8>,
+    align: usize,
+    old: usize,
+    new: usize,
+) -> Option<NonNull<u8>> {
+    // SAFETY: they are those of two layouts, and as the caller promises.
+    unsafe {
+        let layout = |size| Layout::from_size_align_unchecked(size, align);
+        heap.grow(block, layout(old), layout(new))
+    }
+}
+
+#[inline(never)]
+unsafe extern "C" fn shrink(
+    heap: &Heap<'_>,
+    block: NonNull<u8>,
+    align: usize,
+    old: usize,
+    new: usize,
+) -> Option<NonNull<u8>> {
+    // SAFETY: they are those of two layouts, and as the caller promises.
+    unsafe {
+        let layout = |size| Layout::from_size_align_unchecked(size, align);
+        heap.shrink(block, layout(old), layout(new))
+    }
+}
+
+type Allocate = unsafe extern "C" fn(&Heap<'_>, usize, usize) -> Option<NonNull<u8>>;
+type Deallocate = unsafe extern "C" fn(&Heap<'_>, NonNull<u8>, usize, usize);
+type Resize = unsafe extern "C" fn(&Heap<'_>, NonNull<u8>, usize, usize, usize) -> Option<NonNull<u8>>;
+
+counter::function_of_one_instruction! {
+    fn allocate_nothing(&Heap<'_>, usize, usize) -> Option<NonNull<u8>>;
+    fn deallocate_nothing(&Heap<'_>, NonNull<u8>, usize, usize);
+    fn resize_nothing(&Heap<'_>, NonNull<u8>, usize, usize, usize) -> Option<NonNull<u8>>;
+}
+
+/// The block, and the instructions that the call took with what measuring takes.
+#[inline(never)]
+unsafe fn measure_allocate(function: Allocate, heap: &Heap<'_>, layout: Layout) -> (Option<NonNull<u8>>, u32) {
+    let (align, size) = (layout.align(), layout.size());
+    let start = counter::read();
+    // SAFETY: they are those of a layout.
+    let block = unsafe { function(heap, align, size) };
+    let end = counter::read();
+    (block, counter::instructions(start, end))
+}
+
+/// The instructions that the call took with what measuring takes.
+#[inline(never)]
+unsafe fn measure_deallocate(function: Deallocate, heap: &Heap<'_>, block: NonNull<u8>, layout: Layout) -> u32 {
+    let (align, size) = (layout.align(), layout.size());
+    let start = counter::read();
+    // SAFETY: as the caller promises.
+    unsafe { function(heap, block, align, size) };
+    let end = counter::read();
+    counter::instructions(start, end)
+}
+
+/// The block, and the instructions that the call took with what measuring takes.
+#[inline(never)]
+unsafe fn measure_resize(
+    function: Resize,
+    heap: &Heap<'_>,
+    block: NonNull<u8>,
+    layout: Layout,
+    new: usize,
+) -> (Option<NonNull<u8>>, u32) {
+    let (align, size) = (layout.align(), layout.size());
+    let start = counter::read();
+    // SAFETY: as the caller promises.
+    let block = unsafe { function(heap, block, align, size, new) };
+    let end = counter::read();
+    (block, counter::instructions(start, end))
+}
+
+/// Calls that are measured.
+pub(crate) struct Calls {
+    // What measuring itself takes.
+    allocate: u32,
+    deallocate: u32,
+    resize: u32,
+}
+
+impl Calls {
+    /// `heap` is any: nothing is done to it.
+    pub(crate) fn new(heap: &Heap<'_>) -> Self {
+        let layout = Layout::new::<u8>();
+        // SAFETY: they do nothing.
+        unsafe {
+            Self {
+                allocate: measure_allocate(allocate_nothing, heap, layout).1 - 1,
+                deallocate: measure_deallocate(deallocate_nothing, heap, NonNull::dangling(), layout) - 1,
+                resize: measure_resize(resize_nothing, heap, NonNull::dangling(), layout, 1).1 - 1,
+            }
+        }
+    }
+
+    /// Returns which of the two ways to allocate it was, too.
+    pub(crate) fn allocate(&self, heap: &Heap<'_>, layout: Layout) -> (Option<NonNull<u8>>, usize, u32) {
+        let operation = if layout.align() > 8 { ALLOCATE_ALIGNED } else { ALLOCATE };
+        // SAFETY: allocating is safe.
+        let (block, cost) = unsafe { measure_allocate(allocate, heap, layout) };
+        (block, operation, cost - self.allocate)
+    }
+
+    /// # Safety
+    ///
+    /// The block is the heap's, has the layout, and isn't used any more.
+    pub(crate) unsafe fn deallocate(&self, heap: &Heap<'_>, block: NonNull<u8>, layout: Layout) -> u32 {
+        // SAFETY: as the caller promises.
+        let cost = unsafe { measure_deallocate(deallocate, heap, block, layout) };
+        cost - self.deallocate
+    }
+
+    /// Grows or shrinks a block. Returns which of the two it was, too.
+    ///
+    /// # Safety
+    ///
+    /// The block is the heap's and has the layout. If a block is returned, it takes the place of the old one.
+    pub(crate) unsafe fn resize(
+        &self,
+        heap: &Heap<'_>,
+        block: NonNull<u8>,
+        layout: Layout,
+        new: usize,
+    ) -> (Option<NonNull<u8>>, usize, u32) {
+        let (function, operation): (Resize, _) = if new < layout.size() { (shrink, SHRINK) } else { (grow, GROW) };
+        // SAFETY: as the caller promises.
+        let (block, cost) = unsafe { measure_resize(function, heap, block, layout, new) };
+        (block, operation, cost - self.resize)
+    }
+}
