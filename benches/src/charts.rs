@@ -19,9 +19,11 @@ const FONT: &str = "sans-serif";
 /// hpalloc stands out; the floors, which are no allocators, stand back.
 fn color(contestant: Contestant) -> RGBColor {
     match contestant {
-        Contestant::Hpalloc | Contestant::HpallocClasses | Contestant::HpallocHuge | Contestant::HpallocPrefaulted => {
-            RGBColor(217, 72, 15)
-        }
+        Contestant::Hpalloc
+        | Contestant::HpallocHeap
+        | Contestant::HpallocClasses
+        | Contestant::HpallocHuge
+        | Contestant::HpallocPrefaulted => RGBColor(217, 72, 15),
         Contestant::Seed => RGBColor(134, 142, 150),
         Contestant::FloorPointers
         | Contestant::FloorBulk

@@ -7,15 +7,16 @@ use clap::ValueEnum;
 use slab::Slab;
 
 use crate::allocator::{Blocks, General, Heap, Shared};
+use crate::effort::Effort;
 use crate::floor::{BulkList, PointerStack, Successive};
 use crate::general;
 use crate::heaps::{Behind, Buddy, LinkedList, Rlsf, Talc};
 use crate::mallocs::{Glibc, Jemalloc, Mimalloc, Snmalloc};
-use crate::ours::{Classes, Hpalloc, HpallocShared, Huge, Plain, Prefaulted};
+use crate::ours::{AnySize, Classes, Hpalloc, HpallocShared, Huge, Plain, Prefaulted};
 use crate::peers::Heapless;
 use crate::programs::{self, Prepared};
 use crate::seed::Seed;
-use crate::workload::{self, Effort, Order, WORDS};
+use crate::workload::{self, Order, WORDS};
 
 /// What is done with an allocator.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, ValueEnum)]
@@ -128,6 +129,7 @@ impl Workload {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, ValueEnum)]
 pub(crate) enum Contestant {
     Hpalloc,
+    HpallocHeap,
     HpallocClasses,
     HpallocHuge,
     HpallocPrefaulted,
@@ -155,8 +157,12 @@ impl Contestant {
     /// The allocators that a program on a host would use instead.
     pub(crate) const MALLOCS: [Self; 4] = [Self::Glibc, Self::Mimalloc, Self::Jemalloc, Self::Snmalloc];
 
+    /// The fastest heaps of firmware and kernels.
+    pub(crate) const HEAPS: [Self; 2] = [Self::Talc, Self::Rlsf];
+
     /// Those that can be the global allocator of a program.
-    const GLOBAL: [Self; 10] = [
+    const GLOBAL: [Self; 11] = [
+        Self::HpallocHeap,
         Self::HpallocClasses,
         Self::Glibc,
         Self::Mimalloc,
@@ -172,6 +178,7 @@ impl Contestant {
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Hpalloc => "hpalloc",
+            Self::HpallocHeap => "hpalloc heap",
             Self::HpallocClasses => "hpalloc size classes",
             Self::HpallocHuge => "hpalloc, huge pages",
             Self::HpallocPrefaulted => "hpalloc, prefaulted",
@@ -210,6 +217,7 @@ impl Contestant {
         if workload == TwoThreads {
             return Some(match self {
                 Self::Hpalloc => of_threads::<HpallocShared>(),
+                Self::HpallocHeap => of_threads::<Behind<AnySize>>(),
                 Self::Glibc => of_threads::<Glibc>(),
                 Self::Mimalloc => of_threads::<Mimalloc>(),
                 Self::Jemalloc => of_threads::<Jemalloc>(),
@@ -224,6 +232,7 @@ impl Contestant {
         }
         match self {
             Self::Hpalloc => of_heap::<Hpalloc<Plain>>(workload),
+            Self::HpallocHeap => of_general::<AnySize>(workload),
             // Where memory is touched first or more and more blocks are live, it is as the pools are.
             Self::HpallocClasses if !first_touch && !Workload::LIVE.contains(&workload) => {
                 of_general::<Classes>(workload)

@@ -5,7 +5,8 @@ use std::hint::black_box;
 use std::ptr::NonNull;
 
 use crate::allocator::General;
-use crate::workload::{Effort, OPERATIONS, warm_machine};
+use crate::effort::Effort;
+use crate::workload::{OPERATIONS, warm_machine};
 
 /// How many blocks of mixed sizes are live in the churn, on average.
 const MIXED: usize = 10_000;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use embedded_alloc::{LlffHeap, TlsfHeap};
-use hpalloc::{Arena, Lazy, Locked, MAX_ARENA_SIZE, Mapping, PAGE_SIZE, Region, SizeClasses, Spin};
+use hpalloc::{Arena, ArenaError, Heap, Lazy, Locked, MAX_ARENA_SIZE, Mapping, PAGE_SIZE, Region, SizeClasses, Spin};
 use rlsf::Tlsf;
 use talc::TalcLock;
 use talc::source::Manual;
@@ -27,11 +27,8 @@ pub(crate) const GLIBC_HEAP: &str = "glibc-heap";
 #[global_allocator]
 static GLOBAL: Global = Global(OnceLock::new());
 
-static HPALLOC: Locked<SizeClasses<Lazy<Mapping>>, Spin> = Locked::new(SizeClasses::new(Lazy::new(|| {
-    let mapping = Mapping::new(MAX_ARENA_SIZE)?;
-    remember(mapping.pages().cast(), MAX_ARENA_SIZE);
-    Arena::from_region(mapping)
-})));
+static HPALLOC_HEAP: Locked<Heap<Lazy<Mapping>>, Spin> = Locked::new(Heap::new(Lazy::new(arena)));
+static HPALLOC_CLASSES: Locked<SizeClasses<Lazy<Mapping>>, Spin> = Locked::new(SizeClasses::new(Lazy::new(arena)));
 static TALC: TalcLock<spin::Mutex<()>, Manual> = TalcLock::new(Manual);
 static RLSF: Behind<Rlsf> = Behind(spin::Mutex::new(Tlsf::new()));
 static LINKED_LIST: linked_list_allocator::LockedHeap = linked_list_allocator::LockedHeap::empty();
@@ -93,7 +90,8 @@ fn pick() -> &'static (dyn GlobalAlloc + Sync) {
     // SAFETY: each heap is initialised once, with memory that is its alone. The options of glibc are what they are said to be.
     unsafe {
         match name.to_bytes() {
-            b"hpalloc-classes" => &HPALLOC,
+            b"hpalloc-heap" => &HPALLOC_HEAP,
+            b"hpalloc-classes" => &HPALLOC_CLASSES,
             b"glibc" => &System,
             b"mimalloc" => &MiMalloc,
             b"jemalloc" => &tikv_jemallocator::Jemalloc,
@@ -139,6 +137,13 @@ fn pick() -> &'static (dyn GlobalAlloc + Sync) {
     }
 }
 
+/// Fresh memory for a heap of hpalloc.
+fn arena() -> Result<Arena<Mapping>, ArenaError> {
+    let mapping = Mapping::new(MAX_ARENA_SIZE)?;
+    remember(mapping.pages().cast(), MAX_ARENA_SIZE);
+    Arena::from_region(mapping)
+}
+
 /// Fresh memory for a heap: as much as an arena can have.
 fn region() -> NonNull<[u8]> {
     let Ok(mapping) = Mapping::new(MAX_ARENA_SIZE) else { abort() };
@@ -162,7 +167,7 @@ pub(crate) fn memory() -> Vec<usize> {
     // SAFETY: it only says where the heap of glibc ends.
     let bytes = if bytes == 0 { unsafe { libc::sbrk(0) }.addr() - begin } else { bytes };
     // Where another allocator was picked, it has no pages.
-    let pages = HPALLOC.with(|heap| heap.page_source().arena().map_or(0, Arena::pages_allocated));
+    let pages = HPALLOC_CLASSES.with(|heap| heap.page_source().arena().map_or(0, Arena::pages_allocated));
     [touched(begin, bytes)].into_iter().chain((pages > 0).then_some(pages * PAGE_SIZE)).collect()
 }
 

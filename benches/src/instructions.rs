@@ -6,13 +6,15 @@ use std::process::Command;
 use std::ptr::NonNull;
 
 use clap::ValueEnum;
-use hpalloc::{Arena, BlockSize, FixedBlock, Mapping, PAGE_SIZE, Page, SizeClasses};
+use hpalloc::{Arena, BlockSize, FixedBlock, Heap, Mapping, PAGE_SIZE, Page, SizeClasses};
 use tables::{Document, Table};
 
 use crate::{RESULTS, Result, report};
 
 /// How often an operation is counted.
 const CALLS: usize = 1000;
+/// How many bytes a `Heap` has.
+const HEAP: usize = 1 << 20;
 
 /// What is counted.
 #[derive(Clone, Copy, ValueEnum)]
@@ -22,6 +24,11 @@ pub(crate) enum Operation {
     AllocateRefill,
     Deallocate,
     Pair,
+    HeapAllocate,
+    HeapAllocateFresh,
+    HeapDeallocate,
+    HeapDeallocateMerge,
+    HeapGrow,
     ClassesAllocate,
     ClassesDeallocate,
     ClassesAllocateAligned,
@@ -38,6 +45,11 @@ impl Operation {
             Self::AllocateRefill => "`FixedBlock::allocate`, with a new page",
             Self::Deallocate => "`FixedBlock::deallocate`",
             Self::Pair => "both, inlined into one function",
+            Self::HeapAllocate => "`Heap::allocate`, 100 bytes in a hole of that size",
+            Self::HeapAllocateFresh => "`Heap::allocate`, 100 bytes of an empty heap",
+            Self::HeapDeallocate => "`Heap::deallocate`, 100 bytes between live blocks",
+            Self::HeapDeallocateMerge => "`Heap::deallocate`, 100 bytes between free blocks",
+            Self::HeapGrow => "`Heap::grow`, from 100 to 200 bytes in place",
             Self::ClassesAllocate => "`SizeClasses::allocate`, a free block of a small size",
             Self::ClassesDeallocate => "`SizeClasses::deallocate`, of a small size",
             Self::ClassesAllocateAligned => "`SizeClasses::allocate`, 100 bytes aligned to 64",
@@ -52,6 +64,9 @@ impl Operation {
             Self::AllocateFree | Self::AllocateFresh | Self::AllocateRefill => "counted_allocate",
             Self::Deallocate => "counted_deallocate",
             Self::Pair => "counted_pair",
+            Self::HeapAllocate | Self::HeapAllocateFresh => "counted_heap_allocate",
+            Self::HeapDeallocate | Self::HeapDeallocateMerge => "counted_heap_deallocate",
+            Self::HeapGrow => "counted_heap_grow",
             Self::ClassesAllocate | Self::ClassesAllocateAligned => "counted_classes_allocate",
             Self::ClassesDeallocate => "counted_classes_deallocate",
             Self::AllocPage => "counted_alloc_page",
@@ -83,6 +98,33 @@ extern "Rust" fn counted_pair(pool: &Pool<'_>) {
         // SAFETY: the block was allocated just now.
         unsafe { pool.deallocate(block) };
     }
+}
+
+type AnySize = Heap<Arena<Mapping>>;
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "Rust" fn counted_heap_allocate(heap: &AnySize, layout: Layout) -> Option<NonNull<u8>> {
+    heap.allocate(layout)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "Rust" fn counted_heap_deallocate(heap: &AnySize, block: NonNull<u8>, layout: Layout) {
+    // SAFETY: the caller's promise is the one that is asked for.
+    unsafe { heap.deallocate(block, layout) }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "Rust" fn counted_heap_grow(
+    heap: &AnySize,
+    block: NonNull<u8>,
+    old: Layout,
+    new: Layout,
+) -> Option<NonNull<u8>> {
+    // SAFETY: the caller's promise is the one that is asked for.
+    unsafe { heap.grow(block, old, new) }
 }
 
 type Classes<'a> = SizeClasses<&'a Arena<Mapping>>;
@@ -122,6 +164,7 @@ extern "Rust" fn counted_alloc_zeroed_page(arena: &Arena<Mapping>) -> Option<&mu
 pub(crate) fn perform(operation: Operation) -> Result<()> {
     let arena = Arena::new(2 * CALLS * PAGE_SIZE)?;
     let small = FixedBlock::with_block_size(&arena, const { BlockSize::of::<[u64; 8]>() });
+    let heap = AnySize::new(Arena::new(HEAP)?);
     let classes = Classes::new(&arena);
     let (plain, aligned) = (Layout::new::<[u8; 100]>(), Layout::from_size_align(100, 64)?);
     let whole_page = FixedBlock::with_block_size(&arena, const { BlockSize::of::<Page>() });
@@ -160,6 +203,11 @@ pub(crate) fn perform(operation: Operation) -> Result<()> {
                 counted_pair(&small);
                 true
             }
+            Operation::HeapAllocate
+            | Operation::HeapAllocateFresh
+            | Operation::HeapDeallocate
+            | Operation::HeapDeallocateMerge
+            | Operation::HeapGrow => perform_in_heap(operation, &heap).is_some(),
             Operation::ClassesAllocate | Operation::ClassesAllocateAligned => {
                 let layout = black_box(if matches!(operation, Operation::ClassesAllocate) { plain } else { aligned });
                 let block = classes.allocate(layout).ok_or("no block is left")?;
@@ -182,6 +230,55 @@ pub(crate) fn perform(operation: Operation) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Does one of the operations of a `Heap`, which is empty before and after. `None` if it has no memory.
+fn perform_in_heap(operation: Operation, heap: &AnySize) -> Option<()> {
+    let (layout, larger) = black_box((Layout::new::<[u8; 100]>(), Layout::new::<[u8; 200]>()));
+    let mut blocks = [NonNull::dangling(); 5];
+    for block in &mut blocks {
+        *block = heap.allocate(layout)?;
+    }
+    blocks.sort_unstable();
+    let [first, before, middle, after, last] = blocks;
+    let free = |blocks: &[NonNull<u8>]| {
+        // SAFETY: each block was allocated here with this layout, and is freed once.
+        blocks.iter().for_each(|&block| unsafe { heap.deallocate(block, layout) });
+    };
+    match operation {
+        Operation::HeapAllocate => {
+            free(&[middle]);
+            let block = counted_heap_allocate(heap, layout)?;
+            free(&[first, before, block, after, last]);
+        }
+        Operation::HeapAllocateFresh => {
+            free(&blocks);
+            let block = counted_heap_allocate(heap, layout)?;
+            free(&[block]);
+        }
+        Operation::HeapDeallocate => {
+            // SAFETY: the block is live.
+            unsafe { counted_heap_deallocate(heap, middle, layout) };
+            free(&[first, before, after, last]);
+        }
+        Operation::HeapDeallocateMerge => {
+            free(&[before, after]);
+            // SAFETY: the block is live.
+            unsafe { counted_heap_deallocate(heap, middle, layout) };
+            free(&[first, last]);
+        }
+        Operation::HeapGrow => {
+            free(&[after]);
+            // SAFETY: the block is live, and the other size is larger. If it grows, it has the larger layout after that.
+            let grown = unsafe { counted_heap_grow(heap, middle, layout, larger) };
+            assert_eq!(grown, Some(middle), "it grows in place");
+            // SAFETY: that is its layout now.
+            unsafe { heap.deallocate(middle, larger) };
+            free(&[first, before, last]);
+        }
+        _ => unreachable!("an operation of something else"),
+    }
+    Some(())
 }
 
 /// Counts, and writes the table of the results, or checks that no figure has grown.

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::contestant::{Contestant, Workload};
+use crate::effort::Effort;
 use crate::instructions::Operation;
-use crate::workload::Effort;
 
 // The order of these lines is that of the layers: a module uses only those above it.
 mod allocator;
@@ -18,6 +18,7 @@ mod peers;
 mod global;
 mod floor;
 mod seed;
+mod effort;
 mod workload;
 mod general;
 mod programs;
@@ -26,6 +27,7 @@ mod rounds;
 mod memory;
 mod charts;
 mod report;
+mod compare;
 mod instructions;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -55,13 +57,23 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Measure some contestants in rounds, by processor time, and print how many times as long as each of the others the first
+    /// takes: for a machine that does other things meanwhile
+    Compare {
+        #[arg(required = true)]
+        contestants: Vec<Contestant>,
+        /// In which workloads. Without it: those of requests of any size, and the programs
+        #[arg(long, num_args = 1..)]
+        workloads: Vec<Workload>,
+        #[arg(long, default_value = "5", value_parser = clap::value_parser!(u8).range(1..))]
+        rounds: u8,
+    },
     /// Measure one contestant in one workload, in this process, and print the figures
     Measure {
         workload: Workload,
         contestant: Contestant,
-        /// Take a short look only
-        #[arg(long)]
-        quick: bool,
+        #[arg(long, default_value = "full")]
+        effort: Effort,
     },
     /// Run a program once, with the global allocator that the environment variable `SPEED_ALLOCATOR` names; print a digest of
     /// its output, and what memory it took
@@ -77,10 +89,11 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let done = match options.task {
-        Task::Report { rounds } => report::run(rounds.into(), false),
-        Task::Look => report::run(1, true),
+        Task::Report { rounds } => report::run(rounds.into(), Effort::Full),
+        Task::Look => report::run(1, Effort::Quick),
         Task::Instructions { check } => instructions::run(check),
-        Task::Measure { workload, contestant, quick } => measure(workload, contestant, quick),
+        Task::Compare { contestants, workloads, rounds } => compare::run(&contestants, workloads, rounds.into()),
+        Task::Measure { workload, contestant, effort } => measure(workload, contestant, effort),
         Task::Program { workload } => program(workload),
         Task::Perform { operation } => instructions::perform(operation),
     };
@@ -91,13 +104,13 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn measure(workload: Workload, contestant: Contestant, quick: bool) -> Result<()> {
+fn measure(workload: Workload, contestant: Contestant, effort: Effort) -> Result<()> {
     let program = contestant.program(workload).ok_or("this contestant does not take part in that workload")?;
     let name = rounds::argument(&contestant);
     if workload.prepare().is_some() && std::env::var(global::VARIABLE).ok().as_ref() != Some(&name) {
         return Err(format!("to measure this, set {}={name}", global::VARIABLE).into());
     }
-    let figures = program(if quick { Effort::QUICK } else { Effort::FULL });
+    let figures = program(effort);
     println!("{}", figures.iter().map(f64::to_string).collect::<Vec<_>>().join(" "));
     Ok(())
 }

@@ -8,9 +8,16 @@ use crate::contestant::{Contestant, Workload};
 use crate::rounds::argument;
 use crate::{Result, global};
 
-/// Those whose memory is looked at, beside hpalloc and glibc.
-const OTHERS: [Contestant; 5] =
-    [Contestant::Talc, Contestant::Rlsf, Contestant::LinkedList, Contestant::EmbeddedList, Contestant::EmbeddedTlsf];
+/// The allocators with a region of their own.
+const REGIONS: [Contestant; 7] = [
+    Contestant::HpallocHeap,
+    Contestant::HpallocClasses,
+    Contestant::Talc,
+    Contestant::Rlsf,
+    Contestant::LinkedList,
+    Contestant::EmbeddedList,
+    Contestant::EmbeddedTlsf,
+];
 
 /// A table of the pages that each program needed, over what it had allocated at most.
 pub(crate) fn table() -> Result<String> {
@@ -38,15 +45,10 @@ pub(crate) fn table() -> Result<String> {
         }
         Ok(rows)
     };
-    let classes = Contestant::HpallocClasses;
-    let rows = ratios(&argument(&classes))?;
-    for (what, row) in ["", ", pages of the arena"].into_iter().zip(rows) {
-        table.row(&format!("{}{what}", classes.title()), row);
-    }
-    let others = OTHERS.map(|contestant| (contestant.title(), argument(&contestant)));
-    for (title, name) in others.into_iter().chain([(Contestant::Glibc.title(), global::GLIBC_HEAP.to_owned())]) {
-        for row in ratios(&name)? {
-            table.row(title, row);
+    let regions = REGIONS.map(|contestant| (contestant.title(), argument(&contestant)));
+    for (title, name) in regions.into_iter().chain([(Contestant::Glibc.title(), global::GLIBC_HEAP.to_owned())]) {
+        for (what, row) in ["", ", pages of the arena"].into_iter().zip(ratios(&name)?) {
+            table.row(&format!("{title}{what}"), row);
         }
     }
     Ok(table.into_text())

@@ -101,6 +101,35 @@ impl General for Classes {
     }
 }
 
+/// A heap for any size, without a lock. Most workloads fit into its first arena, and then it takes nothing from the second.
+pub(crate) type AnySize = hpalloc::Heap<[Arena<Mapping>; 2]>;
+
+impl General for AnySize {
+    fn new(bytes: usize) -> Self {
+        // As much as its peers are given, in two arenas because each has a limit.
+        let half = (bytes + (1 << 19)).next_power_of_two().min(MAX_ARENA_SIZE);
+        Self::new([(); 2].map(|()| Arena::new(half).expect("memory for an arena")))
+    }
+
+    #[inline]
+    fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        Self::allocate(self, layout)
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller's promise is the one that is asked for.
+        unsafe { Self::deallocate(self, block, layout) }
+    }
+
+    #[inline]
+    unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
+        let new = Layout::from_size_align(size, layout.align()).ok()?;
+        // SAFETY: the caller promises the rest, and the sizes are compared.
+        unsafe { if size < layout.size() { self.shrink(block, layout, new) } else { self.grow(block, layout, new) } }
+    }
+}
+
 /// A pool that is one thread's own, over an arena that the threads share.
 pub(crate) struct HpallocShared(FixedBlock<&'static Locked<Arena<Mapping>, Spin>>);
 

@@ -8,7 +8,7 @@ use quote::ToTokens;
 use regex::{Regex, RegexSet};
 use serde_json::Value;
 
-use crate::workload::Effort;
+use crate::effort::Effort;
 
 /// A program with its input. It returns the digest.
 pub(crate) type Prepared = Box<dyn Fn() -> u64>;

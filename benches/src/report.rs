@@ -6,17 +6,18 @@ use clap::ValueEnum;
 use tables::{Document, Table};
 
 use crate::contestant::{Contestant, Workload};
+use crate::effort::Effort;
 use crate::rounds::{self, Figure, Measurements, number};
 use crate::workload::{QUANTILES, quantile_title};
 use crate::{RESULTS, Result, charts, memory};
 
-/// Measures everything, prints the tables and writes them. With `quick` in short, and writes the charts elsewhere and the
-/// tables nowhere.
-pub(crate) fn run(rounds: usize, quick: bool) -> Result<()> {
+/// Measures everything, prints the tables and writes them. A quick look writes the charts elsewhere and the tables
+/// nowhere.
+pub(crate) fn run(rounds: usize, effort: Effort) -> Result<()> {
     let mut results = Document::read(RESULTS)?;
     let mut readme = Document::read("README.md")?;
     let run = describe_run(rounds)?;
-    let measured = rounds::run(rounds, quick)?;
+    let measured = rounds::run(rounds, effort, Workload::value_variants(), Contestant::value_variants())?;
     let sections = [
         ("run", run),
         ("targets", targets(&measured)),
@@ -32,6 +33,7 @@ pub(crate) fn run(rounds: usize, quick: bool) -> Result<()> {
         results.replace(name, text)?;
     }
     readme.replace("speed", &summary(&measured))?;
+    let quick = effort == Effort::Quick;
     let charts = if quick { std::env::temp_dir() } else { "benches".into() };
     charts::workloads(&measured, &charts.join("workloads.svg"))?;
     charts::latency(&measured, &charts.join("latency.svg"))?;
@@ -75,10 +77,12 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
 /// What the figures have to reach, and whether they do.
 fn targets(measured: &Measurements) -> String {
     use Contestant::{
-        Bumpalo, FloorBulk, FloorWritePrefaulted, Glibc, Hpalloc, HpallocClasses, HpallocHuge, HpallocPrefaulted,
-        LinkedList, Rlsf, Seed, Talc,
+        Bumpalo, FloorBulk, FloorWritePrefaulted, Glibc, Hpalloc, HpallocClasses, HpallocHeap, HpallocHuge,
+        HpallocPrefaulted, LinkedList, Rlsf, Seed, Talc,
     };
-    use Workload::{BatchFifo, BatchLifo, BatchRandom, FirstTouch, Latency, Mixed, MixedSmallBatch, Pair, SmallBatch};
+    use Workload::{
+        BatchFifo, BatchLifo, BatchRandom, FirstTouch, Json, Latency, Mixed, MixedSmallBatch, Pair, SmallBatch,
+    };
 
     let mut table = Table::new("how many times as much the other takes", &["aim", "measured", "reached"]);
     let mut times = |what: &str, at_least: f64, other: Figure, ours: Figure| {
@@ -89,6 +93,7 @@ fn targets(measured: &Measurements) -> String {
         table.row(what, [format!("at least {at_least}"), written, yes_or_no(reached)]);
     };
     let fastest = |workload| measured.fastest(workload, &Contestant::MALLOCS).unwrap_or(Glibc);
+    let fastest_heap = |workload| measured.fastest(workload, &Contestant::HEAPS).unwrap_or(Talc);
     let title = |workload: Workload, other: Contestant| format!("{}: {}", workload.title(), other.title());
     times(&title(Pair, fastest(Pair)), 2.5, (Pair, fastest(Pair), 0), (Pair, Hpalloc, 0));
     times(&title(Pair, Seed), 1.0, (Pair, Seed, 0), (Pair, Hpalloc, 0));
@@ -110,6 +115,13 @@ fn targets(measured: &Measurements) -> String {
             let what = format!("{}, over {}", title(workload, other), HpallocClasses.title());
             times(&what, at_least, (workload, other, 0), (workload, HpallocClasses, 0));
         }
+    }
+    let heap = HpallocHeap.title();
+    let any_size = Workload::GENERAL.into_iter().chain(Workload::PROGRAMS);
+    for (workload, other) in any_size.map(|workload| (workload, fastest_heap(workload))).chain([(Json, fastest(Json))])
+    {
+        let what = format!("{}, over {heap}", title(workload, other));
+        times(&what, 1.0, (workload, other, 0), (workload, HpallocHeap, 0));
     }
     let quantile = |figure: usize| format!("latency at {}", quantile_title(QUANTILES[figure]));
     let prefaulted = HpallocPrefaulted.title();
@@ -213,6 +225,7 @@ fn summary(measured: &Measurements) -> String {
     }
     row("the same, hpalloc in huge pages", Workload::FirstTouch, Contestant::HpallocHuge);
     for workload in [Workload::Mixed, Workload::MixedSmallBatch] {
+        row(&format!("{}, hpalloc's heap", workload.title()), workload, Contestant::HpallocHeap);
         row(&format!("{}, hpalloc's size classes", workload.title()), workload, Contestant::HpallocClasses);
     }
     table.into_text()

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::contestant::{Contestant, Workload};
+use crate::effort::Effort;
 use crate::{Result, global};
 
 /// What was measured.
@@ -17,15 +18,19 @@ pub(crate) struct Measurements {
     figures: HashMap<(Workload, Contestant), Vec<Vec<f64>>>,
 }
 
-/// Measures everything so many times.
-pub(crate) fn run(rounds: usize, quick: bool) -> Result<Measurements> {
+/// Measures those of the contestants that take part in the workloads, so many times.
+pub(crate) fn run(
+    rounds: usize,
+    effort: Effort,
+    workloads: &[Workload],
+    contestants: &[Contestant],
+) -> Result<Measurements> {
     let mut measurements = Measurements::default();
-    let contestants = |workload| {
-        let all = Contestant::value_variants().iter().copied();
+    let taking_part = |workload| {
+        let all = contestants.iter().copied();
         all.filter(move |contestant| contestant.program(workload).is_some()).collect::<Vec<_>>()
     };
-    let mut workloads: Vec<_> =
-        Workload::value_variants().iter().map(|&workload| (workload, contestants(workload))).collect();
+    let mut workloads: Vec<_> = workloads.iter().map(|&workload| (workload, taking_part(workload))).collect();
     let turns: usize = workloads.iter().map(|(_, contestants)| contestants.len()).sum();
     let style = ProgressStyle::with_template("{wide_msg} {bar:40} {percent:>3}%  {eta} left")?;
     let progress = ProgressBar::new((rounds * turns) as u64).with_style(style);
@@ -37,7 +42,7 @@ pub(crate) fn run(rounds: usize, quick: bool) -> Result<Measurements> {
             random.shuffle(contestants);
             for &mut contestant in contestants {
                 progress.set_message(format!("{}: {}", workload.title(), contestant.title()));
-                let figures = measure(*workload, contestant, quick)?;
+                let figures = measure(*workload, contestant, effort)?;
                 measurements.same_digest(*workload, contestant, &figures)?;
                 measurements.figures.entry((*workload, contestant)).or_default().push(figures);
                 progress.inc(1);
@@ -49,12 +54,10 @@ pub(crate) fn run(rounds: usize, quick: bool) -> Result<Measurements> {
 }
 
 /// One measurement, in a process of its own: it begins with fresh memory, and leaves none behind.
-fn measure(workload: Workload, contestant: Contestant, quick: bool) -> Result<Vec<f64>> {
+fn measure(workload: Workload, contestant: Contestant, effort: Effort) -> Result<Vec<f64>> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("measure").args([argument(&workload), argument(&contestant)]);
-    if quick {
-        command.arg("--quick");
-    }
+    command.args(["--effort", &argument(&effort)]);
     if workload.prepare().is_some() {
         command.env(global::VARIABLE, argument(&contestant));
     }

@@ -4,12 +4,13 @@ use std::hint::black_box;
 use std::mem::MaybeUninit;
 use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hdrhistogram::Histogram;
 use hpalloc::{HugePages, MAX_ARENA_SIZE, MappingOptions, PAGE_SIZE};
 
 use crate::allocator::{Blocks, Heap, Shared, Size};
+use crate::effort::Effort;
 
 /// The blocks of most workloads: 64 bytes.
 pub(crate) const WORDS: usize = 8;
@@ -46,40 +47,6 @@ pub(crate) enum Order {
     LastInFirstOut,
     FirstInFirstOut,
     Random,
-}
-
-/// How long a measurement goes on.
-#[derive(Clone, Copy)]
-pub(crate) struct Effort {
-    time: Duration,
-    /// A workload of many blocks that is done once has this part of them.
-    part: usize,
-}
-
-impl Effort {
-    pub(crate) const FULL: Self = Self { time: Duration::from_millis(100), part: 1 };
-    /// For a look whether everything runs.
-    pub(crate) const QUICK: Self = Self { time: Duration::from_millis(2), part: 32 };
-
-    /// The nanoseconds of one of the operations, of which a pass does so many.
-    pub(crate) fn time(self, operations: usize, mut pass: impl FnMut()) -> f64 {
-        let warm = Instant::now();
-        while warm.elapsed() < self.time / 4 {
-            pass();
-        }
-        let mut passes = 0;
-        let start = Instant::now();
-        while start.elapsed() < self.time {
-            pass();
-            passes += 1;
-        }
-        nanoseconds(start.elapsed(), passes * operations)
-    }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn nanoseconds(time: Duration, operations: usize) -> f64 {
-    time.as_secs_f64() * 1e9 / operations as f64
 }
 
 /// Touches as much memory as the workload is going to, and gives it back.
@@ -229,17 +196,17 @@ pub(crate) fn mix<H: Heap>(effort: Effort) -> f64 {
 
 /// Allocates blocks in memory that was never touched, and writes to each.
 pub(crate) fn first_touch<B: Blocks<WORDS>>(effort: Effort) -> f64 {
-    let count = FIRST_TOUCH / effort.part;
+    let count = FIRST_TOUCH / effort.part();
     warm_machine(count * 8 * WORDS);
     let mut blocks = B::new(count);
     black_box(&mut blocks);
-    let start = Instant::now();
-    for value in 0..count {
-        let mut block = blocks.allocate().expect("a free block");
-        write(blocks.memory(&mut block), value as u64);
-        std::mem::forget(block);
-    }
-    nanoseconds(start.elapsed(), count)
+    effort.time_once(count, || {
+        for value in 0..count {
+            let mut block = blocks.allocate().expect("a free block");
+            write(blocks.memory(&mut block), value as u64);
+            std::mem::forget(block);
+        }
+    })
 }
 
 /// A node of a list: 24 bytes.
@@ -251,7 +218,7 @@ struct Node<Block> {
 /// Builds a linked list, walks through it and drops it.
 pub(crate) fn list<B: Blocks<3, Block: Copy>>(effort: Effort) -> f64 {
     const { assert!(size_of::<Node<B::Block>>() == 24) };
-    let count = LIST / effort.part;
+    let count = LIST / effort.part();
     warm_machine(count * 8 * 3);
     let mut blocks = B::new(count);
     black_box(&mut blocks);
@@ -287,7 +254,7 @@ pub(crate) fn list<B: Blocks<3, Block: Copy>>(effort: Effort) -> f64 {
 
 /// Latencies of allocating a block and writing to it first: the quantiles, and how many were outliers.
 pub(crate) fn latency<B: Blocks<WORDS>>(effort: Effort) -> Vec<f64> {
-    let count = LATENCIES / effort.part;
+    let count = LATENCIES / effort.part();
     warm_machine(count * 8 * WORDS);
     let mut blocks = B::new(count);
     black_box(&mut blocks);

@@ -1,4 +1,4 @@
-//! Programs have the same output with hpalloc as their global allocator as with the system's.
+//! Programs have the same output with each of hpalloc's heaps as their global allocator as with the system's.
 
 use std::process::Command;
 
@@ -16,7 +16,10 @@ fn digest(program: &str, allocator: Option<&str>) -> String {
 }
 
 fn is_the_same(program: &str) {
-    assert_eq!(digest(program, Some("hpalloc-classes")), digest(program, None));
+    let expected = digest(program, None);
+    for allocator in ["hpalloc-heap", "hpalloc-classes"] {
+        assert_eq!(digest(program, Some(allocator)), expected, "{allocator}");
+    }
 }
 
 #[test]
