@@ -1,19 +1,20 @@
 //! The page frames of a toy kernel: taken from the memory that the boot loader reports, mapped into the page tables of
-//! processes, and given back when a process ends.
+//! processes, one by one or contiguous for a device, and freed when a process ends.
 //!
 //! ```sh
 //! cargo run --release --example page_frames
 //! ```
 //!
-//! An arena hands out frames and takes none back. So the frames are blocks: those of a pool whose block size is that of a
-//! page, over one arena for each part of the memory. The machine is made up, but its page tables are like those of `x86_64`,
+//! The frames are blocks of a heap that are aligned to a page, over one arena for each part of the memory. What is freed is merged,
+//! so that frames are contiguous again. The machine is made up, but its page tables are like those of `x86_64`,
 //! with pointers for entries, and every access is translated by walking them. (`targets/kernel` does it for real, in QEMU.)
 
+use std::alloc::Layout;
 use std::error::Error;
 use std::ptr::NonNull;
 
 use clap::Parser;
-use hpalloc::{Arena, BlockSize, Borrowed, FixedBlock, PAGE_SIZE, Page};
+use hpalloc::{Arena, Borrowed, Heap, PAGE_SIZE, Page};
 
 /// Runs processes in the memory of a machine that has little of it.
 #[derive(Parser)]
@@ -39,7 +40,7 @@ const LEVELS: u32 = 4;
 /// What a kernel's frames come from: any part of the memory, the lowest first.
 type Memory<'m> = [Arena<Borrowed<'m>>; 2];
 
-struct Frames<'m>(FixedBlock<Memory<'m>>);
+struct Frames<'m>(Heap<Memory<'m>>);
 
 /// A page table: *Invariant (Owned):* the frames that its entries name are its own.
 struct Table([Entry; ENTRIES]);
@@ -49,28 +50,60 @@ type Entry = Option<NonNull<Page>>;
 
 impl<'m> Frames<'m> {
     fn new(memory: Memory<'m>) -> Self {
-        Self(FixedBlock::with_block_size(memory, const { BlockSize::of::<Page>() }))
+        Self(Heap::new(memory))
     }
 
     /// A frame with all its bytes zero.
     fn take(&self) -> Option<NonNull<Page>> {
-        let mut frame = self.0.allocate()?.cast::<Page>();
-        // SAFETY: the block is of a page's size and alignment, and nobody else's.
-        unsafe { frame.as_mut() }.zero();
-        Some(frame)
+        self.take_contiguous(1)
+    }
+
+    /// So many frames at successive addresses, with all their bytes zero.
+    fn take_contiguous(&self, count: usize) -> Option<NonNull<Page>> {
+        self.0.allocate_zeroed(frames_layout(count)).map(NonNull::cast)
     }
 
     /// # Safety
     ///
-    /// The frame was taken from here, wasn't given back since, and nothing uses it any more.
-    unsafe fn give_back(&self, frame: NonNull<Page>) {
+    /// So many frames were taken from here together, weren't freed since, and nothing uses them any more.
+    unsafe fn give_back(&self, first: NonNull<Page>, count: usize) {
         // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { self.0.deallocate(frame.cast()) }
+        unsafe { self.0.deallocate(first.cast(), frames_layout(count)) }
     }
 
     /// How many are taken.
     fn in_use(&self) -> usize {
-        self.0.peak_blocks() - self.0.free_blocks()
+        self.0.used() / PAGE_SIZE
+    }
+}
+
+fn frames_layout(count: usize) -> Layout {
+    Layout::array::<Page>(count).expect("a few frames")
+}
+
+/// Contiguous frames that a device writes to.
+struct Buffer<'k, 'm> {
+    /// *Invariant (Frames):* the first of so many frames of its own.
+    first: NonNull<Page>,
+    count: usize,
+    frames: &'k Frames<'m>,
+}
+
+impl<'k, 'm> Buffer<'k, 'm> {
+    fn new(frames: &'k Frames<'m>, count: usize) -> Option<Self> {
+        Some(Self { first: frames.take_contiguous(count)?, count, frames })
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: by Frames, the memory is the buffer's, which is borrowed mutably, and was zeroed when it was taken.
+        unsafe { std::slice::from_raw_parts_mut(self.first.as_ptr().cast(), self.count * PAGE_SIZE) }
+    }
+}
+
+impl Drop for Buffer<'_, '_> {
+    fn drop(&mut self) {
+        // SAFETY: by Frames, and they go with the buffer.
+        unsafe { self.frames.give_back(self.first, self.count) };
     }
 }
 
@@ -131,20 +164,27 @@ unsafe fn release(frame: NonNull<Page>, levels: u32, frames: &Frames<'_>) {
         }
     }
     // SAFETY: as the caller promises.
-    unsafe { frames.give_back(frame) };
+    unsafe { frames.give_back(frame, 1) };
 }
 
-/// A process that has written its number to some pages.
+/// A process that has written its number to some pages, and to a buffer, as its device would.
 struct Process<'k, 'm> {
     number: u32,
     memory: AddressSpace<'k, 'm>,
     touched: Vec<u64>,
+    buffer: Buffer<'k, 'm>,
 }
 
 impl<'k, 'm> Process<'k, 'm> {
     /// `None` where there is no memory for it; then it has none.
     fn start(number: u32, frames: &'k Frames<'m>, random: &mut fastrand::Rng) -> Option<Self> {
-        let mut process = Self { number, memory: AddressSpace::new(frames)?, touched: Vec::new() };
+        let mut buffer = Buffer::new(frames, random.usize(1..=8))?;
+        buffer
+            .bytes()
+            .chunks_mut(PAGE_SIZE)
+            .zip(0..)
+            .for_each(|(frame, index)| frame[..8].copy_from_slice(&mark(number, index << 12)));
+        let mut process = Self { number, memory: AddressSpace::new(frames)?, touched: Vec::new(), buffer };
         for _ in 0..random.usize(1..24) {
             // The code, the heap or the stack.
             let segment = [0x40_0000, 0x5555_0000_0000, 0x7FFF_FFC0_0000][random.usize(0..3)];
@@ -159,7 +199,12 @@ impl<'k, 'm> Process<'k, 'm> {
         self.touched.iter().all(|&address| {
             let found = self.memory.page(address).map(|page| &page[..8]);
             found == Some(&mark(self.number, address))
-        })
+        }) && self
+            .buffer
+            .bytes()
+            .chunks(PAGE_SIZE)
+            .zip(0..)
+            .all(|(frame, index)| frame[..8] == mark(self.number, index << 12))
     }
 }
 
@@ -175,12 +220,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut random = fastrand::Rng::with_seed(options.seed);
     let mut running = Vec::new();
-    let mut refused = 0;
+    let (mut refused, mut peak) = (0, 0);
     for number in 0..options.processes {
         match Process::start(number, &frames, &mut random) {
             Some(process) => running.push(process),
             None => refused += 1,
         }
+        peak = peak.max(frames.in_use());
         while running.len() > options.at_once || (!running.is_empty() && random.u8(..) < 64) {
             let mut ends = running.swap_remove(random.usize(..running.len()));
             if !ends.is_unharmed() {
@@ -188,12 +234,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
-    let (peak, at_the_end) = (frames.0.peak_blocks(), frames.in_use());
-    println!("{} processes started, {refused} refused for lack of a frame", options.processes - refused);
+    let at_the_end = frames.in_use();
+    println!("{} processes started, {refused} refused for lack of frames", options.processes - refused);
     println!("{} run, with {at_the_end} frames; {peak} of {} at the peak", running.len(), LOW_PAGES + HIGH_PAGES);
     running.clear();
-    match frames.in_use() {
-        0 => Ok(()),
-        lost => Err(format!("{lost} frames are lost").into()),
+    match frames.0.usage() {
+        // Each part of the memory is in one piece again.
+        usage if usage.used == 0 && usage.free_blocks == 2 => Ok(()),
+        usage => Err(format!("frames are lost: {usage}").into()),
     }
 }

@@ -1,7 +1,7 @@
 //! How to use hpalloc, by what one builds with it: pages to read, and nothing to call.
 //!
-//! - [`firmware`]: static memory, interrupts, chips with little RAM, a heap, and a first program in an emulator.
-//! - [`kernels`]: memory by address, page frames, a pool on each core, several parts of memory, a heap.
+//! - [`firmware`]: a heap and pools in static memory, interrupts, chips with little RAM, and a first program in an emulator.
+//! - [`kernels`]: a heap over memory by address, page frames, several parts of memory, a pool on each core.
 //! - [`hosts`]: memory mappings and page faults, collections, threads, a global allocator, tests.
 //! - [`migration`]: what the calls of other allocators become.
 //! - [`troubleshooting`]: what compilers, linkers and programs say when it doesn't work, and what helps.

@@ -1,8 +1,9 @@
 //! Fixed-size blocks in constant time, for firmware, kernels and programs that can't wait.
 //!
 //! An [`Arena`] hands out the 4 KiB pages of a [`Region`] in order. A [`FixedBlock`] cuts pages into blocks of one size
-//! and takes them back. Both take a few instructions, every time. Between the two is a [`PageSource`]: an arena, several, or
-//! whatever else hands out pages.
+//! and takes them back. Both take a few instructions, every time. A [`Heap`] serves any size in the same pages, in a bounded number of
+//! steps, and merges what is freed at once: it is the global allocator. Between these and an arena is a [`PageSource`]: an arena,
+//! several, or whatever else hands out pages.
 //!
 //! ```text
 //! Region                     Arena<R>                    FixedBlock<P>
@@ -43,10 +44,10 @@
 //! | values of one type, in boxes that return their block | [`Pool`] |
 //! | blocks of one size, as bytes | [`FixedBlock`] |
 //! | any size in little memory: `Box`, `Vec`, collections, the global allocator | [`Heap`] |
-//! | the same, of sizes that are known, in some 20 instructions | [`SizeClasses`] |
+//! | the same, of sizes that are known, in some 20 instructions, from about 64 pages on | [`SizeClasses`] |
 //! | whole pages, in order and for good | [`Arena`] |
-//! | pages that come back | [`FixedBlock`], with blocks of [`PAGE_SIZE`] |
-//! | a few KiB that are no pages | [`Pool::from_uninit`], [`FixedBlock::from_uninit`] |
+//! | pages that come back | [`Heap`], with one or many in a block that is aligned to [`PAGE_SIZE`]; [`FixedBlock`], with single ones in constant time |
+//! | a few KiB that are no pages | [`Heap::from_uninit`], [`Pool::from_uninit`], [`FixedBlock::from_uninit`] |
 //! | any of these for several threads, cores or interrupts (none is `Sync` by itself) | [`Locked`] around it |
 //! | any of these in a `static`, with no `init` | [`Lazy`] as its source of pages |
 //! | how much memory is enough, in a constant | [`MemoryPlan`] |
@@ -85,7 +86,8 @@
 //! A block is at least as large as a pointer and a multiple of its size, at most a whole arena. Its address is a multiple of
 //! the largest power of two that divides its size (at most 4096). Blocks have no headers. They are carved in ascending order;
 //! of the free ones, the last freed is the next allocated. Memory that was never handed out is not touched, unless it is
-//! prefaulted. No page goes back before its arena does, and free blocks are not merged.
+//! prefaulted. No page goes back before its arena does. This holds for the blocks of pools and size classes; for those of a heap
+//! see [`Heap`].
 //!
 //! Nothing panics except what the program passes in (a closure, a hook; a region, a source or a lock of its own), and misuse that a
 //! hardened program detects. What can't be served is `None`, or an error that says which bound was broken.
@@ -111,7 +113,7 @@
 //!
 //! | `--cfg` | effect |
 //! |---|---|
-//! | `hpalloc_hardened` | misuse of blocks is detected when they are freed or handed out again: see the module `hardened`. Blocks take more memory, and what is constant above is linear in the block size |
+//! | `hpalloc_hardened` | misuse of blocks is detected when they are freed or handed out again: see the module `hardened`. Blocks of pools and size classes take more memory, and what is constant above is linear in the block size |
 //! | `hpalloc_asan` | `AddressSanitizer` is told which blocks are free |
 //!
 //! # Versions

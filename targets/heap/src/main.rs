@@ -1,8 +1,8 @@
 //! Firmware that uses `alloc`, with hpalloc as the global allocator: a gateway that parses what sensors send, and reports.
 //!
 //! The heap is the three statements below, with nothing unsafe in them and nothing to set up. It runs for thousands of
-//! rounds, in which everything that was allocated is checked, and takes no page more in the last than in the first ones:
-//! each round asks for as many blocks of each size as the one before, and what was freed serves the next.
+//! rounds, in which everything that was allocated is checked, and its high-water mark hardly rises after the first ones. Then
+//! the memory is used up, and the program goes on. When everything is freed, all memory is in one piece again.
 
 #![no_std]
 #![no_main]
@@ -12,12 +12,14 @@ extern crate alloc;
 mod readings;
 mod report;
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ptr;
 
-use hpalloc::{Arena, CriticalSection, Lazy, Locked, PAGE_SIZE, SizeClasses, StaticRegion};
+use hpalloc::{Arena, CriticalSection, Heap, HeapUsage, Lazy, Locked, PAGE_SIZE, StaticRegion};
 use hpalloc_target_harness::println;
 
 use readings::{Readings, SENSORS};
@@ -31,17 +33,17 @@ hpalloc::static_buffer! {
 }
 
 #[global_allocator]
-static HEAP: Locked<SizeClasses<Lazy<StaticRegion>>, CriticalSection> =
-    Locked::new(SizeClasses::new(Lazy::new(|| MEMORY.claim().and_then(Arena::from_region))));
+static HEAP: Locked<Heap<Lazy<StaticRegion>>, CriticalSection> =
+    Locked::new(Heap::new(Lazy::new(|| MEMORY.claim().and_then(Arena::from_region))));
 
 const ROUNDS: u32 = 2_000;
-/// After so many rounds as many reports are kept as ever will be, and no more pages are needed.
+/// After so many rounds as many reports are kept as ever will be, and the high-water mark rises by a tenth at most.
 const FIRST_ROUNDS: u32 = 50;
 /// How many reports are kept. They outlive the rounds that they are made in.
 const KEPT: usize = 12;
 
-fn pages_taken() -> usize {
-    HEAP.with(|heap| heap.page_source().arena().map_or(0, Arena::pages_allocated))
+fn usage() -> HeapUsage {
+    HEAP.with(|heap| heap.usage())
 }
 
 /// Reports on the readings of a round, checks the report, and keeps it in place of the oldest.
@@ -61,13 +63,14 @@ fn round(number: u32, kept: &mut VecDeque<Rc<Report>>) {
 
 /// Aligned to more than a page is.
 #[repr(align(8192))]
-struct Overaligned(#[allow(dead_code, reason = "so that it takes memory")] u8);
+struct Overaligned(u8);
 
-/// More than there is is an error, and so is all that there is in small parts; nothing else comes to harm.
+/// A request for more than there is fails, and so does the last of many small ones. Nothing else is harmed.
 fn exhaust() {
     assert!(Vec::<u8>::new().try_reserve_exact(PAGES * PAGE_SIZE + 1).is_err());
     assert!(Vec::<u8>::new().try_reserve_exact(isize::MAX as usize).is_err());
-    assert!(Vec::<Overaligned>::new().try_reserve_exact(1).is_err());
+    let aligned = Box::new(Overaligned(1));
+    assert!(ptr::from_ref(&*aligned).is_aligned());
 
     let mut parts: Vec<Vec<u8>> = Vec::with_capacity(PAGES * 4);
     for number in 0_u8..=255 {
@@ -78,25 +81,29 @@ fn exhaust() {
         part.resize(1000, number);
         parts.push(part);
     }
-    assert_eq!(pages_taken(), PAGES, "the last page was taken");
+    assert!(usage().largest_free < 1000, "{}", usage());
     for (number, part) in (0..).zip(&parts) {
         assert!(part.iter().all(|&byte| byte == number), "part {number} was written to");
     }
+    assert_eq!(aligned.0, 1);
     println!("exhausted after {} more parts of 1000 bytes", parts.len());
 }
 
 fn run() {
-    assert_eq!(pages_taken(), 0);
+    // The heap takes its memory at the first request.
+    drop(Box::new(1));
+    let at_first = usage();
     let mut kept = VecDeque::new();
-    let mut pages = 0;
+    let mut first_rounds = at_first;
     for number in 0..ROUNDS {
         round(number, &mut kept);
         if number < FIRST_ROUNDS {
-            pages = pages_taken();
+            first_rounds = usage();
         }
-        assert_eq!(pages_taken(), pages, "round {number} took a page more");
+        assert_eq!(usage().used, first_rounds.used, "round {number} left something behind");
     }
-    println!("{ROUNDS} rounds, {} sensors, in {pages} pages", SENSORS.len());
+    assert!(usage().peak <= first_rounds.peak * 11 / 10, "{} bytes at first, {}", first_rounds.peak, usage());
+    println!("{ROUNDS} rounds, {} sensors, in {} bytes", SENSORS.len(), usage().peak);
     if let Some(report) = kept.back() {
         println!("{report}");
     }
@@ -109,7 +116,9 @@ fn run() {
     // Zeroed, though reports were in there.
     assert!(vec![0_u8; 1000].iter().all(|&byte| byte == 0));
     println!("{FIRST_ROUNDS} rounds after it was exhausted");
-    HEAP.with(|heap| println!("{heap}"));
+    let at_last = usage();
+    assert_eq!((at_last.used, at_last.largest_free), (0, at_first.largest_free), "all is in one piece again");
+    println!("{at_last}");
 }
 
 hpalloc_target_harness::entry!(run);

@@ -1,5 +1,6 @@
-//! A kernel for x86_64 that boots in QEMU: an arena over the memory that the boot loader reports free gives out the page
-//! frames for real page tables, the pages for pools of the kernel's objects, one on each core, and those for its heap.
+//! A kernel for x86_64 that boots in QEMU. One heap over the memory that the boot loader reports free is its global allocator,
+//! the allocator of page frames for real page tables and for devices, and the source of the pages for pools of the kernel's
+//! objects, one on each core. When all of it is freed but the pages of the pools, the heap has everything else in one piece.
 
 #![no_std]
 #![no_main]
@@ -9,41 +10,49 @@ extern crate alloc;
 mod boot;
 mod processes;
 
-use core::ptr::NonNull;
+use core::alloc::Layout;
+use core::ptr::{NonNull, with_exposed_provenance_mut};
 
-use hpalloc::{Arena, BlockSize, FixedBlock, Lazy, Locked, PAGE_SIZE, RawRegion, SizeClasses, Spin};
+use hpalloc::{BlockSize, FixedBlock, Heap, Lazy, Locked, PAGE_SIZE, PageSource, RawRegion, Spin};
 use hpalloc_target_harness::println;
 use processes::Counts;
 use x86_64::registers::control::Cr3;
 use x86_64::structures::paging::{
-    FrameAllocator, Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB, Translate,
+    FrameAllocator, FrameDeallocator, Mapper, OffsetPageTable, Page, PageTable, PageTableFlags, PhysFrame, Size4KiB,
+    Translate,
 };
 use x86_64::{PhysAddr, VirtAddr};
 
 /// Memory is mapped one to one, so a physical address is a virtual one.
 const PHYSICAL_MEMORY: VirtAddr = VirtAddr::zero();
 
-/// All memory that is free when the kernel starts. What needs some first, makes the arena over it.
-type Memory = Locked<Lazy<RawRegion>, Spin>;
-
-static MEMORY: Memory = Locked::new(Lazy::new(boot::arena));
+/// All memory that is free when the kernel starts. The first request makes the arena over it.
+type Memory = Locked<Heap<Lazy<RawRegion>>, Spin>;
 
 #[global_allocator]
-static HEAP: Locked<SizeClasses<&Memory>, Spin> = Locked::new(SizeClasses::new(&MEMORY));
+static HEAP: Memory = Locked::new(Heap::new(Lazy::new(boot::arena)));
 
-fn pages_allocated() -> usize {
-    MEMORY.with(|memory| memory.arena().map_or(0, Arena::pages_allocated))
+fn used() -> usize {
+    HEAP.with(Heap::used)
 }
 
-/// The arena as the page frame allocator of the crate `x86_64`.
+/// The heap as the page frame allocator of the crate `x86_64`.
 struct Frames;
 
-// SAFETY: the arena hands a page out once.
+// SAFETY: the heap hands a page out once, until it is freed.
 unsafe impl FrameAllocator<Size4KiB> for Frames {
     fn allocate_frame(&mut self) -> Option<PhysFrame> {
-        let address =
-            MEMORY.with(|memory| Some(memory.arena().ok()?.alloc_page()?.as_mut_ptr().expose_provenance()))?;
+        let address = HEAP.take_pages(1)?.as_ptr().expose_provenance();
         PhysFrame::from_start_address(PhysAddr::new(address as u64)).ok()
+    }
+}
+
+impl FrameDeallocator<Size4KiB> for Frames {
+    unsafe fn deallocate_frame(&mut self, frame: PhysFrame) {
+        let address = frame.start_address().as_u64() as usize;
+        let block = NonNull::new(with_exposed_provenance_mut(address)).expect("no frame is at address zero");
+        // SAFETY: a frame is a block of a page, and the caller promises that nothing uses it any more.
+        HEAP.with(|heap| unsafe { heap.deallocate(block, Layout::new::<hpalloc::Page>()) });
     }
 }
 
@@ -62,24 +71,25 @@ fn run() {
     let free = boot::free_memory().expect("the boot loader reports free memory");
     println!("free memory: {} MiB at {:p}", free.len() >> 20, free);
 
-    // Page tables: the ones that are in force, extended by frames of the arena.
+    // Page tables: the ones that are in force, extended by frames of the heap.
+    let at_first = used();
     let (level_4, _) = Cr3::read();
-    let level_4 = core::ptr::with_exposed_provenance_mut::<PageTable>(level_4.start_address().as_u64() as usize);
+    let level_4 = with_exposed_provenance_mut::<PageTable>(level_4.start_address().as_u64() as usize);
     // SAFETY: the table is in force, memory is mapped one to one, and there is no other reference to it.
     let mut tables = unsafe { OffsetPageTable::new(&mut *level_4, PHYSICAL_MEMORY) };
     let mut frames = Frames;
     let flags = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
-    let pages = (0..64).map(|index| {
-        let address = VirtAddr::new(0x4444_0000_0000 + index * 0x20_0000);
+    let pages: [_; 64] = core::array::from_fn(|index| {
+        let address = VirtAddr::new(0x4444_0000_0000 + index as u64 * 0x20_0000);
         Page::<Size4KiB>::containing_address(address)
     });
-    for (index, page) in pages.enumerate() {
+    for (index, &page) in pages.iter().enumerate() {
         let frame = frames.allocate_frame().expect("a frame is free");
         // SAFETY: the page was not mapped, and the frame is used for nothing else.
         unsafe { tables.map_to(page, frame, flags, &mut frames) }.expect("the page is not mapped yet").flush();
         assert_eq!(tables.translate_addr(page.start_address()), Some(frame.start_address()));
         let (mapped, direct) = (page.start_address().as_mut_ptr::<u64>(), frame.start_address().as_u64());
-        let direct = core::ptr::with_exposed_provenance_mut::<u64>(direct as usize);
+        let direct = with_exposed_provenance_mut::<u64>(direct as usize);
         // SAFETY: both are the frame, which is mapped twice and used for nothing else.
         unsafe {
             mapped.write_volatile(0xC0FF_EE00 + index as u64);
@@ -88,14 +98,21 @@ fn run() {
             assert_eq!(mapped.read_volatile(), index as u64);
         }
     }
-    println!("64 pages mapped, written and read back, with {} frames", pages_allocated());
+    let mapped = (used() - at_first) / PAGE_SIZE;
+    // The frames of the pages come back; those of the tables stay.
+    for &page in &pages {
+        let (frame, flush) = tables.unmap(page).expect("the page is mapped");
+        flush.flush();
+        // SAFETY: the frame was mapped there alone.
+        unsafe { frames.deallocate_frame(frame) };
+    }
+    let tables = (used() - at_first) / PAGE_SIZE;
+    assert_eq!(mapped, tables + pages.len());
+    println!("64 pages mapped, written, read back and freed, with {tables} frames of page tables");
 
-    MEMORY.with(|memory| println!("{memory:?}"));
-
-    // Objects: each core has a pool of tasks over the same arena. It allocates and frees in it without a lock; the lock is
+    // Objects: each core has a pool of tasks over the same heap. It allocates and frees in it without a lock; the lock is
     // taken where a pool needs a page. (This machine has one core, which plays both.)
-    let cores =
-        [(); 2].map(|()| Core { tasks: FixedBlock::with_block_size(&MEMORY, const { BlockSize::of::<Task>() }) });
+    let cores = [(); 2].map(|()| Core { tasks: FixedBlock::with_block_size(&HEAP, const { BlockSize::of::<Task>() }) });
     let mut first = None;
     for id in 0..10_000 {
         let task = cores[id as usize % 2].tasks.allocate().expect("a block is free").cast::<Task>();
@@ -111,7 +128,7 @@ fn run() {
         first = next;
         // A task that ends on another core than it began on goes to that core's pool.
         let core = &cores[usize::from(id % 4 < 2)];
-        // SAFETY: as above; the pools have the same block size and the same arena.
+        // SAFETY: as above; the pools have the same block size and the same source.
         unsafe { core.tasks.deallocate(task.cast()) };
     }
     assert_eq!(sum, (0..10_000).sum());
@@ -121,16 +138,15 @@ fn run() {
     let per_page = cores[0].tasks.blocks_per_page();
     println!("2 cores with 5000 tasks each, in {} pages of {PAGE_SIZE} bytes", 2 * 5000_usize.div_ceil(per_page));
 
-    // The heap: whatever allocates. When all is freed, each class has all of its blocks back.
-    let before = pages_allocated();
+    // Whatever else allocates: processes, with contiguous frames for their devices.
+    let before = HEAP.with(|heap| heap.usage());
     let Counts { spawned, sent, received } = processes::run();
     assert_eq!(sent, received);
-    HEAP.with(|heap| {
-        let (run_pages, free_run_pages) = heap.run_pages();
-        assert_eq!((heap.peak_blocks(), run_pages), (heap.free_blocks(), free_run_pages));
-        println!("{heap}");
-    });
-    println!("{spawned} processes, {sent} messages, none damaged, in {} pages", pages_allocated() - before);
+    let after = HEAP.with(|heap| heap.usage());
+    assert_eq!((after.used, after.free_blocks), (before.used, before.free_blocks), "all is merged again");
+    assert_eq!(after.largest_free, before.largest_free);
+    println!("{spawned} processes, {sent} messages, none damaged");
+    println!("{after}");
 }
 
 hpalloc_target_harness::entry!(run);

@@ -15,9 +15,9 @@ struct Process {
     io: Box<IoBuffer>,
 }
 
-/// What a device writes to: a page by itself.
+/// What a device writes to: contiguous page frames.
 #[repr(align(4096))]
-struct IoBuffer([u8; PAGE_SIZE]);
+struct IoBuffer([u8; 3 * PAGE_SIZE]);
 
 /// What happened to all processes.
 #[derive(Default)]
@@ -47,8 +47,8 @@ fn pattern(id: u64) -> u8 {
 
 impl Process {
     fn new(id: u64) -> Self {
-        let io = Box::new(IoBuffer([pattern(id); PAGE_SIZE]));
-        assert!(black_box(&raw const *io).cast::<Page>().is_aligned(), "an I/O buffer is a page");
+        let io = Box::new(IoBuffer([pattern(id); 3 * PAGE_SIZE]));
+        assert!(black_box(&raw const *io).cast::<Page>().is_aligned(), "an I/O buffer begins with a page");
         Self { name: format!("process {id}"), mailbox: VecDeque::new(), io }
     }
 
