@@ -1,100 +1,145 @@
-//! A heap of size classes, with tables of few sizes, many and none, against the model that the tests have as well; and
-//! collections in one.
+//! A heap of blocks of any size, over a slice and over sources of pages, against a model: what is live, and what is in it.
 #![no_main]
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
-
-use std::alloc::Layout;
+mod model;
 
 use allocator_api2::vec::Vec as HeapVec;
 use arbitrary::Arbitrary;
-use common::heap_world::HeapWorld;
-use common::{address, with_pages};
-use hpalloc::{Arena, Boxed, DEFAULT_SIZES, PAGE_SIZE, Page, SizeClasses, SizeTable};
+use common::{bytes, with_pages};
+use hpalloc::{Arena, Heap, Locked, PAGE_SIZE, Page, PageSource, Spin};
 use libfuzzer_sys::fuzz_target;
+use model::{Model, Operation, Pattern, range};
 
-const MAX_PAGES: usize = 16;
+const MAX_PAGES: usize = 24;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
-    kind: Kind,
-    pages: u8,
+    memory: Memory,
     steps: Vec<Operation>,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
-enum Kind {
-    DefaultSizes,
-    FewSizes,
-    OddSizes,
-    NoSizes,
-    Collections,
+enum Memory {
+    /// Any size, at any address.
+    Slice { skip: u16, len: u16 },
+    /// An arena that the heap owns.
+    Arena { pages: u8 },
+    /// Several, so that the heap has several parts.
+    Arenas { pages: [u8; 3] },
+    /// An arena that is shared: others take every so many pages from it.
+    Shared { pages: u8, others: u8 },
+    /// Collections instead of a model.
+    Collections { pages: u8 },
 }
 
-#[derive(Arbitrary, Clone, Copy, Debug)]
-struct Operation {
-    place: u8,
-    size: u16,
-    align: u8,
-    resizes: bool,
+fn arena(pages: &mut [Page]) -> Arena<hpalloc::Borrowed<'_>> {
+    Arena::from_pages(pages).expect("some pages")
 }
 
-impl Operation {
-    fn layout(self) -> Layout {
-        Layout::from_size_align(self.size.into(), 1 << (self.align % 14)).expect("a power of two, and not too large")
+fn in_a_slice(skip: u16, len: u16, steps: &[Operation]) {
+    with_pages(MAX_PAGES, |pages| {
+        let memory = bytes(pages);
+        let memory = &mut memory[usize::from(skip) % (2 * PAGE_SIZE)..];
+        let len = usize::from(len).min(memory.len());
+        let memory = &mut memory[..len];
+        let within = range(memory);
+        let Ok(heap) = Heap::from_uninit(memory) else { return };
+        let (free, largest) = (heap.free(), heap.largest_free());
+        let mut model = Model::new(&heap, vec![within]);
+        for &step in steps {
+            model.step(step);
+            assert_eq!(heap.used() + heap.free(), free);
+        }
+        model.clear();
+        assert_eq!((heap.free(), heap.largest_free()), (free, largest));
+    });
+}
+
+fn over<P: PageSource>(source: P, memory: Vec<std::ops::Range<usize>>, steps: &[Operation]) {
+    let heap = Heap::new(source);
+    let mut model = Model::new(&heap, memory);
+    let mut total = 0;
+    for &step in steps {
+        model.step(step);
+        let now = heap.used() + heap.free();
+        assert!(now >= total, "a heap keeps the memory that it took");
+        total = now;
     }
+    model.clear();
 }
 
-fn run<const N: usize>(pages: &mut [Page], table: &'static SizeTable<N>, steps: &[Operation]) {
-    let base = address(&mut pages[0]);
-    let arena = Arena::from_pages(pages).expect("some pages");
-    let mut world = HeapWorld::<_, N, 64, 64>::new(&arena, base, table);
-    for step in steps {
-        world.step(step.place.into(), step.layout(), step.resizes);
-    }
-    world.check_counts();
-    world.clear();
-    world.check_counts();
+/// The pages that others took stay theirs.
+fn over_a_shared_source(pages: usize, others: u8, steps: &[Operation]) {
+    with_pages(pages, |pages| {
+        let within = range(bytes(pages));
+        let source: Locked<_, Spin> = Locked::new(arena(pages));
+        let heap = Heap::new(&source);
+        let mut model = Model::new(&heap, vec![within]);
+        let mut taken = Vec::new();
+        for (number, &step) in steps.iter().enumerate() {
+            if number % (usize::from(others) + 1) == 0 {
+                if let Some(page) = source.take_pages(1) {
+                    let pattern = Pattern::new(page.cast(), PAGE_SIZE, number);
+                    pattern.write();
+                    model.exclude(page.addr().get()..page.addr().get() + PAGE_SIZE);
+                    taken.push(pattern);
+                }
+            }
+            model.step(step);
+        }
+        model.clear();
+        taken.iter().for_each(|pattern| pattern.check(PAGE_SIZE));
+    });
 }
 
 /// Vectors, beside ordinary ones with the same contents.
 fn collections(pages: usize, steps: &[Operation]) {
-    let arena = Boxed::new(pages * PAGE_SIZE).and_then(Arena::from_region).expect("some pages");
-    let heap = SizeClasses::new(arena);
-    let mut vectors: Vec<_> = (0..8).map(|_| (HeapVec::<u16, _>::new_in(&heap), Vec::<u16>::new())).collect();
-    for step in steps {
-        let (real, model) = &mut vectors[usize::from(step.place) % 8];
-        if step.resizes {
-            model.truncate(step.size.into());
-            real.truncate(step.size.into());
-            // Whether there is a smaller block or not.
-            if real.is_empty() {
-                *real = HeapVec::new_in(&heap);
+    with_pages(pages, |pages| {
+        let heap = Heap::from_uninit(bytes(pages)).expect("a page is enough");
+        let largest = heap.largest_free();
+        let mut vectors: Vec<_> = (0..8).map(|_| (HeapVec::<u16, _>::new_in(&heap), Vec::<u16>::new())).collect();
+        for step in steps {
+            let (place, count) = step.place_and_size();
+            let (real, model) = &mut vectors[place % 8];
+            if matches!(step, Operation::Allocate { .. }) {
+                if real.try_reserve(count / 16).is_ok() {
+                    let more = (0..count / 16).map(|number| (number ^ count) as u16);
+                    real.extend(more.clone());
+                    model.extend(more);
+                }
+            } else {
+                model.truncate(count);
+                real.truncate(count);
+                real.shrink_to_fit();
             }
-        } else if real.try_reserve(usize::from(step.size) / 16).is_ok() {
-            let more = (0..step.size / 16).map(|number| number ^ step.size);
-            real.extend(more.clone());
-            model.extend(more);
+            assert_eq!(real.as_slice(), model.as_slice());
         }
-        assert_eq!(real.as_slice(), model.as_slice());
-    }
-    for (real, model) in &vectors {
-        assert_eq!(real.as_slice(), model.as_slice());
-    }
-    drop(vectors);
-    assert_eq!(heap.free_blocks(), heap.peak_blocks());
-    let (taken, free) = heap.run_pages();
-    assert_eq!(taken, free);
+        assert!(vectors.iter().all(|(real, model)| real.as_slice() == model.as_slice()));
+        drop(vectors);
+        assert_eq!((heap.used(), heap.largest_free()), (0, largest));
+    });
 }
 
 fuzz_target!(|input: Input| {
-    let (count, steps) = (usize::from(input.pages) % MAX_PAGES + 1, &input.steps[..]);
-    with_pages(count, |pages| match input.kind {
-        Kind::DefaultSizes => run(pages, DEFAULT_SIZES, steps),
-        Kind::FewSizes => run(pages, hpalloc::size_table![16, 64, 256, 1024], steps),
-        Kind::OddSizes => run(pages, hpalloc::size_table![8, 24, 40, 104, 1000, 1032, 4104, 20_488, 24_576], steps),
-        Kind::NoSizes => run(pages, hpalloc::size_table![], steps),
-        Kind::Collections => collections(count, steps),
-    });
+    let (count, steps) = (|pages: u8| usize::from(pages) % MAX_PAGES + 1, &input.steps[..]);
+    match input.memory {
+        Memory::Slice { skip, len } => in_a_slice(skip, len, steps),
+        Memory::Arena { pages } => with_pages(count(pages), |pages| {
+            let within = vec![range(bytes(pages))];
+            over(arena(pages), within, steps);
+        }),
+        Memory::Arenas { pages: [first, second, third] } => {
+            let counts = [first, second, third].map(|pages| usize::from(pages) % 8 + 1);
+            with_pages(counts.iter().sum(), |pages| {
+                let (first, rest) = pages.split_at_mut(counts[0]);
+                let (second, third) = rest.split_at_mut(counts[1]);
+                let within = [&mut *first, &mut *second, &mut *third].map(|pages| range(bytes(pages)));
+                over([first, second, third].map(arena), within.to_vec(), steps);
+            });
+        }
+        Memory::Shared { pages, others } => over_a_shared_source(count(pages), others, steps),
+        Memory::Collections { pages } => collections(count(pages), steps),
+    }
 });

@@ -1,11 +1,13 @@
-//! Pools, boxes and a heap behind each kind of lock, a heap as a global allocator, and pools that free each other's blocks.
+//! Pools, boxes and heaps behind each kind of lock, heaps as global allocators, and pools that free each other's blocks.
 #![no_main]
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
 
 use arbitrary::Arbitrary;
-use hpalloc::{Arena, Boxed, CriticalSection, FixedBlock, Lazy, Lock, Locked, PAGE_SIZE, Pool, SizeClasses, Spin};
+use hpalloc::{
+    Arena, Boxed, CriticalSection, FixedBlock, Heap, Lazy, Lock, Locked, PAGE_SIZE, PageSource, Pool, SizeClasses, Spin,
+};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
@@ -21,6 +23,8 @@ enum Kind {
     BoxesCriticalSection,
     GlobalSpin,
     GlobalCriticalSection,
+    AnySizeSpin,
+    AnySizeCriticalSection,
     Family,
 }
 
@@ -115,6 +119,16 @@ fn global(heap: &impl GlobalAlloc, steps: &[Operation]) {
     }
 }
 
+/// The same, after which all is free again, in one piece.
+fn any_size<P: PageSource, M: Lock>(heap: &Locked<Heap<P>, M>, steps: &[Operation])
+where
+    Locked<Heap<P>, M>: GlobalAlloc,
+{
+    global(heap, steps);
+    let usage = heap.with(Heap::usage);
+    assert_eq!((usage.used, usage.free), (0, usage.largest_free));
+}
+
 /// Pools over one locked arena: a block is freed to any of them.
 fn family(pages: usize, steps: &[Operation]) {
     let arena: Locked<_, Spin> = Locked::new(arena(pages));
@@ -150,6 +164,11 @@ fuzz_target!(|input: Input| {
             let sizes = hpalloc::size_table![32, 128, 512];
             let pages = Lazy::new(|| Boxed::new(8 * PAGE_SIZE).and_then(Arena::from_region));
             global(&Locked::<_, CriticalSection>::new(SizeClasses::with_table(pages, sizes)), steps);
+        }
+        Kind::AnySizeSpin => any_size(&Locked::<_, Spin>::new(Heap::new(arena(pages))), steps),
+        Kind::AnySizeCriticalSection => {
+            let pages = Lazy::new(|| Boxed::new(8 * PAGE_SIZE).and_then(Arena::from_region));
+            any_size(&Locked::<_, CriticalSection>::new(Heap::new(pages)), steps);
         }
         Kind::Family => family(pages, steps),
     }

@@ -1,0 +1,116 @@
+//! What must not be done, and what a hardened heap has to say of it.
+
+use std::alloc::Layout;
+use std::cell::RefCell;
+use std::ptr::NonNull;
+
+use hpalloc::PageSource;
+use hpalloc::hardened::{self, Misuse};
+
+use super::{Block, GRANULE, Misused, Model};
+
+thread_local! {
+    static FOUND: RefCell<Vec<Misuse>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps what is reported, and lets the program go on.
+pub fn listen() {
+    hardened::set_hook(|error| FOUND.with_borrow_mut(|found| found.push(error.misuse)));
+    take();
+}
+
+/// What was reported since the last time.
+pub fn take() -> Vec<Misuse> {
+    FOUND.take()
+}
+
+impl<P: PageSource> Model<'_, P> {
+    pub fn misuse(&mut self, place: usize, offset: isize, layout: Layout, kind: Misused) {
+        let before = (self.heap.used(), self.heap.free(), self.heap.largest_free());
+        match kind {
+            Misused::Freed { resizes } => {
+                let Some(index) = place.checked_rem(self.freed.len()) else { return };
+                let block = self.freed[index];
+                if block.layout.size() == 0 || self.is_live_memory(&block) {
+                    return;
+                }
+                assert_eq!(self.try_misuse(block, layout, resizes), Misuse::DoubleFree, "{block:?}");
+            }
+            Misused::Near { resizes } => {
+                let Some(index) = place.checked_rem(self.live.len()) else { return };
+                let near = self.live[index];
+                let Some(start) = NonNull::new(near.start.as_ptr().wrapping_offset(offset)) else { return };
+                let block = Block { start, layout, ..near };
+                let end = start.addr().get().checked_add(layout.size());
+                if near.layout.size() == 0 || layout.size() == 0 || end.is_some() && self.is_live_memory(&block) {
+                    return;
+                }
+                let misuse = self.try_misuse(block, near.layout, resizes);
+                let address = start.addr().get();
+                // In the pages of others that share the source, or not in the memory at all.
+                let is_foreign = self.excluded.iter().any(|excluded| excluded.contains(&address))
+                    || !self.memory.iter().any(|memory| memory.contains(&address));
+                if address % GRANULE.max(layout.align()) == 0 && is_foreign {
+                    assert_eq!(misuse, Misuse::Foreign, "{block:?}");
+                } else if address % layout.align() != 0 {
+                    assert!(matches!(misuse, Misuse::NotABlock | Misuse::Foreign), "{misuse:?} of {block:?}");
+                } else {
+                    // The start of the memory, which holds what the heap keeps, is foreign as well.
+                    assert!(
+                        matches!(
+                            misuse,
+                            Misuse::DoubleFree | Misuse::NeverAllocated | Misuse::NotABlock | Misuse::Foreign
+                        ),
+                        "{misuse:?} of {block:?}"
+                    );
+                }
+            }
+            Misused::Foreign { resizes } => {
+                let mut foreign = [0_u128; 4];
+                let start = NonNull::from(&mut foreign).cast();
+                let layout = Layout::new::<[u128; 4]>();
+                let misuse = self.try_misuse(Block { start, layout, number: 0 }, layout, resizes);
+                assert_eq!(misuse, Misuse::Foreign);
+            }
+        }
+        assert_eq!((self.heap.used(), self.heap.free(), self.heap.largest_free()), before);
+    }
+
+    /// Frees or resizes what isn't a live block: what the heap says of it.
+    fn try_misuse(&self, block: Block, new: Layout, resizes: bool) -> Misuse {
+        let Block { start, layout, .. } = block;
+        if !resizes {
+            // SAFETY: what isn't in order is an error, and without effect.
+            return unsafe { self.heap.try_deallocate(start, layout) }.expect_err("it is no live block").misuse;
+        }
+        // Of no bytes, the request would be to free it.
+        let new = if new.size() == 0 { layout } else { new };
+        // SAFETY: what isn't in order is reported, and without effect.
+        let moved = unsafe {
+            if new.size() >= layout.size() {
+                self.heap.grow(start, layout, new)
+            } else {
+                self.heap.shrink(start, layout, new)
+            }
+        };
+        assert_eq!(moved, None);
+        let found = take();
+        assert_eq!(found.len(), 1, "{block:?}");
+        found[0]
+    }
+
+    /// Whether all of it may be memory of live blocks: then nothing shows that it is no block.
+    fn is_live_memory(&self, block: &Block) -> bool {
+        let mut live: Vec<_> = self.live.iter().map(Block::range).filter(|range| !range.is_empty()).collect();
+        live.sort_by_key(|range| range.start);
+        let mut from = block.range().start;
+        for range in live {
+            // What a size is rounded up by belongs to the block.
+            let (start, end) = (range.start, range.end.next_multiple_of(GRANULE));
+            if start <= from && from < end {
+                from = end;
+            }
+        }
+        from >= block.range().end
+    }
+}
