@@ -2,7 +2,8 @@ use std::vec::Vec;
 
 use super::holes::Holes;
 use super::part::Part;
-use super::regions::NOWHERE;
+use super::regions::{COVERED, NONE, NOWHERE};
+use super::units::REGION;
 
 impl Part {
     /// Checks every invariant. `live` are the blocks in the order of their addresses: where they start and how many
@@ -29,10 +30,48 @@ impl Part {
             assert!(free.iter().all(|run| run.0 != self.low && run.0 + run.1 != self.low), "beside the wilderness");
         }
         self.holes.check(&free);
+        self.check_marks(live, &free);
         if self.virgin.0 < self.virgin.1 {
             assert!(self.low <= self.virgin.0 && self.virgin.1 <= self.high, "the virgin memory is in the wilderness");
         }
     }
+
+    /// Checks the marks that the invariant Marks speaks of. `free` are the holes.
+    fn check_marks(&self, live: &[(usize, usize)], free: &[(usize, usize)]) {
+        let (first, last) = (self.low / REGION, self.high / REGION);
+        let borders = live.iter().chain(free).flat_map(|run| [run.0, run.0 + run.1]).chain([self.low, self.high]);
+        let mut regions: Vec<_> = if cfg!(hpalloc_hardened) {
+            let start = (self.total - self.granules) / REGION;
+            let all = start.saturating_sub(1)..=self.total / REGION;
+            all.filter(|&region| region <= first || region + 1 >= last).collect()
+        } else {
+            borders.map(|border| border / REGION).flat_map(|region| [region.saturating_sub(1), region]).collect()
+        };
+        regions.sort_unstable();
+        regions.dedup();
+        for region in regions {
+            let (from, to) = (region * REGION, (region + 1) * REGION);
+            // The hole that starts first in the region, or covers it.
+            let next = free.partition_point(|hole| hole.0 + hole.1 < to && hole.0 < from);
+            let mark = match free.get(next) {
+                Some(hole) if (from..to).contains(&hole.0) => hole.0 - from,
+                Some(hole) if hole.0 < from => covering(region, hole.0 + hole.1),
+                _ => NONE.into(),
+            };
+            assert_eq!(usize::from(self.holes.regions.mark(region)), mark, "the mark of region {region}");
+        }
+    }
+}
+
+/// The mark of a region that a hole which ends there covers.
+fn covering(region: usize, end: usize) -> usize {
+    if end / REGION == region + 1 {
+        return usize::from(COVERED) + end % REGION;
+    }
+    #[cfg(hpalloc_hardened)]
+    return super::regions::INSIDE.into();
+    #[cfg(not(hpalloc_hardened))]
+    panic!("a border lies inside of a hole");
 }
 
 impl Holes {

@@ -223,6 +223,8 @@ impl Part {
     #[inline]
     pub(super) unsafe fn carve(&mut self, free: usize, size: usize, granules: usize) {
         let rest = free + granules;
+        #[cfg(hpalloc_hardened)]
+        self.holes.regions.settle(free, rest);
         // SAFETY: what isn't the wilderness is a hole, and the rest of it is free.
         unsafe {
             if free == self.low {
@@ -262,6 +264,8 @@ impl Part {
         let &Fit { start, block, .. } = fit;
         let (end, block_end) = (fit.end(), block + granules);
         let (mut front, mut back) = (block - start, end - block_end);
+        #[cfg(hpalloc_hardened)]
+        self.holes.regions.settle(block, block_end);
         for border in [block, block_end] {
             if border != start && border != end {
                 self.holes.regions.divide(start, border, end);

@@ -7,12 +7,12 @@ use super::units::REGION;
 pub(super) const NOWHERE: usize = usize::MAX;
 
 /// The mark of a region in which no hole starts.
-const NONE: u8 = 32;
+pub(super) const NONE: u8 = 32;
 /// The mark of the last region that a hole covers as a whole: this, and how many granules of the next region it covers too.
-const COVERED: u8 = 64;
+pub(super) const COVERED: u8 = 64;
 /// With `--cfg hpalloc_hardened`, the mark of every other region that a hole covers as a whole.
 #[cfg(hpalloc_hardened)]
-const INSIDE: u8 = 128;
+pub(super) const INSIDE: u8 = 128;
 
 /// Holes by address: which granules they start at.
 ///
@@ -33,7 +33,8 @@ pub(super) struct Regions {
     ///
     /// *Invariant (Marks):* if a block, a hole or the wilderness starts or ends in a region, then its mark and the mark of the region
     /// before it are as the constants say. All others are not initialised, so that a large block takes no longer than a
-    /// small one. With `--cfg hpalloc_hardened`, only those inside of the wilderness aren't.
+    /// small one. With `--cfg hpalloc_hardened`, only those inside of the wilderness aren't: a block that is freed shows by
+    /// them whether it overlaps a hole.
     marks: NonNull<u8>,
 }
 
@@ -76,7 +77,7 @@ impl Regions {
     }
 
     #[inline]
-    fn mark(&self, region: usize) -> u8 {
+    pub(super) fn mark(&self, region: usize) -> u8 {
         // SAFETY: the region is one of the part, and its mark is asked for only if it is initialised by Marks.
         unsafe { self.marks.add(region).read() }
     }
@@ -212,8 +213,6 @@ impl Regions {
     pub(super) fn divide(&self, from: usize, border: usize, to: usize) {
         let (from, region, to) = (from / REGION, border / REGION, to / REGION);
         if region > from {
-            #[cfg(hpalloc_hardened)]
-            self.mark_all(from + 1, region, NONE);
             if region < to {
                 self.set_mark(region, NONE);
             }
@@ -221,6 +220,12 @@ impl Regions {
                 self.set_mark(region - 1, NONE);
             }
         }
+    }
+
+    /// Marks the regions that a new block covers, which may come from the wilderness.
+    #[cfg(hpalloc_hardened)]
+    pub(super) fn settle(&self, block: usize, end: usize) {
+        self.mark_all(block / REGION + 1, end / REGION, NONE);
     }
 
     #[cfg(hpalloc_hardened)]
