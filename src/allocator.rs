@@ -145,7 +145,7 @@ unsafe impl<P: PageSource, M: Lock, const N: usize> GlobalAlloc for Locked<SizeC
 unsafe impl<P: PageSource, M: Lock> GlobalAlloc for Locked<Heap<P>, M> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        pointer(without_unwinding(|| self.with(|heap| heap.allocate(layout))))
+        pointer(without_unwinding(|| reported(|| self.with(|heap| heap.try_allocate(layout)))))
     }
 
     #[inline]

@@ -31,6 +31,9 @@
 //! | the program wrote to a block that it had freed ([`WrittenAfterFree`](Misuse::WrittenAfterFree), [`LinkOverwritten`](Misuse::LinkOverwritten)) | when the block is handed out again |
 //! | blocks are live when their pool is dropped ([`Leaked`](Misuse::Leaked)), other than by [`PoolBox::leak`](crate::PoolBox::leak) | then |
 //!
+//! A [`Heap`](crate::Heap) detects these without keeping anything: overflows, leaks, and a double free or a write after the memory was
+//! handed out again are not detected. A write to the words that it keeps at the start and the end of free memory isn't either.
+//!
 //! A pool keeps a record of each run of pages that it took, two words after each block that tell whether the block is live, and
 //! a pattern in each free block. It looks at no memory but its own to decide whether a pointer is one of its blocks. What each of
 //! these can't detect is listed in the repository, in `SECURITY.md`.
@@ -38,7 +41,7 @@
 //! Misuse is reported to the [hook](set_hook). By default it panics, except for leaks: to drop a pool with all of its blocks
 //! is how the memory of an arena is freed at once. The panic names the line where the block was freed or requested; for boxes and
 //! the global allocator, that line is in hpalloc. If a hook returns, the operation has no effect: the block isn't freed, or the
-//! damaged block is left out and another one is handed out. The exception is [`PoolBox::into_inner`](crate::PoolBox::into_inner),
+//! damaged block is left out and another one is handed out. A block of a `Heap` that would grow into damaged memory stays as it was. The exception is [`PoolBox::into_inner`](crate::PoolBox::into_inner),
 //! which panics because it has no value to return.
 //!
 //! ```should_panic
@@ -75,9 +78,11 @@ use core::fmt;
 
 use crate::shared::Shared;
 
+mod filling;
 mod guard;
 mod runs;
 
+pub(crate) use filling::{fill, first_difference};
 pub(crate) use guard::{Damage, Guard, Shape};
 
 /// Misuse that a pool or a heap detected.
@@ -102,9 +107,9 @@ pub(crate) use guard::{Damage, Guard, Shape};
 pub struct MisuseError {
     /// What was detected.
     pub misuse: Misuse,
-    /// The address of the block; zero for leaks.
+    /// The address of the block; zero for leaks. If free memory of a `Heap` was written to, the address of the first byte that was.
     pub block: usize,
-    /// The size of the pool's blocks, in bytes. In a `Heap` that of the layout; for a run of pages that of the run, and for
+    /// The size of the pool's blocks, in bytes. In a `Heap` that of the layout that was freed or requested; for a run of pages that of the run, and for
     /// leaked ones of the last of them.
     pub block_size: usize,
     /// The number of the pool that detected it: pools are numbered in the order in which they took their first pages. Zero
@@ -149,6 +154,12 @@ impl fmt::Display for MisuseError {
             return write!(
                 f,
                 "hpalloc: {blocks} blocks of {block_size} bytes were live when their pool (number {pool}) was dropped"
+            );
+        }
+        if let (0, Misuse::WrittenAfterFree) = (*pool, misuse) {
+            return write!(
+                f,
+                "hpalloc: the byte at {block:#x} was written to after it was freed, which a request of {block_size} bytes detected"
             );
         }
         match pool {

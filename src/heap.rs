@@ -4,14 +4,14 @@ use core::ptr::{self, NonNull};
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
-use crate::hardened::{MisuseError, report};
+use crate::hardened::{MisuseError, report, reported};
 use crate::page_source::whole_block;
 use crate::poison::{Memory, unpoison};
 use crate::{Arena, Borrowed, HeapError, MAX_ARENA_SIZE, NoPages, PageSource, RawRegion};
 
 pub use usage::HeapUsage;
 
-use misuse::Misuse;
+use misuse::foreign;
 use parts::Parts;
 
 /// An allocator for any size, in a bounded number of steps: blocks have no headers, and freed blocks merge at once.
@@ -182,14 +182,22 @@ impl<P: PageSource> Heap<P> {
     #[inline]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        reported(|| self.try_allocate(layout))
+    }
+
+    /// # Errors
+    ///
+    /// Free memory was written to. It isn't free any more, and the next attempt looks elsewhere.
+    #[inline]
+    pub(crate) fn try_allocate(&self, layout: Layout) -> Result<Option<NonNull<u8>>, MisuseError> {
         if layout.size() == 0 {
-            return Some(nothing(layout));
+            return Ok(Some(nothing(layout)));
         }
-        let block = self.parts.find(|part, _| part.allocate(layout));
+        let block = self.parts.find(|part, _| part.allocate(layout).transpose());
         if block.is_some() || !self.parts.take(layout, &self.pages) {
-            return block;
+            return block.transpose();
         }
-        self.parts.find(|part, _| part.allocate(layout))
+        self.parts.find(|part, _| part.allocate(layout).transpose()).transpose()
     }
 
     /// Allocates a block as [`allocate`](Self::allocate) does, with all bytes zero. Memory that came zeroed, as that of a fresh mapping does, is not written
@@ -217,14 +225,21 @@ impl<P: PageSource> Heap<P> {
     /// ```
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn allocate_zeroed(&self, layout: Layout) -> Option<NonNull<u8>> {
+        reported(|| self.try_allocate_zeroed(layout))
+    }
+
+    /// # Errors
+    ///
+    /// As [`try_allocate`](Self::try_allocate).
+    pub(crate) fn try_allocate_zeroed(&self, layout: Layout) -> Result<Option<NonNull<u8>>, MisuseError> {
         if layout.size() == 0 {
-            return Some(nothing(layout));
+            return Ok(Some(nothing(layout)));
         }
-        let block = self.parts.find(|part, is_zeroed| part.allocate_zeroed(layout, is_zeroed));
+        let block = self.parts.find(|part, is_zeroed| part.allocate_zeroed(layout, is_zeroed).transpose());
         if block.is_some() || !self.parts.take(layout, &self.pages) {
-            return block;
+            return block.transpose();
         }
-        self.parts.find(|part, is_zeroed| part.allocate_zeroed(layout, is_zeroed))
+        self.parts.find(|part, is_zeroed| part.allocate_zeroed(layout, is_zeroed).transpose()).transpose()
     }
 
     /// Frees a block, and merges it at once with the free memory before and after it.
@@ -373,12 +388,12 @@ impl<P: PageSource> Heap<P> {
         if old.size() > 0 && new.size() > 0 {
             // SAFETY: the caller's promise is the one that is asked for.
             let resized = self.parts.with(block, |part| unsafe { part.resize(block, old, new) });
-            if let Some(block) = resized.unwrap_or_else(|| foreign(None)).map_err(|misuse| error(misuse, block, old))? {
+            if let Some(block) = resized.unwrap_or_else(|| foreign(None, block, old))? {
                 return Ok(Some(block));
             }
         }
         // Elsewhere: in another part, or nowhere.
-        let Some(moved) = self.allocate(new) else { return Ok(None) };
+        let Some(moved) = self.try_allocate(new)? else { return Ok(None) };
         // SAFETY: both have so many bytes, and the new one is nobody else's; the old one is given up.
         unsafe {
             moved.copy_from_nonoverlapping(whole_block(block), old.size().min(new.size()));
@@ -399,7 +414,7 @@ impl<P: PageSource> Heap<P> {
         unpoison(block.as_ptr(), layout.size());
         // SAFETY: the caller's promise is the one that is asked for.
         let freed = self.parts.with(block, |part| unsafe { part.deallocate(block, layout) });
-        freed.unwrap_or_else(|| foreign(())).map_err(|misuse| error(misuse, block, layout))
+        freed.unwrap_or_else(|| foreign((), block, layout))
     }
 
     /// Frees a block as [`deallocate`](Self::deallocate) does, and returns misuse instead of reporting it to the hook.
@@ -500,30 +515,8 @@ fn nothing(layout: Layout) -> NonNull<u8> {
     NonNull::new(ptr::without_provenance_mut(layout.align())).unwrap_or(NonNull::dangling())
 }
 
-/// What is returned of a block that lies in no part: an error, or in a program that isn't hardened, which is promised that
-/// this isn't so, that.
-#[cfg(hpalloc_hardened)]
-fn foreign<T>(_: T) -> Result<T, Misuse> {
-    Err(Misuse::Foreign)
-}
-
-#[cfg(not(hpalloc_hardened))]
-#[allow(clippy::unnecessary_wraps, reason = "the other one returns an error")]
-fn foreign<T>(nothing: T) -> Result<T, Misuse> {
-    Ok(nothing)
-}
-
-#[cfg(hpalloc_hardened)]
-fn error(misuse: Misuse, block: NonNull<u8>, layout: Layout) -> MisuseError {
-    MisuseError { misuse, block: block.addr().get(), block_size: layout.size(), pool: 0 }
-}
-
-#[cfg(not(hpalloc_hardened))]
-fn error(misuse: Misuse, _: NonNull<u8>, _: Layout) -> MisuseError {
-    misuse
-}
-
 // Last, so that the documentation begins with the methods above.
+mod freed;
 mod hole;
 mod holes;
 mod lists;

@@ -10,10 +10,13 @@ use std::sync::Mutex;
 
 use common::with_pages;
 use hpalloc::hardened::{self, Misuse};
-use hpalloc::{Arena, Boxed, FixedBlock, Lazy, Locked, MisuseError, Pool, PoolBox, SizeClasses, Spin};
+use hpalloc::{Arena, Boxed, FixedBlock, Heap, Lazy, Locked, MisuseError, Pool, PoolBox, SizeClasses, Spin};
 
 static HEAP: Locked<SizeClasses<Lazy<Boxed>>, Spin> =
     Locked::new(SizeClasses::new(Lazy::new(|| Boxed::new(1 << 16).and_then(Arena::from_region))));
+
+static ANY_SIZE: Locked<Heap<Lazy<Boxed>>, Spin> =
+    Locked::new(Heap::new(Lazy::new(|| Boxed::new(1 << 16).and_then(Arena::from_region))));
 
 static FOUND: Mutex<Vec<MisuseError>> = Mutex::new(Vec::new());
 
@@ -151,5 +154,30 @@ fn a_program_can_log_and_go_on() {
         block.add(9).write(1);
         assert_ne!(HEAP.alloc(layout), block);
         assert_eq!(take(), [Misuse::WrittenAfterFree]);
+    }
+
+    hardened::set_hook(|error| {
+        assert!(ANY_SIZE.with(Heap::used) > 0);
+        FOUND.lock().unwrap().push(*error);
+    });
+    // SAFETY: what isn't in order is reported, and without effect.
+    unsafe {
+        let blocks = [(); 4].map(|()| ANY_SIZE.alloc(layout));
+        ANY_SIZE.dealloc(blocks[2], layout);
+        let before = ANY_SIZE.with(Heap::usage);
+        ANY_SIZE.dealloc(blocks[2], layout);
+        assert!(ANY_SIZE.realloc(blocks[2], layout, 100).is_null() && ANY_SIZE.realloc(blocks[2], layout, 9).is_null());
+        assert_eq!((take(), ANY_SIZE.with(Heap::usage)), (vec![Misuse::DoubleFree; 3], before));
+        // A block doesn't grow into memory that was written to, and stays as it was.
+        blocks[2].add(20).write(1);
+        blocks[1].write_bytes(7, layout.size());
+        assert!(ANY_SIZE.realloc(blocks[1], layout, 2 * layout.size()).is_null());
+        assert_eq!((take(), ANY_SIZE.with(Heap::usage)), (vec![Misuse::WrittenAfterFree], before));
+        assert!((0..layout.size()).all(|index| blocks[1].add(index).read() == 7));
+        // A new block is elsewhere, also one of zeros. The memory that was written to isn't free any more.
+        let elsewhere = [ANY_SIZE.alloc_zeroed(layout), ANY_SIZE.alloc(layout)];
+        assert_eq!(take(), [Misuse::WrittenAfterFree]);
+        assert!(elsewhere.iter().all(|block| !block.is_null() && !blocks.contains(block)));
+        assert_eq!(ANY_SIZE.with(Heap::used), before.used + 3 * layout.size());
     }
 }

@@ -1,7 +1,7 @@
 use core::cell::Cell;
 use core::ptr::NonNull;
-use core::slice;
 
+use super::filling::{PATTERN_WORD, fill, first_difference};
 use super::runs::{Overwritten, Run, Runs};
 use super::{Misuse, MisuseError, key, mix, next_number, report};
 use crate::PAGE_SIZE;
@@ -11,10 +11,6 @@ use crate::shared::Shared;
 
 static_assertions::const_assert_eq!(size_of::<Words>(), GUARD_BYTES);
 
-/// The value of the bytes of free blocks, after the link.
-const PATTERN: u8 = 0xDF;
-/// A word of them.
-const PATTERN_WORD: usize = usize::from_ne_bytes([PATTERN; size_of::<usize>()]);
 /// Set in the numbers of families, and not in those that pools get by themselves.
 const FAMILY: usize = 1 << (usize::BITS - 1);
 
@@ -174,7 +170,7 @@ impl Guard {
     pub(crate) unsafe fn hand_out_fresh(&self, block: NonNull<u8>, bytes: usize) {
         // SAFETY: as the caller promises.
         unsafe {
-            block.write_bytes(PATTERN, bytes);
+            fill(block, bytes);
             self.hand_out(block, bytes);
         }
     }
@@ -202,7 +198,7 @@ impl Guard {
         // SAFETY: as the caller promises.
         unsafe {
             let link = link(block);
-            block.add(size_of::<usize>()).write_bytes(PATTERN, bytes - size_of::<usize>());
+            fill(block.add(size_of::<usize>()), bytes - size_of::<usize>());
             words(block, bytes).write(self.free(block, bytes, link));
         }
     }
@@ -227,13 +223,13 @@ impl Guard {
     pub(crate) unsafe fn check_free(&self, block: NonNull<u8>, bytes: usize) -> Result<(), Damage> {
         // SAFETY: by the caller's promise, the block is there, initialised, and not used otherwise. It is a whole number of
         // words, of which the link is one.
-        let (link, found, rest) = unsafe {
-            let rest = slice::from_raw_parts(block.cast::<usize>().as_ptr().add(1), bytes / size_of::<usize>() - 1);
-            (link(block), words(block, bytes).read(), rest)
+        let (link, found, difference) = unsafe {
+            let difference = first_difference(block.add(size_of::<usize>()), bytes - size_of::<usize>());
+            (link(block), words(block, bytes).read(), difference)
         };
         let expected = self.free(block, bytes, link);
         let link_is_intact = found.check == expected.check;
-        if found == expected && rest.iter().all(|&word| word == PATTERN_WORD) {
+        if found == expected && difference.is_none() {
             return Ok(());
         }
         let misuse = if link_is_intact { Misuse::WrittenAfterFree } else { Misuse::LinkOverwritten };

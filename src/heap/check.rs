@@ -31,6 +31,12 @@ impl Part {
         }
         self.holes.check(&free);
         self.check_marks(live, &free);
+        for &(start, _) in free.iter().chain((wilderness.1 != 0).then_some(&wilderness)) {
+            let run = if start == self.low { self.wilderness() } else { self.hole(start) };
+            // SAFETY: Filled; that is what is being checked.
+            let inspected = unsafe { self.inspect(&run, start, run.end()) };
+            assert!(inspected.is_ok(), "free memory at {start} isn't filled");
+        }
         if self.virgin.0 < self.virgin.1 {
             assert!(self.low <= self.virgin.0 && self.virgin.1 <= self.high, "the virgin memory is in the wilderness");
         }

@@ -103,7 +103,7 @@ impl Holes {
         }
     }
 
-    /// Removes a hole. Writes nothing in it.
+    /// Removes a hole. Writes nothing in it, but with `--cfg hpalloc_hardened` where its words were.
     ///
     /// # Safety
     ///
@@ -114,6 +114,8 @@ impl Holes {
             self.unlist(hole, granules);
             self.regions.uncover(hole, hole + granules);
             self.regions.toggle(hole);
+            #[cfg(hpalloc_hardened)]
+            self.erase(hole, granules, NOWHERE);
         }
     }
 
@@ -128,6 +130,9 @@ impl Holes {
             self.unlist(old, old_granules);
             self.regions.uncover(old, old + old_granules);
             self.regions.replace(old, new);
+            // The new one's first granule has a map already.
+            #[cfg(hpalloc_hardened)]
+            self.erase(old, old_granules, new);
             self.set_size(new, granules);
             self.list(new, granules);
         }

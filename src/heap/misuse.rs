@@ -4,26 +4,35 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-pub(super) use kind::Misuse;
-
 use super::part::Part;
+use crate::hardened::MisuseError;
 
 #[cfg(hpalloc_hardened)]
-mod kind {
-    pub(crate) use crate::hardened::Misuse;
+use crate::hardened::Misuse;
+
+/// What is returned of a block that lies in no part: an error, or in a program that isn't hardened, which is promised that
+/// this isn't so, that.
+#[cfg(hpalloc_hardened)]
+pub(super) fn foreign<T: Copy>(_: T, block: NonNull<u8>, layout: Layout) -> Result<T, MisuseError> {
+    Err(error(Misuse::Foreign, block, layout))
 }
 
 #[cfg(not(hpalloc_hardened))]
-mod kind {
-    /// No misuse is detected.
-    pub(crate) use core::convert::Infallible as Misuse;
+#[allow(clippy::unnecessary_wraps, reason = "the other one returns an error")]
+pub(super) const fn foreign<T: Copy>(nothing: T, _: NonNull<u8>, _: Layout) -> Result<T, MisuseError> {
+    Ok(nothing)
+}
+
+#[cfg(hpalloc_hardened)]
+fn error(misuse: Misuse, block: NonNull<u8>, layout: Layout) -> MisuseError {
+    MisuseError { misuse, block: block.addr().get(), block_size: layout.size(), pool: 0 }
 }
 
 #[cfg(not(hpalloc_hardened))]
 impl Part {
     #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "the other one does something")]
     #[inline]
-    pub(super) const fn check(&self, _block: NonNull<u8>, _layout: Layout) -> Result<(), Misuse> {
+    pub(super) const fn check(&self, _block: NonNull<u8>, _layout: Layout) -> Result<(), MisuseError> {
         Ok(())
     }
 }
@@ -34,7 +43,11 @@ impl Part {
     ///
     /// What doesn't show: that a block was freed and its memory handed out again since, or that a size is wrong and what
     /// it covers is live.
-    pub(super) fn check(&self, block: NonNull<u8>, layout: Layout) -> Result<(), Misuse> {
+    pub(super) fn check(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
+        self.misuse_of(block, layout).map_err(|misuse| error(misuse, block, layout))
+    }
+
+    fn misuse_of(&self, block: NonNull<u8>, layout: Layout) -> Result<(), Misuse> {
         use super::units::{GRANULE, granules};
 
         let address = block.addr().get();

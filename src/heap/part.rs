@@ -1,12 +1,13 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
+use super::freed::Written;
 use super::hole::MOST_GRANULES;
 use super::holes::Holes;
-use super::misuse::Misuse;
 use super::policy::Fit;
 use super::regions::NOWHERE;
 use super::units::{GRANULE, granules};
+use crate::hardened::MisuseError;
 
 /// A heap over one contiguous memory. Positions in it are numbers of granules from its start.
 pub(super) struct Part {
@@ -94,40 +95,59 @@ impl Part {
     }
 
     /// A block, or `None` if there is no room. The size must not be zero.
+    ///
+    /// # Errors
+    ///
+    /// With `--cfg hpalloc_hardened`: what would be the block was written to after it was freed. It isn't free any more, so that
+    /// nobody gets it.
     #[inline]
-    pub(super) fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        let block = self.take(granules(layout.size()), layout.align());
+    pub(super) fn allocate(&mut self, layout: Layout) -> Result<Option<NonNull<u8>>, MisuseError> {
+        let taken = self.take(granules(layout.size()), layout.align());
+        let block = taken.map_err(|written| written.error(layout))?;
         // SAFETY: the block's start lies in the part.
-        if block == NOWHERE { None } else { Some(unsafe { self.holes.memory.at(block) }) }
+        Ok(if block == NOWHERE { None } else { Some(unsafe { self.holes.memory.at(block) }) })
     }
 
     /// Where a new block starts, or [`NOWHERE`].
     #[inline(never)]
-    fn take(&mut self, granules: usize, align: usize) -> usize {
+    fn take(&mut self, granules: usize, align: usize) -> Result<usize, Written> {
         // SAFETY: what is found is free, and has room.
         unsafe {
             if align > GRANULE || self.is_large(granules) {
                 let fit = self.find_special(granules, align);
                 if !fit.is_none() {
                     self.used += granules;
+                    let inspected = self.inspect(&fit, fit.block, fit.block + granules);
                     self.remove(&fit);
                     self.place_block(&fit, granules);
+                    inspected?;
                 }
-                return fit.block;
+                return Ok(fit.block);
             }
-            let (free, size) = self.find_small(granules);
-            if free != NOWHERE {
+            let (start, size) = self.find_small(granules);
+            if start != NOWHERE {
                 self.used += granules;
-                self.carve(free, size, granules);
+                let free = Fit { start, granules: size, block: start };
+                let inspected = self.inspect(&free, start, start + granules);
+                self.carve(start, size, granules);
+                inspected?;
             }
-            free
+            Ok(start)
         }
     }
 
     /// A block of zeros. If the memory `came_zeroed`, what was never handed out isn't written.
-    pub(super) fn allocate_zeroed(&mut self, layout: Layout, came_zeroed: bool) -> Option<NonNull<u8>> {
+    ///
+    /// # Errors
+    ///
+    /// As [`allocate`](Part::allocate).
+    pub(super) fn allocate_zeroed(
+        &mut self,
+        layout: Layout,
+        came_zeroed: bool,
+    ) -> Result<Option<NonNull<u8>>, MisuseError> {
         let (from, to) = if came_zeroed { self.virgin } else { (0, 0) };
-        let block = self.allocate(layout)?;
+        let Some(block) = self.allocate(layout)? else { return Ok(None) };
         let start = self.granule_of(block);
         let end = start + granules(layout.size());
         let clear = |from: usize, to: usize| {
@@ -138,7 +158,7 @@ impl Part {
         };
         clear(start, end.min(from));
         clear(start.max(to.max(from)), end);
-        Some(block)
+        Ok(Some(block))
     }
 
     /// Frees a block.
@@ -152,12 +172,15 @@ impl Part {
     /// The block is live, of this part and layout. With `--cfg hpalloc_hardened` its start lies in this part, and what isn't so is
     /// an error as far as it shows.
     #[inline]
-    pub(super) unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), Misuse> {
+    pub(super) unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
         let (start, granules) = (self.granule_of(block), granules(layout.size()));
         self.check(block, layout)?;
         self.used -= granules;
         // SAFETY: as the caller promises.
-        unsafe { self.release(start, granules) };
+        unsafe {
+            self.fill(start, start + granules);
+            self.release(start, granules);
+        }
         Ok(())
     }
 
@@ -240,7 +263,8 @@ impl Part {
         }
     }
 
-    /// Removes the free memory that a block is to be placed in from the holes, if it is one. Writes nothing in it.
+    /// Removes the free memory that a block is to be placed in from the holes, if it is one. Writes nothing in it, but with
+    /// `--cfg hpalloc_hardened` where the hole's words were.
     ///
     /// # Safety
     ///
@@ -272,14 +296,19 @@ impl Part {
             }
         }
         if start == self.low {
-            if front <= back {
-                self.low = block_end;
-                self.virgin.0 = self.virgin.0.max(block_end);
-                back = 0;
-            } else {
-                self.high = block;
-                self.virgin.1 = self.virgin.1.min(block);
-                front = 0;
+            // SAFETY: what will be a hole is free, and holds no words as long as it is in the wilderness.
+            unsafe {
+                if front <= back {
+                    self.fill_virgin(start, block);
+                    self.low = block_end;
+                    self.virgin.0 = self.virgin.0.max(block_end);
+                    back = 0;
+                } else {
+                    self.fill_virgin(block_end, end);
+                    self.high = block;
+                    self.virgin.1 = self.virgin.1.min(block);
+                    front = 0;
+                }
             }
         }
         // SAFETY: both are free, and no holes.

@@ -56,6 +56,12 @@ const fn highest(map: u32) -> usize {
     (u32::BITS - 1 - map.leading_zeros()) as usize
 }
 
+/// Whether a hole covers a region as a whole, so that it has a tail: see [`Regions::cover`].
+#[cfg(hpalloc_hardened)]
+pub(super) const fn covers(hole: usize, end: usize) -> bool {
+    end / REGION > hole / REGION + 1
+}
+
 impl Regions {
     /// How many bytes the marks of so many granules take.
     pub(super) const fn bytes(total: usize) -> usize {

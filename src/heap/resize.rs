@@ -2,10 +2,11 @@ use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-use super::misuse::Misuse;
+use super::freed::Written;
 use super::part::Part;
 use super::policy::Fit;
 use super::units::{GRANULE, granules};
+use crate::hardened::MisuseError;
 
 impl Part {
     /// Gives a block another layout: in place if it grows and there is room after it, otherwise where it would be placed if its memory were
@@ -18,7 +19,8 @@ impl Part {
     ///
     /// # Errors
     ///
-    /// With `--cfg hpalloc_hardened`: it is no live block, and stays as it is.
+    /// With `--cfg hpalloc_hardened`: it is no live block, or what it would get was written to after it was freed. It stays as it
+    /// is.
     ///
     /// # Safety
     ///
@@ -29,7 +31,7 @@ impl Part {
         block: NonNull<u8>,
         old_layout: Layout,
         layout: Layout,
-    ) -> Result<Option<NonNull<u8>>, Misuse> {
+    ) -> Result<Option<NonNull<u8>>, MisuseError> {
         self.check(block, old_layout)?;
         let (old, new) = (granules(old_layout.size()), granules(layout.size()));
         let start = self.granule_of(block);
@@ -37,7 +39,10 @@ impl Part {
         unsafe {
             let from = self.holes.memory.at(start);
             let is_aligned = block.addr().get() & (layout.align() - 1) == 0;
-            if is_aligned && (old == new || (new > old && self.extend(start + old, new - old))) {
+            if is_aligned
+                && (old == new
+                    || (new > old && self.extend(start + old, new - old).map_err(|written| written.error(layout))?))
+            {
                 return Ok(Some(from));
             }
             let at = |block: NonNull<u8>, granule: usize| block.cast::<MaybeUninit<u64>>().add(granule);
@@ -47,8 +52,9 @@ impl Part {
             let mut fit = self.find(new, layout.align());
             let mut taken = new;
             let mut is_done = true;
-            if fit.is_none() {
-                is_done = is_aligned && new < old;
+            let inspected = self.inspect_gain(&fit, new, (start, start + old));
+            if fit.is_none() || inspected.is_err() {
+                is_done = inspected.is_ok() && is_aligned && new < old;
                 fit = if free == self.low { self.wilderness() } else { self.hole(free) };
                 fit.block = start;
                 if !is_done {
@@ -65,19 +71,25 @@ impl Part {
                     at(to, granule).write(kept);
                 }
             }
+            self.fill_left((start, start + old), free, &fit, taken);
             self.place_block(&fit, taken);
             self.used = self.used - old + taken;
+            inspected.map_err(|written| written.error(layout))?;
             Ok(is_done.then_some(to))
         }
     }
 
     /// Adds so many granules to a block that ends here. `false` if they aren't free.
     ///
+    /// # Errors
+    ///
+    /// With `--cfg hpalloc_hardened`: they were written to after they were freed, and aren't added.
+    ///
     /// # Safety
     ///
     /// A live block ends here.
     #[inline]
-    unsafe fn extend(&mut self, end: usize, more: usize) -> bool {
+    unsafe fn extend(&mut self, end: usize, more: usize) -> Result<bool, Written> {
         let after = if end == self.low {
             self.wilderness()
         } else if end != self.total && self.holes.regions.is_hole(end) {
@@ -86,11 +98,13 @@ impl Part {
             Fit::NONE
         };
         if after.granules < more {
-            return false;
+            return Ok(false);
         }
-        self.used += more;
         // SAFETY: it is free, and has room.
+        unsafe { self.inspect(&after, end, end + more)? };
+        self.used += more;
+        // SAFETY: as above.
         unsafe { self.carve(end, after.granules, more) };
-        true
+        Ok(true)
     }
 }

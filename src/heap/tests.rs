@@ -75,7 +75,8 @@ impl Model {
 
     fn allocate(&mut self, layout: Layout, is_zeroed: bool) -> bool {
         let largest = self.part.largest_free();
-        let block = if is_zeroed { self.part.allocate_zeroed(layout, true) } else { self.part.allocate(layout) };
+        let block =
+            if is_zeroed { self.part.allocate_zeroed(layout, true) } else { self.part.allocate(layout) }.unwrap();
         if layout.align() <= GRANULE {
             assert!(block.is_some() || layout.size() > largest, "{layout:?} of {largest}");
         }
@@ -244,14 +245,14 @@ fn every_short_sequence() {
 #[cfg(hpalloc_hardened)]
 #[test]
 fn misuse_is_detected() {
-    use super::misuse::Misuse;
+    use crate::hardened::{Misuse, MisuseError};
 
-    fn found(misuse: impl FnOnce(&mut Model) -> Result<(), Misuse>) -> Option<Misuse> {
+    fn found(misuse: impl FnOnce(&mut Model) -> Result<(), MisuseError>) -> Option<Misuse> {
         let mut model = Model::new(0, 64 << 10).unwrap();
         for index in 0..200 {
             model.allocate(layout(8 + index % 150, 1), false);
         }
-        misuse(&mut model).err()
+        misuse(&mut model).err().map(|error| error.misuse)
     }
     let free_at = |model: &mut Model, index: usize, offset: usize, layout: Layout| {
         let block = model.live[index].block;
@@ -285,5 +286,61 @@ fn misuse_is_detected() {
             Some(expected),
             "{index}, {offset}, {layout:?}"
         );
+    }
+}
+
+/// A write to any byte of free memory is detected when that byte would be handed out, whether to a new block or to one that
+/// grows, and not before. Afterwards a new block is elsewhere, and the one that would have grown is as it was.
+#[cfg(hpalloc_hardened)]
+#[test]
+fn writes_after_free_are_detected() {
+    use crate::hardened::{Misuse, MisuseError};
+
+    // The smaller hole has no tail, since it is smaller than a region, and the larger one has one, wherever it starts.
+    for (middle, tail) in [(64, 0), (600, GRANULE)] {
+        let freed = 64 + middle + 40;
+        // Not what the heap keeps in the hole.
+        for offset in 2 * GRANULE..freed - tail {
+            for size in [8, 100, freed] {
+                writes_after_free_are_detected_at(offset, middle, size, true);
+                writes_after_free_are_detected_at(offset, middle, size, false);
+            }
+        }
+    }
+
+    fn writes_after_free_are_detected_at(offset: usize, middle: usize, size: usize, grows: bool) {
+        let mut model = Model::new(0, 16 << 10).unwrap();
+        for size in [64, 64, middle, 40, 64] {
+            assert!(model.allocate(layout(size, 1), false));
+        }
+        let hole = model.live[1].block;
+        // The one in the middle last, so that it merges with both of the others.
+        [1, 3, 2].into_iter().for_each(|index| model.free(index));
+        model.check();
+        // SAFETY: it is in the part's memory. The heap has to find out.
+        unsafe { hole.add(offset).write(!hole.add(offset).read()) };
+        let error = if grows {
+            let Live { block, layout: old, .. } = model.live[0];
+            // SAFETY: it is live, and has this layout.
+            unsafe { model.part.resize(block, old, layout(64 + size, 1)) }.err()
+        } else {
+            model.part.allocate(layout(size, 1)).err()
+        };
+        let written = MisuseError {
+            misuse: Misuse::WrittenAfterFree,
+            block: hole.addr().get() + offset,
+            block_size: if grows { 64 + size } else { size },
+            pool: 0,
+        };
+        assert_eq!(
+            error,
+            (offset < size.next_multiple_of(GRANULE)).then_some(written),
+            "{offset}, {middle}, {size}, {grows}"
+        );
+        model.live.iter().for_each(|live| live.verify(live.layout.size()));
+        if error.is_some() && !grows {
+            let block = model.part.allocate(layout(8, 1)).unwrap().unwrap();
+            assert!(!(hole..hole.map_addr(|address| address.saturating_add(size))).contains(&block));
+        }
     }
 }

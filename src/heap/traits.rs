@@ -45,12 +45,12 @@ impl<P: PageSource> ByLayout for Heap<P> {
 
     #[inline]
     fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
-        Ok(self.allocate(layout).map(|block| NonNull::slice_from_raw_parts(block, layout.size())))
+        Ok(self.try_allocate(layout)?.map(|block| NonNull::slice_from_raw_parts(block, layout.size())))
     }
 
     #[inline]
     fn take_zeroed(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
-        Ok(self.allocate_zeroed(layout).map(|block| NonNull::slice_from_raw_parts(block, layout.size())))
+        Ok(self.try_allocate_zeroed(layout)?.map(|block| NonNull::slice_from_raw_parts(block, layout.size())))
     }
 
     #[inline]

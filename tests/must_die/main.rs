@@ -2,6 +2,7 @@
 //! of a hardened program, or otherwise that of `AddressSanitizer`, where the crate is built for that.
 #![cfg(any(hpalloc_hardened, hpalloc_asan))]
 
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -9,17 +10,6 @@ use std::process::Command;
 
 use common::with_pages;
 use hpalloc::{Arena, Boxed, FixedBlock, Lazy, Locked, Page, Pool, PoolBox, SizeClasses, Spin};
-
-/// Runs one of the programs below in a process of its own, which has to fail with the message.
-fn dies(program: &str, hardened: &str, asan: Option<&str>) {
-    let Some(message) = (if cfg!(hpalloc_hardened) { Some(hardened) } else { asan }) else { return };
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    let output =
-        command.args(["--exact", "--ignored", "--nocapture", &format!("{program}::program")]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("running 1 test") && !output.status.success(), "{program} lives on:\n{text}");
-    assert!(text.contains(message), "{program} does not say {message:?}:\n{text}");
-}
 
 /// Each of these is a test of its own: what is misused, what a hardened program reports, and what `AddressSanitizer` reports, if
 /// it can see it.
@@ -31,7 +21,7 @@ macro_rules! dies {
 
             #[test]
             fn dies() {
-                super::dies(stringify!($name), $hardened, $asan);
+                crate::dies(module_path!(), $hardened, $asan);
             }
 
             #[test]
@@ -45,11 +35,32 @@ macro_rules! dies {
     )*};
 }
 
+mod heap;
+
+/// Runs one of the programs below in a process of its own, which has to fail with the message.
+fn dies(program: &str, hardened: &str, asan: Option<&str>) {
+    let Some(message) = (if cfg!(hpalloc_hardened) { Some(hardened) } else { asan }) else { return };
+    let program = program.trim_start_matches("must_die::");
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output =
+        command.args(["--exact", "--ignored", "--nocapture", &format!("{program}::program")]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("running 1 test") && !output.status.success(), "{program} lives on:\n{text}");
+    assert!(text.contains(message), "{program} does not say {message:?}:\n{text}");
+}
+
 /// Where the panic is, is where the block was freed or asked for.
 #[test]
 fn the_message_names_the_line() {
-    for program in ["double_free", "write_after_free", "double_free_in_a_heap", "write_after_free_in_a_heap"] {
-        dies(program, "panicked at tests/must_die.rs:", None);
+    for program in [
+        "double_free",
+        "write_after_free",
+        "double_free_in_a_heap",
+        "write_after_free_in_a_heap",
+        "heap::double_free",
+        "heap::write_after_free",
+    ] {
+        dies(program, "panicked at tests/must_die/", None);
     }
 }
 
@@ -292,26 +303,6 @@ dies! {
             let block = heap.allocate(layout(100)).unwrap();
             heap.deallocate(block, layout(100));
             heap.deallocate(block, layout(100));
-        });
-    }
-
-    #[cfg(hpalloc_hardened)]
-    double_free_in_a_heap_of_any_size, "was freed twice", None, {
-        with_pages(1, |pages| {
-            let heap = hpalloc::Heap::from_uninit(common::bytes(pages)).unwrap();
-            let blocks = [(); 3].map(|()| heap.allocate(layout(100)).unwrap());
-            heap.deallocate(blocks[1], layout(100));
-            heap.deallocate(blocks[1], layout(100));
-        });
-    }
-
-    #[cfg(hpalloc_hardened)]
-    foreign_pointer_in_a_heap_of_any_size, "is not from this pool", None, {
-        with_pages(1, |pages| {
-            let heap = hpalloc::Heap::from_uninit(common::bytes(pages)).unwrap();
-            heap.allocate(layout(100)).unwrap();
-            let mut value = [0_u64; 16];
-            heap.deallocate(std::ptr::NonNull::from(&mut value).cast(), layout(100));
         });
     }
 
