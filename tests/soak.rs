@@ -5,12 +5,28 @@ mod common;
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
-use common::with_pages;
-use hpalloc::{Arena, FixedBlock, PAGE_SIZE, SizeClasses};
+use common::{bytes, with_pages};
+use hpalloc::{Arena, FixedBlock, Heap, PAGE_SIZE, PageSource, SizeClasses};
 
 /// How many operations each of the tests does: half of them allocate, half of them free, and so often.
 const OPERATIONS: u64 = 500_000_000;
 const PLACES: usize = 4096;
+
+/// Marsaglia, *Xorshift RNGs*, 2003.
+struct Random(u64);
+
+impl Random {
+    const fn new() -> Self {
+        Self(0x9E37_79B9_7F4A_7C15)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
 
 /// Takes any of the places, and allocates or frees there: so as not to know what comes next.
 fn soak(
@@ -19,14 +35,10 @@ fn soak(
     free: impl Fn(usize, NonNull<u8>),
 ) {
     let mut places = vec![None; PLACES];
-    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = Random::new();
     let (mut allocated, mut refused) = (0_u64, 0_u64);
     for number in 0..OPERATIONS {
-        // Marsaglia, *Xorshift RNGs*, 2003.
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let place = usize::try_from(random >> 32).unwrap() % PLACES;
+        let place = usize::try_from(random.next() >> 32).unwrap() % PLACES;
         match places[place].take() {
             None => {
                 let block = allocate(place);
@@ -89,5 +101,149 @@ fn a_heap() {
         soak(size, |place| heap.allocate(layout(place)), free);
         let (taken, free) = heap.run_pages();
         assert_eq!((heap.free_blocks(), taken), (heap.peak_blocks(), free));
+    });
+}
+
+/// A block of a heap of any size, with the same number in its first and its last four bytes.
+#[derive(Clone, Copy)]
+struct Stamped {
+    block: NonNull<u8>,
+    layout: Layout,
+    number: u32,
+}
+
+impl Stamped {
+    fn new(block: NonNull<u8>, layout: Layout, number: u32) -> Self {
+        // SAFETY: the block has so many bytes, and is nobody else's.
+        unsafe {
+            block.cast::<u32>().write_unaligned(number);
+            block.add(layout.size() - 4).cast::<u32>().write_unaligned(!number);
+        }
+        Self { block, layout, number }
+    }
+
+    fn check_first(&self) {
+        // SAFETY: this was written there.
+        assert_eq!(unsafe { self.block.cast::<u32>().read_unaligned() }, self.number);
+    }
+
+    fn check(&self) {
+        self.check_first();
+        // SAFETY: this was written there.
+        let last = unsafe { self.block.add(self.layout.size() - 4).cast::<u32>().read_unaligned() };
+        assert_eq!(last, !self.number);
+    }
+}
+
+/// The size of the next block: most are small, and what is small and what is large changes every so many operations.
+fn drifting(random: u64, number: u64) -> usize {
+    const SMALL: [u64; 5] = [40, 300, 24, 1000, 120];
+    const LARGE: [u64; 7] = [500, 4000, 200, 9000, 2000, 20_000, 800];
+    let phase = usize::try_from(number >> 20).unwrap();
+    let most = if random & 7 == 0 { LARGE[phase % LARGE.len()] } else { SMALL[phase % SMALL.len()] };
+    8 + usize::try_from((random >> 8) % most).unwrap()
+}
+
+/// Allocates, resizes or frees any of the places, each time another one.
+struct AnySize<'h, P: PageSource> {
+    heap: &'h Heap<P>,
+    places: Vec<Option<Stamped>>,
+    /// Bytes of live blocks.
+    live: usize,
+    /// How often something was allocated, resized, freed or refused.
+    done: [u64; 4],
+}
+
+impl<P: PageSource> AnySize<'_, P> {
+    fn step(&mut self, number: u64, random: u64) {
+        let place = usize::try_from(random >> 48).unwrap() % self.places.len();
+        let size = drifting(random, number);
+        let align = if random & 0xF0 == 0 { 64 } else { 8 };
+        let layout = Layout::from_size_align(size, align).unwrap();
+        let stamp = number as u32;
+        match self.places[place] {
+            None => {
+                let Some(block) = self.heap.allocate(layout) else { return self.done[3] += 1 };
+                assert_eq!(block.addr().get() % align, 0);
+                self.places[place] = Some(Stamped::new(block, layout, stamp));
+                self.live += size;
+                self.done[0] += 1;
+            }
+            Some(old) if random & 3 << 32 == 0 => {
+                old.check();
+                // SAFETY: the block is live, and has this layout.
+                let moved = unsafe {
+                    if size >= old.layout.size() {
+                        self.heap.grow(old.block, old.layout, layout)
+                    } else {
+                        self.heap.shrink(old.block, old.layout, layout)
+                    }
+                };
+                let Some(block) = moved else {
+                    assert!(size > old.layout.size() || align > old.layout.align(), "shrinking never fails");
+                    return self.done[3] += 1;
+                };
+                Stamped { block, ..old }.check_first();
+                self.places[place] = Some(Stamped::new(block, layout, stamp));
+                self.live = self.live - old.layout.size() + size;
+                self.done[1] += 1;
+            }
+            Some(_) => self.free(place),
+        }
+    }
+
+    fn free(&mut self, place: usize) {
+        let Some(stamped) = self.places[place].take() else { return };
+        stamped.check();
+        self.live -= stamped.layout.size();
+        self.done[2] += 1;
+        // SAFETY: the block is live, has this layout, and is freed once.
+        unsafe { self.heap.deallocate(stamped.block, stamped.layout) };
+    }
+
+    /// What is used is what is live, each block rounded up to 16 bytes at the most.
+    fn check_counts(&self, all: usize) {
+        let blocks = self.places.iter().flatten().count();
+        let (used, free) = (self.heap.used(), self.heap.free());
+        assert!((self.live..=self.live + 15 * blocks).contains(&used), "{used} are used by {}", self.live);
+        assert_eq!(used + free, all);
+    }
+}
+
+/// A heap that has all of its memory.
+fn any_size<P: PageSource>(heap: &Heap<P>) {
+    let (all, largest) = (heap.free(), heap.largest_free());
+    let mut soak = AnySize { heap, places: vec![None; PLACES / 4], live: 0, done: [0; 4] };
+    let mut random = Random::new();
+    for number in 0..OPERATIONS {
+        if number % (1 << 18) == 0 {
+            soak.check_counts(all);
+        }
+        soak.step(number, random.next());
+    }
+    let [allocated, resized, freed, refused] = soak.done;
+    assert!(allocated > OPERATIONS / 4 && freed > OPERATIONS / 4, "{allocated} allocated, {freed} freed");
+    assert!(resized > OPERATIONS / 16 && refused > 1000, "{resized} resized, {refused} refused");
+    (0..soak.places.len()).for_each(|place| soak.free(place));
+    assert_eq!((soak.live, heap.used(), heap.free(), heap.largest_free()), (0, 0, all, largest));
+}
+
+#[test]
+#[ignore = "half a billion operations"]
+fn a_heap_of_any_size_in_a_slice() {
+    with_pages(40, |pages| any_size(&Heap::from_uninit(&mut bytes(pages)[3..]).unwrap()));
+}
+
+#[test]
+#[ignore = "half a billion operations"]
+fn a_heap_of_any_size_over_an_arena() {
+    // Less memory than most phases want.
+    with_pages(24, |pages| {
+        let heap = Heap::new(Arena::from_pages(pages).unwrap());
+        let layout = Layout::new::<u64>();
+        let block = heap.allocate(layout).unwrap();
+        // SAFETY: it is live, has this layout, and isn't used after this.
+        unsafe { heap.deallocate(block, layout) };
+        any_size(&heap);
     });
 }
