@@ -6,7 +6,7 @@ use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 use crate::hardened::{MisuseError, report, reported};
 use crate::page_source::whole_block;
-use crate::poison::{Memory, unpoison};
+use crate::poison::Memory;
 use crate::{Arena, Borrowed, HeapError, MAX_ARENA_SIZE, NoPages, PageSource, RawRegion};
 
 pub use usage::HeapUsage;
@@ -410,8 +410,6 @@ impl<P: PageSource> Heap<P> {
         if layout.size() == 0 {
             return Ok(());
         }
-        // A pool may have had it.
-        unpoison(block.as_ptr(), layout.size());
         // SAFETY: the caller's promise is the one that is asked for.
         let freed = self.parts.with(block, |part| unsafe { part.deallocate(block, layout) });
         freed.unwrap_or_else(|| foreign((), block, layout))

@@ -5,7 +5,8 @@
 #[cfg(all(hpalloc_asan, not(hpalloc_hardened)))]
 mod asan {
     use core::cell::Cell;
-    use core::ptr::null;
+    use core::mem::MaybeUninit;
+    use core::ptr::{NonNull, null};
 
     unsafe extern "C" {
         fn __asan_poison_memory_region(start: *const u8, bytes: usize);
@@ -22,6 +23,22 @@ mod asan {
     pub(crate) fn unpoison(start: *const u8, bytes: usize) {
         // SAFETY: as above.
         unsafe { __asan_unpoison_memory_region(start, bytes) };
+    }
+
+    /// Of these bytes, the first `used` are used from now on, and the rest isn't.
+    pub(crate) fn lend(start: *const u8, used: usize, bytes: usize) {
+        unpoison(start, used);
+        poison(start.wrapping_add(used), bytes - used);
+    }
+
+    /// Uses a byte, so that it is reported if it is poisoned.
+    ///
+    /// # Safety
+    ///
+    /// The caller was promised that the byte is there.
+    pub(crate) unsafe fn touch(byte: NonNull<u8>) {
+        // SAFETY: as the caller was promised.
+        unsafe { byte.cast::<MaybeUninit<u8>>().read_volatile() };
     }
 
     /// Memory that belongs to somebody else again when this is dropped.
@@ -57,11 +74,19 @@ mod asan {
 
 #[cfg(not(all(hpalloc_asan, not(hpalloc_hardened))))]
 mod asan {
+    use core::ptr::NonNull;
+
     #[inline]
     pub(crate) const fn poison(_start: *const u8, _bytes: usize) {}
 
     #[inline]
     pub(crate) const fn unpoison(_start: *const u8, _bytes: usize) {}
+
+    #[inline]
+    pub(crate) const fn lend(_start: *const u8, _used: usize, _bytes: usize) {}
+
+    #[inline]
+    pub(crate) const unsafe fn touch(_byte: NonNull<u8>) {}
 
     pub(crate) struct Memory;
 
@@ -79,4 +104,4 @@ mod asan {
     }
 }
 
-pub(crate) use asan::{Memory, poison, unpoison};
+pub(crate) use asan::{Memory, lend, poison, touch, unpoison};

@@ -4,6 +4,7 @@ use static_assertions::const_assert;
 
 use super::units::GRANULE;
 use crate::MAX_ARENA_SIZE;
+use crate::poison::{poison, unpoison};
 
 /// The most granules that a part can have, its own records included.
 pub(super) const MOST_GRANULES: usize = MAX_ARENA_SIZE / GRANULE;
@@ -36,6 +37,9 @@ pub(super) enum Field {
 }
 
 /// The memory of a part, as far as it is free: where holes are read and written.
+///
+/// *Invariant (Poisoned):* `AddressSanitizer` is told that all free memory is unused, holes' words included. Their granules are
+/// unpoisoned only while they are read or written here.
 #[derive(Clone, Copy)]
 pub(super) struct Memory {
     /// The part's first granule. Every pointer that the part reads, writes or hands out is derived from this one.
@@ -66,7 +70,13 @@ impl Memory {
     #[inline]
     pub(super) unsafe fn get(self, hole: usize, field: Field) -> u32 {
         // SAFETY: a field that is there is initialised, and aligned since granules are. Free memory is the part's alone.
-        unsafe { self.at(hole).cast::<u32>().add(field as usize).read() }
+        unsafe {
+            let granule = self.at(hole + field as usize / 2).as_ptr();
+            unpoison(granule, GRANULE);
+            let value = self.at(hole).cast::<u32>().add(field as usize).read();
+            poison(granule, GRANULE);
+            value
+        }
     }
 
     /// # Safety
@@ -75,7 +85,12 @@ impl Memory {
     #[inline]
     pub(super) unsafe fn set(self, hole: usize, field: Field, value: u32) {
         // SAFETY: as in `get`.
-        unsafe { self.at(hole).cast::<u32>().add(field as usize).write(value) }
+        unsafe {
+            let granule = self.at(hole + field as usize / 2).as_ptr();
+            unpoison(granule, GRANULE);
+            self.at(hole).cast::<u32>().add(field as usize).write(value);
+            poison(granule, GRANULE);
+        }
     }
 
     /// How many granules a hole has.

@@ -7,7 +7,9 @@ use super::holes::Holes;
 use super::policy::Fit;
 use super::regions::NOWHERE;
 use super::units::{GRANULE, granules};
+use crate::PAGE_SIZE;
 use crate::hardened::MisuseError;
+use crate::poison::{lend, poison, touch, unpoison};
 
 /// A heap over one contiguous memory. Positions in it are numbers of granules from its start.
 pub(super) struct Part {
@@ -51,6 +53,7 @@ impl Part {
         }
         // SAFETY: the memory is at least as long as what is skipped; the caller lends it.
         let holes = unsafe { Holes::new(memory.add(skip), total) };
+        poison(holes.memory.base().as_ptr().wrapping_add(start * GRANULE), (total - start) * GRANULE);
         Some(Self { holes, low: start, high: total, virgin: (start, total), total, granules: total - start, used: 0 })
     }
 
@@ -104,8 +107,13 @@ impl Part {
     pub(super) fn allocate(&mut self, layout: Layout) -> Result<Option<NonNull<u8>>, MisuseError> {
         let taken = self.take(granules(layout.size()), layout.align());
         let block = taken.map_err(|written| written.error(layout))?;
+        if block == NOWHERE {
+            return Ok(None);
+        }
         // SAFETY: the block's start lies in the part.
-        Ok(if block == NOWHERE { None } else { Some(unsafe { self.holes.memory.at(block) }) })
+        let block = unsafe { self.holes.memory.at(block) };
+        unpoison(block.as_ptr(), layout.size());
+        Ok(Some(block))
     }
 
     /// Where a new block starts, or [`NOWHERE`].
@@ -149,7 +157,9 @@ impl Part {
         let (from, to) = if came_zeroed { self.virgin } else { (0, 0) };
         let Some(block) = self.allocate(layout)? else { return Ok(None) };
         let start = self.granule_of(block);
-        let end = start + granules(layout.size());
+        let granules = granules(layout.size());
+        let end = start + granules;
+        unpoison(block.as_ptr(), granules * GRANULE);
         let clear = |from: usize, to: usize| {
             if from < to {
                 // SAFETY: granules of the block that was allocated just now.
@@ -158,6 +168,7 @@ impl Part {
         };
         clear(start, end.min(from));
         clear(start.max(to.max(from)), end);
+        lend(block.as_ptr(), layout.size(), granules * GRANULE);
         Ok(Some(block))
     }
 
@@ -175,9 +186,11 @@ impl Part {
     pub(super) unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
         let (start, granules) = (self.granule_of(block), granules(layout.size()));
         self.check(block, layout)?;
-        self.used -= granules;
         // SAFETY: as the caller promises.
         unsafe {
+            Self::touch(block, layout);
+            self.used -= granules;
+            poison(self.holes.memory.at(start).as_ptr(), granules * GRANULE);
             self.fill(start, start + granules);
             self.release(start, granules);
         }
@@ -187,6 +200,20 @@ impl Part {
     #[inline]
     pub(super) fn granule_of(&self, block: NonNull<u8>) -> usize {
         (block.addr().get() - self.holes.memory.base().addr().get()) / GRANULE
+    }
+
+    /// Lets `AddressSanitizer` report a block that isn't live. Not one of whole pages: a pool may have had it, and have left it
+    /// poisoned.
+    ///
+    /// # Safety
+    ///
+    /// The caller was promised that the block is live.
+    #[inline]
+    pub(super) unsafe fn touch(block: NonNull<u8>, layout: Layout) {
+        if layout.align() < PAGE_SIZE {
+            // SAFETY: as the caller was promised.
+            unsafe { touch(block) };
+        }
     }
 
     /// Makes memory free, and merges it with what is free before and after it. Returns where the result starts.

@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 
 use super::part::Part;
 use super::units::GRANULE;
+use crate::poison::unpoison;
 use crate::{MAX_ARENA_SIZE, PAGE_SIZE, PageSource};
 
 /// The memories of a heap, the oldest first.
@@ -78,6 +79,8 @@ impl Parts {
     /// The `bytes` bytes from `memory` on are the heap's, from now on and for as long as it is there, and valid for reads and
     /// writes through `memory`. If `is_zeroed`, they are zero.
     pub(super) unsafe fn add(&self, memory: NonNull<u8>, bytes: usize, is_zeroed: bool) -> bool {
+        // A heap or a pool that is gone may have had it.
+        unpoison(memory.as_ptr(), bytes);
         let skip = memory.addr().get().wrapping_neg() % align_of::<Place>();
         let Some(rest) = bytes.checked_sub(skip + size_of::<Place>()) else { return false };
         // SAFETY: both lie in the memory, as was just compared.

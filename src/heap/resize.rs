@@ -7,6 +7,7 @@ use super::part::Part;
 use super::policy::Fit;
 use super::units::{GRANULE, granules};
 use crate::hardened::MisuseError;
+use crate::poison::{lend, poison, unpoison};
 
 impl Part {
     /// Gives a block another layout: in place if it grows and there is room after it, otherwise where it would be placed if its memory were
@@ -37,14 +38,17 @@ impl Part {
         let start = self.granule_of(block);
         // SAFETY: the block is live, and what is found is free and has room.
         unsafe {
+            Self::touch(block, old_layout);
             let from = self.holes.memory.at(start);
             let is_aligned = block.addr().get() & (layout.align() - 1) == 0;
             if is_aligned
                 && (old == new
                     || (new > old && self.extend(start + old, new - old).map_err(|written| written.error(layout))?))
             {
+                lend(from.as_ptr(), layout.size(), new * GRANULE);
                 return Ok(Some(from));
             }
+            unpoison(from.as_ptr(), old * GRANULE);
             let at = |block: NonNull<u8>, granule: usize| block.cast::<MaybeUninit<u64>>().add(granule);
             let second = 1.min(old - 1);
             let kept = [0, second, old - 1].map(|granule| at(from, granule).read());
@@ -63,6 +67,9 @@ impl Part {
             }
             self.remove(&fit);
             let to = self.holes.memory.at(fit.block);
+            // The block once more, since holes' words were read and written in it.
+            unpoison(from.as_ptr(), old * GRANULE);
+            unpoison(to.as_ptr(), taken * GRANULE);
             if fit.block != start {
                 to.copy_from(from, old.min(taken) * GRANULE);
             }
@@ -71,6 +78,8 @@ impl Part {
                     at(to, granule).write(kept);
                 }
             }
+            poison(from.as_ptr(), old * GRANULE);
+            lend(to.as_ptr(), if is_done { layout.size() } else { old_layout.size() }, taken * GRANULE);
             self.fill_left((start, start + old), free, &fit, taken);
             self.place_block(&fit, taken);
             self.used = self.used - old + taken;
