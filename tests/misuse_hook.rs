@@ -155,7 +155,12 @@ fn a_program_can_log_and_go_on() {
         assert_ne!(HEAP.alloc(layout), block);
         assert_eq!(take(), [Misuse::WrittenAfterFree]);
     }
+    a_heap_of_any_size();
+}
 
+/// The same for a heap of blocks of any size: what is misused stays as it was.
+fn a_heap_of_any_size() {
+    let layout = Layout::new::<[u64; 4]>();
     hardened::set_hook(|error| {
         assert!(ANY_SIZE.with(Heap::used) > 0);
         FOUND.lock().unwrap().push(*error);

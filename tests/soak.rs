@@ -140,7 +140,7 @@ fn drifting(random: u64, number: u64) -> usize {
     const SMALL: [u64; 5] = [40, 300, 24, 1000, 120];
     const LARGE: [u64; 7] = [500, 4000, 200, 9000, 2000, 20_000, 800];
     let phase = usize::try_from(number >> 20).unwrap();
-    let most = if random & 7 == 0 { LARGE[phase % LARGE.len()] } else { SMALL[phase % SMALL.len()] };
+    let most = if random % 8 == 0 { LARGE[phase % LARGE.len()] } else { SMALL[phase % SMALL.len()] };
     8 + usize::try_from((random >> 8) % most).unwrap()
 }
 
@@ -160,7 +160,7 @@ impl<P: PageSource> AnySize<'_, P> {
         let size = drifting(random, number);
         let align = if random & 0xF0 == 0 { 64 } else { 8 };
         let layout = Layout::from_size_align(size, align).unwrap();
-        let stamp = number as u32;
+        let stamp = u32::try_from(number).unwrap();
         match self.places[place] {
             None => {
                 let Some(block) = self.heap.allocate(layout) else { return self.done[3] += 1 };

@@ -315,7 +315,9 @@ fn writes_after_free_are_detected() {
         }
         let hole = model.live[1].block;
         // The one in the middle last, so that it merges with both of the others.
-        [1, 3, 2].into_iter().for_each(|index| model.free(index));
+        for index in [1, 3, 2] {
+            model.free(index);
+        }
         model.check();
         // SAFETY: it is in the part's memory. The heap has to find out.
         unsafe { hole.add(offset).write(!hole.add(offset).read()) };
