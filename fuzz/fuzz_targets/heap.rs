@@ -54,6 +54,7 @@ fn in_a_slice(skip: u16, len: u16, steps: &[Operation]) {
         }
         model.clear();
         assert_eq!((heap.free(), heap.largest_free()), (free, largest));
+        model.write_after_free();
     });
 }
 
@@ -68,6 +69,7 @@ fn over<P: PageSource>(source: P, memory: Vec<std::ops::Range<usize>>, steps: &[
         total = now;
     }
     model.clear();
+    model.write_after_free();
 }
 
 /// The pages that others took stay theirs.

@@ -76,6 +76,25 @@ impl<P: PageSource> Model<'_, P> {
         assert_eq!((self.heap.used(), self.heap.free(), self.heap.largest_free()), before);
     }
 
+    /// Writes to a block that was freed, when all is free, and hands out everything: that is reported once, and nobody gets the
+    /// byte.
+    pub fn write_after_free(&self) {
+        // Beyond the words that the heap may keep at both ends of free memory.
+        let Some(freed) = self.freed.iter().rev().find(|block| block.layout.size() >= 64) else { return };
+        // SAFETY: it is in the heap's memory. This is what must not be done.
+        let written = unsafe { freed.start.add(32) };
+        // SAFETY: likewise.
+        unsafe { written.write(!written.read()) };
+        for size in [200, 8] {
+            let layout = Layout::from_size_align(size, 1).expect("a layout");
+            while let Some(block) = self.heap.allocate(layout) {
+                let start = block.addr().get();
+                assert!(!(start..start + size).contains(&written.addr().get()), "{block:?} was written to");
+            }
+        }
+        assert_eq!(take(), [Misuse::WrittenAfterFree], "{freed:?}");
+    }
+
     /// Frees or resizes what isn't a live block: what the heap says of it.
     fn try_misuse(&self, block: Block, new: Layout, resizes: bool) -> Misuse {
         let Block { start, layout, .. } = block;
