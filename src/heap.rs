@@ -51,14 +51,19 @@ use parts::Parts;
 /// | sizes are known, each request must take some 20 instructions, and there are 64 pages or more | [`SizeClasses`](crate::SizeClasses) |
 /// | all values have one type | [`Pool`](crate::Pool) |
 ///
-/// In 23 programs (`benches/memory` in the repository) a `Heap` needs 1.3 times the live bytes, less than each of the nine other
-/// heaps that were measured; `SizeClasses` needs 4 times. An operation takes longer than one of `SizeClasses` in exchange: on a Cortex-M3
-/// some 280 instructions to allocate and 210 to free, where `SizeClasses` takes about 20.
+/// In 23 programs (`benches/memory` in the repository) a `Heap` needs 1.3 times the live bytes on average, less than each of
+/// the nine other heaps that were measured; `SizeClasses` needs 4 times. An operation takes longer than one of `SizeClasses`
+/// in exchange: on a Cortex-M3 some 270 instructions to allocate and 210 to free, where `SizeClasses` takes about 20.
 ///
 /// # How it works
 ///
 /// Rust passes the layout to `dealloc`, so a live block needs no header. The heap keeps what it must know in the free memory
-/// itself, and in records at the start of the memory: 0.8 % of 64 KiB, 1.2 % of 16 KiB.
+/// itself, and in records at the start of the memory:
+///
+/// | memory, KiB | 4 | 8 | 16 | 32 | 64 |
+/// |---|---:|---:|---:|---:|---:|
+/// | records on a 32-bit machine, % | 4.0 | 2.3 | 1.5 | 1.0 | 0.8 |
+/// | records on a 64-bit machine, % | 6.0 | 3.3 | 2.0 | 1.3 | 0.9 |
 ///
 /// ```text
 ///  start       low                                    high             end
@@ -69,9 +74,9 @@ use parts::Parts;
 ///               from low addresses up                  from high addresses down
 /// ```
 ///
-/// Memory is counted in *granules* of 8 bytes. A *hole* (`░`) is free memory between live blocks (`█`). The *wilderness* is the
-/// free memory that no hole records: the heap neither reads nor writes it before it hands it out. So making a heap of 256 MiB over a
-/// fresh mapping touches a few pages.
+/// Memory is counted in *granules* of 8 bytes. A *hole* (`░`) is free memory between live blocks (`█`). The *wilderness* is
+/// the free memory that no hole records: the heap neither reads nor writes it before it hands it out. So making a heap of 256
+/// MiB over a fresh mapping touches a few pages.
 ///
 /// - **By address**, holes are recorded per *region* of 32 granules. The records have one byte for each region: where its first
 ///   hole starts. That hole has a map of the region, with a bit for each granule at which a hole starts. The holes
@@ -82,20 +87,21 @@ use parts::Parts;
 ///
 /// With these records
 ///
-/// - **`allocate`** takes a hole of the request's own class if one of the first two has room. Otherwise it takes the lower of the
-///   first holes of the next two classes. It prefers the wilderness to holes above it, so small blocks gather at low addresses. A
-///   large block, more than a 16th of the memory, goes to the upper end of the highest of up to eight holes instead: where vectors and
-///   images come and go, the memory between small and large blocks stays whole.
-/// - **`deallocate`** merges the block with the holes on both sides. No two holes are adjacent, and when everything is freed, everything
-///   is wilderness again.
+/// - **`allocate`** takes a hole of the request's own class if one of the first two has room. Otherwise it takes the lower of
+///   the first holes of the next two classes. It prefers the wilderness to holes above it, so small blocks gather at low
+///   addresses. A large block, more than a 16th of the memory, goes to the upper end of the highest of up to eight holes
+///   instead: where vectors and images come and go, the memory between small and large blocks stays whole.
+/// - **`deallocate`** merges the block with the holes on both sides. No two holes are adjacent, and when everything is freed,
+///   everything is wilderness again.
 /// - **`grow`** takes the memory after the block if that is free. Otherwise, and in `shrink`, the block is freed and placed
 ///   anew, which may overlap its old place.
 ///
 /// # Time complexity
 ///
-/// Bounded within a part, whatever happened before. No loop runs over all holes: `allocate` examines two holes and two classes,
-/// or eight holes for a large block; the bits of the classes take four words at most; and a region has at most 16 holes. Only holes of one granule have no room for links: a tree of bits leads to them, with one level for each
-/// factor of 32 in the number of regions (2 levels for 64 KiB, 4 for 256 MiB).
+/// Bounded within a part, whatever happened before. No loop runs over all holes: `allocate` examines two holes and two
+/// classes, or eight holes for a large block; the bits of the classes take four words at most; and a region has at most 16
+/// holes. Only holes of one granule have no room for links: a tree of bits leads to them, with one level for each factor of
+/// 32 in the number of regions (2 levels for 64 KiB, 4 for 256 MiB).
 ///
 /// `targets/README.md` in the repository has the counts of instructions, in the median and in the worst state that a search has
 /// found.
@@ -105,11 +111,13 @@ use parts::Parts;
 /// - Sizes are rounded up to 8 bytes.
 /// - A request of more than 56 bytes may fail although a hole has room, if that hole's size lies less than a quarter above the
 ///   request and two smaller ones come before it in its class.
-/// - A request that is aligned to more than 8 bytes examines two holes for room at an aligned address. If none has it, the request
-///   needs a hole that has room wherever it starts.
+/// - A request that is aligned to more than 8 bytes examines two holes for room at an aligned address. If none has it, the
+///   request needs a hole that has room wherever it starts, and is as large as a request of the size and the alignment
+///   together.
 /// - A block that shrinks may be copied to another place, which may also lie higher.
 /// - Each request is tried in each part, so a source of single pages, which makes many parts, is slow.
-/// - If blocks of powers of two are allocated and every other one is freed, the memory needed is twice that of the best other heap.
+/// - If blocks of powers of two are allocated and every other one is freed, the memory needed is twice that of the best other
+///   heap.
 /// - An operation takes longer than one of a heap with headers, such as talc or rlsf: see `benches/RESULTS.md`.
 pub struct Heap<P: PageSource> {
     parts: Parts,
@@ -131,10 +139,10 @@ const fn _covariant<'short>(heap: &'short Heap<NoPages<'static>>) -> &'short Hea
 impl<P: PageSource> Heap<P> {
     /// Creates a heap over a page source. It takes no memory yet, so it can be a `static`.
     ///
-    /// From a source that it owns, such as an arena, the heap takes all pages at its first request, in one piece. From a source that
-    /// others may use as well (a reference, or one behind a lock), it takes what a request needs, or as much again as it already has
-    /// if there is so much. Each run of pages is a *part*: a block lies in one part, and merges within it. A request is tried in each
-    /// part, the oldest first.
+    /// From a source that it owns, such as an arena, the heap takes all pages at its first request, in one piece. From a
+    /// source that others may use as well (a reference, or one behind a lock), it takes what a request needs, or as much
+    /// again as it already has if there is so much. Each run of pages is a *part*: a block lies in one part, and merges
+    /// within it. A request is tried in each part, the oldest first.
     ///
     /// Constant time. Never panics.
     ///
@@ -155,8 +163,9 @@ impl<P: PageSource> Heap<P> {
 
     /// Allocates a block for the layout. Returns `None` if no part has room and the source has no more memory.
     ///
-    /// The block is aligned as the layout says, and is valid for reads and writes until it is deallocated, or the heap or its source
-    /// is dropped. Its contents may be uninitialised. A layout of size zero takes no memory; the pointer is only aligned.
+    /// The block is aligned as the layout says, and is valid for reads and writes until it is deallocated, or the heap or its
+    /// source is dropped. Its contents may be uninitialised. A layout of size zero takes no memory; the pointer is only
+    /// aligned.
     ///
     /// # Time complexity
     ///
@@ -200,8 +209,8 @@ impl<P: PageSource> Heap<P> {
         self.parts.find(|part, _| part.allocate(layout).transpose()).transpose()
     }
 
-    /// Allocates a block as [`allocate`](Self::allocate) does, with all bytes zero. Memory that came zeroed, as that of a fresh mapping does, is not written
-    /// if it was never handed out before.
+    /// Allocates a block as [`allocate`](Self::allocate) does, with all bytes zero. Memory that came zeroed, as that of a
+    /// fresh mapping does, is not written if it was never handed out before.
     ///
     /// # Time complexity
     ///
@@ -246,7 +255,8 @@ impl<P: PageSource> Heap<P> {
     ///
     /// # Time complexity
     ///
-    /// Bounded by the logarithm of the part's size ([details](Heap#time-complexity)), plus a comparison for each part before the block's own.
+    /// Bounded by the logarithm of the part's size ([details](Heap#time-complexity)), plus a comparison for each part before
+    /// the block's own.
     ///
     /// # Panics
     ///
@@ -254,8 +264,8 @@ impl<P: PageSource> Heap<P> {
     ///
     /// # Safety
     ///
-    /// - `block` was returned by this heap for this layout, or for another one that has become this one by [`grow`](Self::grow) or
-    ///   [`shrink`](Self::shrink).
+    /// - `block` was returned by this heap for this layout, or for another one that has become this one by
+    ///   [`grow`](Self::grow) or [`shrink`](Self::shrink).
     /// - It has not been deallocated since.
     /// - It is no longer used.
     ///
@@ -284,11 +294,11 @@ impl<P: PageSource> Heap<P> {
         }
     }
 
-    /// Makes a block larger. It grows in place if there is room after it. Otherwise it moves to where a new block would be placed, which may be
-    /// the free memory before it together with its own.
+    /// Makes a block larger. It grows in place if there is room after it. Otherwise it moves to where a new block would be
+    /// placed, which may be the free memory before it together with its own.
     ///
-    /// Returns the block, with its contents. Returns `None` if there is no room; the block is then unchanged. The alignments of the
-    /// two layouts may differ.
+    /// Returns the block, with its contents. Returns `None` if there is no room; the block is then unchanged. The alignments
+    /// of the two layouts may differ.
     ///
     /// # Time complexity
     ///
@@ -300,8 +310,8 @@ impl<P: PageSource> Heap<P> {
     ///
     /// # Safety
     ///
-    /// As for `deallocate` with `block` and `old`, and the new size is not below the old one. Unless `None` is returned, the block has
-    /// the new layout from then on, and the old pointer is no longer used.
+    /// As for `deallocate` with `block` and `old`, and the new size is not below the old one. Unless `None` is returned, the
+    /// block has the new layout from then on, and the old pointer is no longer used.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -322,11 +332,11 @@ impl<P: PageSource> Heap<P> {
         unsafe { self.resize(block, old, new) }
     }
 
-    /// Makes a block smaller, and frees the rest. The block moves to where a new block would be placed if its own memory were free,
-    /// or stays in place if nothing else fits.
+    /// Makes a block smaller, and frees the rest. The block moves to where a new block would be placed if its own memory were
+    /// free, or stays in place if nothing else fits.
     ///
-    /// Returns the block, with the contents that it still has room for. Returns `None` only if the new alignment is above the old one and nothing fits
-    /// it, or, with `--cfg hpalloc_hardened`, on misuse; the block is then unchanged.
+    /// Returns the block, with the contents that it still has room for. Returns `None` only if the new alignment is above the
+    /// old one and nothing fits it, or, with `--cfg hpalloc_hardened`, on misuse; the block is then unchanged.
     ///
     /// # Time complexity
     ///
@@ -338,8 +348,8 @@ impl<P: PageSource> Heap<P> {
     ///
     /// # Safety
     ///
-    /// As for `deallocate` with `block` and `old`, and the new size is not above the old one. Unless `None` is returned, the block has
-    /// the new layout from then on, and the old pointer is no longer used.
+    /// As for `deallocate` with `block` and `old`, and the new size is not above the old one. Unless `None` is returned, the
+    /// block has the new layout from then on, and the old pointer is no longer used.
     ///
     /// ```
     /// use core::alloc::Layout;

@@ -9,7 +9,7 @@ use std::slice;
 use hpalloc::{Arena, Heap, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE, PageSource, Region};
 use rustix::mm::{Advice, madvise};
 
-/// How many pages a heap of 65,536 pages may touch before it is used. Its summary has a few hundred.
+/// How many pages a heap of 65,536 pages may touch before it is used. Its records have a few hundred.
 const FEW: usize = 16;
 
 /// Where a mapping is.

@@ -1,14 +1,14 @@
 //! What free memory holds in a program that is built with `--cfg hpalloc_hardened`: a pattern, which is compared when the memory
 //! is handed out again. In any other program these functions do nothing, and the compiler leaves nothing of them.
 //!
-//! *Invariant (Filled):* every byte of free memory is the pattern, except the granules in which the heap keeps the words of a hole,
-//! and what was never handed out ([`Part::virgin`]). So
+//! *Invariant (Filled):* every byte of free memory is the pattern, except the granules in which the heap keeps the words of a
+//! hole, and what was never handed out (`Part::virgin`). So
 //!
-//! - what is freed is filled ([`Part::fill`], [`Part::fill_left`]), and so is what stops being virgin without being handed out
-//!   ([`Part::fill_virgin`]);
-//! - a hole that is removed, or gets another start or size, has its words erased ([`Holes::erase`]): free memory has no stale
+//! - what is freed is filled (`Part::fill`, `Part::fill_left`), and so is what stops being virgin without being handed out
+//!   (`Part::fill_virgin`);
+//! - a hole that is removed, or gets another start or size, has its words erased (`Holes::erase`): free memory has no stale
 //!   words;
-//! - what is handed out is compared ([`Part::inspect`], [`Part::inspect_gain`]), except for the words of the hole that it is
+//! - what is handed out is compared (`Part::inspect`, `Part::inspect_gain`), except for the words of the hole that it is
 //!   taken from.
 
 #[cfg(hpalloc_hardened)]

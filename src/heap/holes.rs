@@ -9,6 +9,9 @@ use super::units::{REGION, granules};
 /// All holes of a part, by address and by size.
 ///
 /// The records of both lie at the start of the part. They are initialised when they are first needed.
+///
+/// The files of this folder trust each other with positions: a function that takes a hole, a region or a class is given one
+/// that is there. What is `unsafe` besides depends on which memory is free.
 pub(super) struct Holes {
     pub(super) memory: Memory,
     pub(super) regions: Regions,
@@ -24,8 +27,8 @@ impl Holes {
 
     /// # Safety
     ///
-    /// At `base`, which is aligned to a granule, there are `total` granules, more than `overhead(total)`, that nothing else uses while
-    /// this is used. All of them after the records are the wilderness.
+    /// At `base`, which is aligned to a granule, there are `total` granules, more than `overhead(total)`, that nothing else
+    /// uses while this is used. All of them after the records are the wilderness.
     pub(super) unsafe fn new(base: NonNull<u8>, total: usize) -> Self {
         let memory = Memory::new(base);
         // SAFETY: the three lie one after the other, in `overhead(total)` granules.
@@ -52,9 +55,12 @@ impl Holes {
         unsafe { self.memory.size(hole) }
     }
 
+    /// # Safety
+    ///
+    /// The memory is one hole, or is about to be one.
     #[inline]
     unsafe fn set_size(&self, hole: usize, granules: usize) {
-        // SAFETY: the caller makes it one hole.
+        // SAFETY: as the caller promises.
         unsafe {
             self.memory.set(hole, Field::Granules, narrow(granules));
             self.regions.cover(hole, hole + granules);
@@ -125,7 +131,8 @@ impl Holes {
     ///
     /// The old one is a hole of so many granules. All of the new one is free, and no part of another hole or of the wilderness.
     pub(super) unsafe fn replace(&self, old: usize, old_granules: usize, new: usize, granules: usize) {
-        // SAFETY: as the caller promises. The new one may overlap the old one: of that, nothing is read after the new one is written.
+        // SAFETY: as the caller promises. The new one may overlap the old one: of that, nothing is read after the new one is
+        // written.
         unsafe {
             self.unlist(old, old_granules);
             self.regions.uncover(old, old + old_granules);

@@ -18,7 +18,7 @@ const WORDS: usize = class_of(MOST_GRANULES) / WORD + 1;
 /// Stands for a class if there is none.
 pub(super) const NO_CLASS: usize = usize::MAX;
 
-/// All holes of at least one granule in so many of the part are one class: there can be no more than so many.
+/// All holes of at least one granule in about so many of the part are one class, which never has more than so many holes.
 pub(super) const LAST_CLASS: usize = 8;
 
 /// The class of a size: a floating-point number, rounded down, whose exponent and mantissa lie side by side.
@@ -42,17 +42,23 @@ pub(super) struct Lists {
     heads: NonNull<u16>,
     is_wide: bool,
     /// The last class.
-    last: usize,
+    pub(super) last_class: usize,
 }
 
 impl Lists {
+    /// The class of which all holes have an eighth of the granules or more.
+    const fn last_of(total: usize) -> usize {
+        let least = total / LAST_CLASS;
+        if least == 0 { 0 } else { class_of(least - 1) + 1 }
+    }
+
     const fn is_wide(total: usize) -> bool {
         total > u16::MAX as usize
     }
 
     /// How many bytes the heads for so many granules take.
     pub(super) const fn bytes(total: usize) -> usize {
-        (class_of(total / LAST_CLASS) + 1) * if Self::is_wide(total) { size_of::<u32>() } else { size_of::<u16>() }
+        (Self::last_of(total) + 1) * if Self::is_wide(total) { size_of::<u32>() } else { size_of::<u16>() }
     }
 
     /// # Safety
@@ -64,14 +70,14 @@ impl Lists {
             bits: [const { Cell::new(0) }; WORDS],
             heads: heads.cast(),
             is_wide: Self::is_wide(total),
-            last: class_of(total / LAST_CLASS),
+            last_class: Self::last_of(total),
         }
     }
 
     /// The class of a size.
     #[inline]
     pub(super) fn class_of(&self, granules: usize) -> usize {
-        class_of(granules).min(self.last)
+        class_of(granules).min(self.last_class)
     }
 
     /// The first hole of a class that has one.

@@ -7,8 +7,8 @@ const FAN: u32 = 5;
 
 /// Which regions have a hole of one granule, which has no room for links: a tree of bits.
 ///
-/// The levels lie one after the other, the top first, which is one word. A bit says that the word below it isn't zero; words below a bit that is zero are
-/// not initialised.
+/// The levels lie one after the other, the top first, which is one word. A bit says that the word below it isn't zero; words
+/// below a bit that is zero are not initialised.
 pub(super) struct Ones {
     top: NonNull<u32>,
     /// The level with a bit for each region.

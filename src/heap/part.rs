@@ -14,7 +14,7 @@ use crate::poison::{lend, poison, touch, unpoison};
 /// A heap over one contiguous memory. Positions in it are numbers of granules from its start.
 pub(super) struct Part {
     /// *Invariant (Merged):* no hole is adjacent to another, or to the wilderness. Holes and the wilderness are all of the
-    /// memory after the summary that isn't live.
+    /// memory after the records that isn't live.
     pub(super) holes: Holes,
     /// Where the wilderness starts. It may be empty; then `low == high`, and both lie where it once was.
     pub(super) low: usize,
@@ -25,7 +25,7 @@ pub(super) struct Part {
     pub(super) virgin: (usize, usize),
     /// Where the part ends.
     pub(super) total: usize,
-    /// Granules after the summary: what can be handed out.
+    /// Granules after the records: what can be handed out.
     pub(super) granules: usize,
     /// Granules in live blocks.
     pub(super) used: usize,
@@ -34,8 +34,8 @@ pub(super) struct Part {
 impl Part {
     /// A heap over `len` bytes, or `None` if there is no room for a block. The start and the end are aligned inwards.
     ///
-    /// The summary takes memory in proportion to the whole, and is not initialised: one node of it is written, whatever the
-    /// size.
+    /// The records take memory in proportion to the whole, of which a few bytes are written: the others are initialised when
+    /// they are first needed.
     ///
     /// # Safety
     ///
@@ -60,12 +60,12 @@ impl Part {
     /// How many bytes of memory are enough for a part with a block of so many bytes.
     pub(super) const fn bytes_for(block: usize) -> usize {
         let block = granules(block);
-        // With the summary of all of it. A summary takes less than a 32nd of its memory, and two regions.
+        // With the records of all of it, which take less than a 32nd of the memory and 2 KiB.
         let total = block + block / 32 + 256;
         (block + Holes::overhead(total) + 1) * GRANULE
     }
 
-    /// Whether the address lies in this part, summary included.
+    /// Whether the address lies in this part, its records included.
     #[inline]
     pub(super) fn contains(&self, block: NonNull<u8>) -> bool {
         let offset = block.addr().get().wrapping_sub(self.holes.memory.base().addr().get());
@@ -180,8 +180,8 @@ impl Part {
     ///
     /// # Safety
     ///
-    /// The block is live, of this part and layout. With `--cfg hpalloc_hardened` its start lies in this part, and what isn't so is
-    /// an error as far as it shows.
+    /// The block is live, of this part and layout. With `--cfg hpalloc_hardened` its start lies in this part, and what isn't
+    /// so is an error as far as it shows.
     #[inline]
     pub(super) unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
         let (start, granules) = (self.granule_of(block), granules(layout.size()));
@@ -305,7 +305,7 @@ impl Part {
     }
 
     /// Adds as holes what a block of so many granules leaves of the free memory that it is placed in, at both ends. Of the
-    /// wilderness the larger one stays the wilderness.
+    /// wilderness, the one with more memory that was never handed out stays the wilderness, or the larger one if there is none.
     ///
     /// # Safety
     ///
@@ -323,9 +323,15 @@ impl Part {
             }
         }
         if start == self.low {
+            let virgin = self.virgin;
+            let back_stays = if virgin.0 < virgin.1 {
+                virgin.1.saturating_sub(block_end) >= block.saturating_sub(virgin.0)
+            } else {
+                front <= back
+            };
             // SAFETY: what will be a hole is free, and holds no words as long as it is in the wilderness.
             unsafe {
-                if front <= back {
+                if back_stays {
                     self.fill_virgin(start, block);
                     self.low = block_end;
                     self.virgin.0 = self.virgin.0.max(block_end);

@@ -117,7 +117,8 @@ impl Parts {
         let mut enough = Part::bytes_for(aligned) + PLACE_BYTES;
         if align <= PAGE_SIZE {
             // A run begins at a page: what lies before the block, up to where it is aligned, is known.
-            enough = enough.min((enough - aligned).next_multiple_of(align) + size.next_multiple_of(GRANULE));
+            let before = (enough - aligned + align - 1) & !(align - 1);
+            enough = enough.min(before + size.next_multiple_of(GRANULE));
         }
         let least = enough.div_ceil(PAGE_SIZE);
         if least > MOST {

@@ -12,7 +12,7 @@ const LOOKS: usize = 2;
 /// The lowest hole is chosen among the first ones of so many classes.
 const CLASSES: usize = 2;
 
-/// How many holes are examined for a large block. In the last class there are no more.
+/// How many holes are examined for a large block, and in the last class, which has no more.
 const STEPS: usize = LAST_CLASS;
 
 /// Free memory that has room for a block.
@@ -43,10 +43,11 @@ impl Fit {
 
 /// Where a block is placed.
 ///
-/// - **A small block** goes to the lower end of a hole. The hole is of the block's own class if one there has room; otherwise it is the
-///   lowest among the first holes of the next few classes, which all have room. The wilderness is preferred to a hole above it.
-/// - **A large block** goes to the upper end of the highest hole above the wilderness, then of the wilderness, then of the highest hole
-///   below it.
+/// - **A small block** goes to the lower end of a hole. The hole is of the block's own class if one there has room; otherwise
+///   it is the lowest among the first holes of the next few classes, which all have room. The wilderness is preferred to a
+///   hole above it.
+/// - **A large block** goes to the upper end of the highest hole above the wilderness, then of the wilderness, then of the
+///   highest hole below it.
 ///
 /// So small blocks gather at the lower end of the part and large ones at its upper end, and the memory between them stays whole.
 impl Part {
@@ -99,7 +100,7 @@ impl Part {
             if granules < EXACT {
                 return hole;
             }
-            for _ in 0..LOOKS {
+            for _ in 0..if own == lists.last_class { STEPS } else { LOOKS } {
                 // SAFETY: a hole starts there.
                 if unsafe { self.holes.size(hole) } >= granules {
                     return hole;
@@ -116,7 +117,7 @@ impl Part {
     pub(super) fn find_special(&self, granules: usize, align: usize) -> Fit {
         let is_large = self.is_large(granules);
         let (base, slack) = self.alignment(align);
-        if granules > self.granules || slack > self.granules {
+        if granules > self.granules {
             return Fit::NONE;
         }
         let lists = &self.holes.lists;

@@ -31,10 +31,10 @@ pub(super) struct Regions {
     memory: Memory,
     /// A byte for each region.
     ///
-    /// *Invariant (Marks):* if a block, a hole or the wilderness starts or ends in a region, then its mark and the mark of the region
-    /// before it are as the constants say. All others are not initialised, so that a large block takes no longer than a
-    /// small one. With `--cfg hpalloc_hardened`, only those inside of the wilderness aren't: a block that is freed shows by
-    /// them whether it overlaps a hole.
+    /// *Invariant (Marks):* if a block, a hole or the wilderness starts or ends in a region, then its mark and the mark of
+    /// the region before it are as the constants say. All others are not initialised, so that a large block takes no longer
+    /// than a small one. With `--cfg hpalloc_hardened`, only those inside of the wilderness aren't: a block that is freed
+    /// shows by them whether it overlaps a hole.
     marks: NonNull<u8>,
 }
 
@@ -214,7 +214,8 @@ impl Regions {
         }
     }
 
-    /// Initialises the marks for a border that is new, inside of what was free or a block from `from` to `to`, and isn't a hole any more.
+    /// Initialises the marks for a border that is new, inside of what was free or a block from `from` to `to`, and isn't a
+    /// hole any more.
     #[inline]
     pub(super) fn divide(&self, from: usize, border: usize, to: usize) {
         let (from, region, to) = (from / REGION, border / REGION, to / REGION);

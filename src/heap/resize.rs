@@ -10,9 +10,9 @@ use crate::hardened::MisuseError;
 use crate::poison::{lend, poison, unpoison};
 
 impl Part {
-    /// Gives a block another layout: in place if it grows and there is room after it, otherwise where it would be placed if its memory were
-    /// free, which may overlap the block. `None` if there is none; then the block is as it was. Never so if it shrinks, unless
-    /// it is to be aligned to more than before.
+    /// Gives a block another layout: in place if it grows and there is room after it, otherwise where it would be placed if
+    /// its memory were free, which may overlap the block. `None` if there is none; then the block is as it was. Never so if
+    /// it shrinks, unless it is to be aligned to more than before.
     ///
     /// The block is freed, so that it merges with what is free before it and after it, and is then placed anew, in the result
     /// or elsewhere. What freeing it overwrites is kept aside; what is written for the rests of free memory comes after the

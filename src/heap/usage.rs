@@ -42,11 +42,12 @@ impl<P: PageSource> Heap<P> {
         self.parts.each(|part| part.bytes() - part.used()).sum()
     }
 
-    /// The largest request that succeeds now without more pages from the source, if it is aligned to 8 bytes at most.
+    /// The largest request that is sure to succeed now without more pages from the source, if it is aligned to at most 8 bytes. A
+    /// request that is up to a quarter larger may succeed too.
     ///
     /// # Time complexity
     ///
-    /// At most 16 comparisons for each part.
+    /// At most eight comparisons for each part.
     ///
     /// # Panics
     ///

@@ -1,0 +1,113 @@
+//! Which requests of a `Heap` are served, in memory of known layout.
+
+#![cfg(not(target_os = "none"))]
+
+mod common;
+
+use core::alloc::Layout;
+
+use common::{bytes, with_pages};
+use hpalloc::{Heap, NoPages};
+
+fn layout(size: usize, align: usize) -> Layout {
+    Layout::from_size_align(size, align).unwrap()
+}
+
+/// Leaves nothing free but holes of these sizes, at ascending addresses and freed in this order.
+fn holes(heap: &Heap<NoPages<'_>>, sizes: &[usize]) {
+    // Of small blocks, which lie one after the other from the lower end on.
+    let piece = |size: usize| (heap.allocate(layout(size, 1)).unwrap(), layout(size, 1));
+    let mut pieces = Vec::new();
+    for size in sizes {
+        let eighth = size / 64 * 8;
+        pieces.extend([eighth; 7].map(piece));
+        pieces.push(piece(size - 7 * eighth));
+        piece(8);
+    }
+    while heap.allocate(layout(8, 1)).is_some() {}
+    for (block, layout) in pieces {
+        // SAFETY: it came from this heap with this layout, and is no longer used.
+        unsafe { heap.deallocate(block, layout) };
+    }
+    assert_eq!((heap.free(), heap.usage().free_blocks), (sizes.iter().sum(), sizes.len()));
+}
+
+/// A large request finds the one hole that has room among many that are smaller.
+#[test]
+fn a_large_request_finds_the_last_hole() {
+    // In memory of many sizes, since the class of the largest holes begins at about an eighth of it.
+    for granules in 3000..5100 {
+        let len = granules * 8;
+        with_pages(10, |pages| {
+            let heap = Heap::from_uninit(&mut bytes(pages)[..len]).unwrap();
+            // Of the larger ones, eight and one nearly fill the memory.
+            let small = heap.largest_free() * 100 / 985 / 8 * 8;
+            let large = small * 7 / 4 / 8 * 8;
+            holes(&heap, &[small, small, small, small, small, small, small, small, large]);
+            assert_eq!(heap.largest_free(), large, "{len}");
+            assert!(heap.allocate(layout(small + 8, 1)).is_some(), "{len}");
+        });
+    }
+}
+
+/// A hole that has room wherever it starts serves a request with a large alignment, though it isn't the first of its class.
+#[test]
+fn a_large_alignment_finds_a_hole_that_has_room() {
+    with_pages(4, |pages| {
+        for (size, align) in [(512, 2048), (1000, 4096)] {
+            let heap = Heap::from_uninit(bytes(pages)).unwrap();
+            holes(&heap, &[2112, 2112, 7680]);
+            let block = heap.allocate(layout(size, align)).unwrap();
+            assert_eq!(block.addr().get() % align, 0);
+        }
+    });
+}
+
+/// A request may be aligned to as much as the memory has.
+#[test]
+fn an_alignment_of_the_whole_memory() {
+    with_pages(4, |pages| {
+        let memory = bytes(pages);
+        let end = memory.as_ptr().addr() + memory.len();
+        let size = memory.len();
+        let heap = Heap::from_uninit(memory).unwrap();
+        let block = heap.allocate(layout(8, size));
+        // Some address in the memory is so aligned, but maybe only one that the records take.
+        let fits = end % size >= 16 && end % size < size - 2048;
+        assert!(block.is_some() || !fits);
+        assert!(block.is_none_or(|block| block.addr().get() % size == 0));
+    });
+}
+
+/// What was never handed out stays so if a request fails.
+#[test]
+fn a_failed_grow_touches_nothing() {
+    with_pages(16, |pages| {
+        let heap = Heap::from_uninit(bytes(pages)).unwrap();
+        let eighth = heap.largest_free() / 8;
+        let take = |eighths| (heap.allocate(layout(eighths * eighth, 1)).unwrap(), layout(eighths * eighth, 1));
+        heap.allocate(layout(16, 1)).unwrap();
+        let (upper, upper_layout) = take(4);
+        let (middle, middle_layout) = take(2);
+        // SAFETY: it came from this heap with this layout, and is no longer used.
+        unsafe { heap.deallocate(upper, upper_layout) };
+        let before = heap.usage();
+        // SAFETY: the block is live, and stays so, because there is no room.
+        let grown = unsafe { heap.grow(middle, middle_layout, layout(8 * eighth, 1)) };
+        assert_eq!((grown, heap.usage()), (None, before));
+    });
+}
+
+/// As the documentation of `Heap` says, in tenths of a percent.
+#[test]
+fn the_records_take_what_is_documented() {
+    let documented: [usize; 3] = if size_of::<usize>() == 4 { [40, 23, 15] } else { [60, 33, 20] };
+    with_pages(4, |pages| {
+        for (kib, share) in [4, 8, 16].into_iter().zip(documented) {
+            let len = kib << 10;
+            let heap = Heap::from_uninit(&mut bytes(pages)[..len]).unwrap();
+            let records = len - heap.largest_free();
+            assert!(records * 1000 <= len * share && records * 1000 > len * (share - 8), "{records} of {len}");
+        }
+    });
+}
