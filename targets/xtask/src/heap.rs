@@ -14,7 +14,7 @@ use crate::target::{self, TARGETS, Target, succeed};
 /// The most instructions that each operation may take in `LIMITED_MEMORY` on `LIMITED_TARGET`: at worst, and in the median
 /// over all traces. The goals are 600 and 150.
 const LIMITS: [Limits; BOUNDED] =
-    [Limits { worst: 1000, median: 280 }, Limits { worst: 1150, median: 440 }, Limits { worst: 500, median: 210 }];
+    [Limits { worst: 750, median: 270 }, Limits { worst: 850, median: 440 }, Limits { worst: 480, median: 210 }];
 const LIMITED_MEMORY: &str = "64 KiB";
 
 const MEMORIES: [&str; 4] = ["16 KiB", LIMITED_MEMORY, "1 MiB", "256 MiB"];
@@ -29,7 +29,7 @@ const BOUNDED: usize = 3;
 const STATISTICS: [&str; 3] = ["median", "99 %", "maximum"];
 
 /// The most bytes that `allocate`, `deallocate`, `grow` and `shrink` may take together on `LIMITED_TARGET`.
-const CODE_LIMIT: u64 = 4050;
+const CODE_LIMIT: u64 = 4400;
 
 /// A part of the name of the function that calls them in the program that is measured.
 const CALLER: &str = "footprint3run";
@@ -116,7 +116,7 @@ impl Code {
     ///
     /// # Errors
     ///
-    /// If that is above the limit, or can panic.
+    /// If that is above the limit, or can panic, or divides without an instruction for it.
     pub(crate) fn measure(target: &Target) -> Result<Self> {
         let made = build_footprint(target, "heap_made,silent", "footprint", false)?;
         let used = build_footprint(target, "heap_resized,silent", "footprint", false)?;
@@ -129,7 +129,8 @@ impl Code {
             if !addresses.insert(*address) {
                 continue;
             }
-            if name.contains("panic") {
+            // Or a division by a function, which takes a Cortex-M0 a hundred instructions and more.
+            if ["panic", "divmod", "div_rem"].iter().any(|unwanted| name.contains(unwanted)) {
                 return Err(format!("a Heap brings {name} on {}", target.triple).into());
             }
             // What the compiler calls by itself has a plain name, such as __aeabi_memmove.
