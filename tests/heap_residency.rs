@@ -97,6 +97,7 @@ fn a_heap_in_a_slice_touches_a_few_pages_until_it_is_used() {
 }
 
 #[test]
+#[cfg_attr(hpalloc_hardened, ignore = "free memory is filled")]
 fn large_blocks_touch_what_is_written_to_them() {
     const MIB: usize = 1 << 20;
     let (mapping, place) = Place::fresh();
@@ -110,6 +111,7 @@ fn large_blocks_touch_what_is_written_to_them() {
 }
 
 #[test]
+#[cfg_attr(hpalloc_hardened, ignore = "every region of a block is marked")]
 fn zeroed_memory_that_was_never_handed_out_is_not_written() {
     const SIZE: usize = 200 << 20;
     let (mapping, place) = Place::fresh();
