@@ -324,11 +324,13 @@ impl Part {
         }
         if start == self.low {
             let virgin = self.virgin;
-            let back_stays = if virgin.0 < virgin.1 {
-                virgin.1.saturating_sub(block_end) >= block.saturating_sub(virgin.0)
-            } else {
-                front <= back
-            };
+            let mut back_stays = front <= back;
+            if virgin.0 < virgin.1 {
+                let fresh = (block.saturating_sub(virgin.0), virgin.1.saturating_sub(block_end));
+                if fresh.0 != fresh.1 {
+                    back_stays = fresh.0 < fresh.1;
+                }
+            }
             // SAFETY: what will be a hole is free, and holds no words as long as it is in the wilderness.
             unsafe {
                 if back_stays {
