@@ -15,7 +15,7 @@ const WORD: usize = usize::BITS as usize;
 /// How many words have a bit for each class.
 const WORDS: usize = class_of(MOST_GRANULES) / WORD + 1;
 
-/// Stands for a class if there is none.
+/// The class that is returned if no class has a hole.
 pub(super) const NO_CLASS: usize = usize::MAX;
 
 /// All holes of at least one granule in about so many of the part are one class, which never has more than so many holes.

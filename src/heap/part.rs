@@ -304,8 +304,8 @@ impl Part {
         }
     }
 
-    /// Adds as holes what a block of so many granules leaves of the free memory that it is placed in, at both ends. Of the
-    /// wilderness, the one with more memory that was never handed out stays the wilderness, or the larger one if there is none.
+    /// Adds the free memory on both sides of a block of so many granules as holes. If it was the wilderness, one side stays the
+    /// wilderness: the side with more memory that was never handed out, or the larger side if they have equally much.
     ///
     /// # Safety
     ///

@@ -70,7 +70,7 @@ impl Part {
     #[inline]
     pub(super) fn find_small(&self, granules: usize) -> (usize, usize) {
         let hole = self.find_hole(granules);
-        // Also if there is none.
+        // `NOWHERE` is above all positions, so this covers it too.
         if hole > self.low {
             let wilderness = self.high - self.low;
             if wilderness >= granules {

@@ -3,7 +3,7 @@ use core::ptr::NonNull;
 use super::hole::{Field, Memory, narrow};
 use super::units::REGION;
 
-/// Stands for a position if there is none.
+/// The position that is returned if nothing was found.
 pub(super) const NOWHERE: usize = usize::MAX;
 
 /// The mark of a region in which no hole starts.
