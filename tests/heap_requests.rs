@@ -5,6 +5,7 @@
 mod common;
 
 use core::alloc::Layout;
+use core::ptr::NonNull;
 
 use common::{bytes, with_pages};
 use hpalloc::{Heap, NoPages};
@@ -48,6 +49,43 @@ fn a_large_request_finds_the_last_hole() {
             assert!(heap.allocate(layout(small + 8, 1)).is_some(), "{len}");
         });
     }
+}
+
+/// A block that grows finds what would have served a new block, whatever its own memory becomes when it is freed for that: a
+/// hole that is looked at before the one that has room, or, with a hole beside it, the one that has room, after others.
+#[test]
+fn a_block_that_grows_finds_the_last_hole() {
+    /// Blocks of these sizes, one after the other, in memory that is then full; those at the places are freed in that order.
+    fn full<const N: usize>(
+        heap: &Heap<NoPages<'_>>,
+        sizes: [usize; N],
+        freed: &[usize],
+    ) -> [(NonNull<u8>, Layout); N] {
+        let blocks = sizes.map(|size| (heap.allocate(layout(size, 1)).unwrap(), layout(size, 1)));
+        while heap.allocate(layout(8, 1)).is_some() {}
+        for (block, layout) in freed.iter().map(|&index| blocks[index]) {
+            // SAFETY: it came from this heap with this layout, and is no longer used.
+            unsafe { heap.deallocate(block, layout) };
+        }
+        blocks
+    }
+
+    with_pages(1, |pages| {
+        let heap = Heap::from_uninit(bytes(pages)).unwrap();
+        let blocks = full(&heap, [128, 8, 128, 8, 8, 128, 8, 152, 8], &[0, 5, 7, 2]);
+        heap.allocate(layout(128, 1)).unwrap();
+        assert_eq!(heap.largest_free(), 152);
+        // SAFETY: it came from this heap with this layout.
+        let grown = unsafe { heap.grow(blocks[3].0, blocks[3].1, layout(152, 1)) };
+        assert_eq!(grown, Some(blocks[7].0));
+    });
+    with_pages(1, |pages| {
+        let heap = Heap::from_uninit(bytes(pages)).unwrap();
+        let blocks = full(&heap, [64, 8, 64, 8, 40, 32], &[0, 2, 4]);
+        // SAFETY: it came from this heap with this layout.
+        let grown = unsafe { heap.grow(blocks[5].0, blocks[5].1, layout(72, 1)) };
+        assert_eq!(grown, Some(blocks[4].0));
+    });
 }
 
 /// A hole that has room wherever it starts serves a request with a large alignment, though it isn't the first of its class.

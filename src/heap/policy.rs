@@ -174,7 +174,7 @@ impl Part {
 
     /// The place of a block in free memory: at the upper end or the lower one, and from there inwards to where it is aligned.
     #[inline(never)]
-    fn place(&self, fit: Fit, granules: usize, align: usize, is_upper: bool) -> Fit {
+    pub(super) fn place(&self, fit: Fit, granules: usize, align: usize, is_upper: bool) -> Fit {
         let (base, slack) = self.alignment(align);
         let first = base + fit.start;
         let last = (first + fit.granules).wrapping_sub(granules) & !slack;

@@ -54,6 +54,9 @@ impl Part {
             let kept = [0, second, old - 1].map(|granule| at(from, granule).read());
             let free = self.release(start, old);
             let mut fit = self.find(new, layout.align());
+            if fit.is_none() {
+                fit = self.find_beside(free, new, layout.align());
+            }
             let mut taken = new;
             let mut is_done = true;
             let inspected = self.inspect_gain(&fit, new, (start, start + old));
@@ -86,6 +89,25 @@ impl Part {
             inspected.map_err(|written| written.error(layout))?;
             Ok(is_done.then_some(to))
         }
+    }
+
+    /// Free memory that was there before a block was freed, or what that became, if [`find`](Part::find) didn't see it: of a
+    /// class it looks at the first holes alone. What was freed may be the first of its class now, before a hole that has
+    /// room, or may have grown to have room and be the last.
+    ///
+    /// `free` is where the free memory starts that the block is part of now.
+    #[cold]
+    fn find_beside(&self, free: usize, granules: usize, align: usize) -> Fit {
+        if free == self.low {
+            return Fit::NONE;
+        }
+        let hole = self.hole(free);
+        let fit = self.place(hole, granules, align, self.is_large(granules));
+        if fit.is_none() {
+            self.holes.lists.make_last(free, hole.granules);
+            return self.find(granules, align);
+        }
+        fit
     }
 
     /// Adds so many granules to a block that ends here. `false` if they aren't free.

@@ -4,13 +4,12 @@
 use core::alloc::Layout;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
-#[cfg(hpalloc_hardened)]
 use std::iter;
-use std::vec;
 use std::vec::Vec;
 
 use super::part::Part;
 use super::units::{GRANULE, granules};
+use crate::{PAGE_SIZE, Page};
 
 struct Live {
     block: NonNull<u8>,
@@ -46,13 +45,14 @@ struct Model {
     all: usize,
     seed: u8,
     /// Zeroed. Used through the pointer that the part was made with alone.
-    _memory: Vec<MaybeUninit<u64>>,
+    _memory: Vec<MaybeUninit<Page>>,
 }
 
 impl Model {
-    /// Over so many bytes, so many bytes after what is aligned to 8.
+    /// Over so many bytes, so many bytes after the start of a page: a sequence does the same wherever it is run.
     fn new(offset: usize, len: usize) -> Option<Self> {
-        let mut memory = vec![MaybeUninit::zeroed(); (offset + len).div_ceil(8)];
+        let pages = (offset + len).div_ceil(PAGE_SIZE);
+        let mut memory: Vec<_> = iter::repeat_with(MaybeUninit::zeroed).take(pages).collect();
         let start = NonNull::new(memory.as_mut_ptr())?.cast::<u8>();
         // SAFETY: there are so many bytes, which stay where they are when the vector is moved.
         let part = unsafe { Part::new(start.add(offset), len) }?;
@@ -181,8 +181,9 @@ fn run(seed: usize, offset: usize, len: usize, steps: usize, bits: usize, every:
 
 #[test]
 fn random_sequences_in_small_parts() {
-    for seed in 0..if cfg!(miri) { 4 } else { 600 } {
-        run(seed, seed % 17, 60 + seed * 3, if cfg!(miri) { 30 } else { 250 }, 8, 1);
+    for seed in 0..if cfg!(miri) { 4 } else { 6000 } {
+        // At every offset in a page that is a multiple of 3.
+        run(seed, seed * 3 % PAGE_SIZE, 60 + seed % 600 * 3, if cfg!(miri) { 30 } else { 250 }, 8, 1 + seed % 10);
     }
 }
 
