@@ -103,7 +103,7 @@ type Records = Pool<Record, Arena<FilePages>>;
 /// The newest records, of which there are as many as the file holds.
 struct Log<'p> {
     records: &'p Records,
-    ring: VecDeque<PoolBox<'p, Record, Arena<FilePages>>>,
+    ring: VecDeque<PoolBox<Record, &'p Records>>,
     next: u64,
 }
 

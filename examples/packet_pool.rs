@@ -41,7 +41,7 @@ const PLAN: MemoryPlan =
     MemoryPlan::new().values::<Packet<'static>>(128).values::<[u8; SHORT]>(64).values::<[u8; LONG]>(64);
 
 type Pages<'a> = &'a Arena<Borrowed<'a>>;
-type Block<'a, T> = PoolBox<'a, T, Pages<'a>>;
+type Block<'a, T> = PoolBox<T, &'a Pool<T, Pages<'a>>>;
 
 struct Packet<'a> {
     header: Header,

@@ -33,8 +33,8 @@ type Nodes<'a> = Pool<Node<'a>, &'a Pages>;
 
 struct Node<'a> {
     number: u64,
-    smaller: Option<PoolBox<'a, Node<'a>, &'a Pages>>,
-    larger: Option<PoolBox<'a, Node<'a>, &'a Pages>>,
+    smaller: Option<PoolBox<Node<'a>, &'a Nodes<'a>>>,
+    larger: Option<PoolBox<Node<'a>, &'a Nodes<'a>>>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -84,7 +84,7 @@ fn work(thread: u64, pages: &Pages, options: &Options) -> Result<usize, &'static
 /// Adds a number to the tree; `None` where there is no memory for it.
 fn insert<'a>(
     nodes: &'a Nodes<'a>,
-    mut place: &mut Option<PoolBox<'a, Node<'a>, &'a Pages>>,
+    mut place: &mut Option<PoolBox<Node<'a>, &'a Nodes<'a>>>,
     number: u64,
 ) -> Option<()> {
     while let Some(node) = place {

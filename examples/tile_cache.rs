@@ -48,7 +48,7 @@ struct Cache<'a, K, V> {
 
 struct Entry<'a, K, V> {
     key: K,
-    value: PoolBox<'a, V, Pages<'a>>,
+    value: PoolBox<V, &'a Pool<V, Pages<'a>>>,
     newer: usize,
     older: usize,
 }

@@ -19,8 +19,8 @@ const MIN: usize = size_of::<*mut u8>();
 /// What every block size is a multiple of, for the same reason.
 const ALIGN: usize = align_of::<*mut u8>();
 
-// `bytes` and `blocks_per_run` of a `BlockSize` are `u32`.
-const_assert!(MAX_ARENA_SIZE <= u32::MAX as usize);
+// What a `BlockSize` keeps fits its fields.
+const_assert!(MAX_ARENA_SIZE <= u32::MAX as usize && PAGE_SIZE <= u16::MAX as usize);
 
 /// The bytes of the guard after each block in a program built with `--cfg hpalloc_hardened`: two words.
 pub(crate) const GUARD_BYTES: usize = if cfg!(hpalloc_hardened) { 2 * size_of::<usize>() } else { 0 };
@@ -50,7 +50,9 @@ pub struct BlockSize {
     /// Positive, as the type promises.
     bytes: u32,
     /// Positive. `stride * blocks_per_run` fits the run's pages.
-    blocks_per_run: u32,
+    blocks_per_run: u16,
+    /// A power of two that divides the size, from that of a pointer to [`PAGE_SIZE`].
+    align: u16,
 }
 
 const_assert!(size_of::<BlockSize>() == 8);
@@ -83,11 +85,27 @@ impl BlockSize {
         if bytes % ALIGN != 0 {
             return Err(BlockSizeError::Misaligned { bytes, align: ALIGN });
         }
+        // The lowest bit that is set in either.
+        let bits = bytes | PAGE_SIZE;
+        Ok(Self::aligned(bytes, bits & bits.wrapping_neg()))
+    }
+
+    /// The block size of so many bytes, for blocks that are aligned to `align`. Both are as the type says.
+    const fn aligned(bytes: usize, align: usize) -> Self {
         let rest = PAGE_SIZE.saturating_sub(taken_by_one(bytes));
-        let blocks_per_run = rest / stride(bytes) + 1;
-        // Both are at most MAX_ARENA_SIZE, which fits.
-        #[allow(clippy::cast_possible_truncation, reason = "compared above")]
-        Ok(Self { bytes: bytes as u32, blocks_per_run: blocks_per_run as u32 })
+        let blocks_per_run = rest / stride(bytes, align) + 1;
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "MAX_ARENA_SIZE fits, and a page has fewer blocks than bytes"
+        )]
+        Self { bytes: bytes as u32, blocks_per_run: blocks_per_run as u16, align: align as u16 }
+    }
+
+    /// As [`of`](Self::of), for blocks that are aligned to what a `T` and a pointer are aligned to, and no more: the
+    /// memory of a static needs no other alignment then.
+    pub(crate) const fn packed<T>() -> Self {
+        let align = if align_of::<T>() > ALIGN { align_of::<T>() } else { ALIGN };
+        Self::aligned(Self::of::<T>().bytes(), align)
     }
 
     /// The smallest block size that holds a `T`, aligned.
@@ -145,7 +163,8 @@ impl BlockSize {
     }
 
     /// What every block's address is a multiple of, in bytes: the largest power of two that divides the size, but at
-    /// most [`PAGE_SIZE`](crate::PAGE_SIZE).
+    /// most [`PAGE_SIZE`](crate::PAGE_SIZE). (In a [`StaticPool`](crate::StaticPool) only what its values and a pointer
+    /// are aligned to.)
     ///
     /// Constant time. Never panics.
     ///
@@ -158,7 +177,7 @@ impl BlockSize {
     /// ```
     #[must_use]
     pub const fn align(self) -> usize {
-        align(self.bytes())
+        self.align as usize
     }
 
     /// How many blocks a page holds; 0 where a block is larger than a page.
@@ -201,7 +220,7 @@ impl BlockSize {
 
     /// How far apart blocks are.
     pub(crate) const fn stride(self) -> usize {
-        stride(self.bytes())
+        stride(self.bytes(), self.align())
     }
 
     /// How many blocks are cut from a run of pages. At least one.
@@ -252,13 +271,6 @@ impl BlockSize {
     }
 }
 
-/// The largest power of two that divides the size, but at most a page.
-const fn align(bytes: usize) -> usize {
-    // The lowest bit that is set in either.
-    let bits = bytes | PAGE_SIZE;
-    bits & bits.wrapping_neg()
-}
-
 /// How many bytes a run of one block takes.
 #[inline]
 const fn taken_by_one(bytes: usize) -> usize {
@@ -267,11 +279,10 @@ const fn taken_by_one(bytes: usize) -> usize {
 
 /// What a block takes: with what guards its end, and so that the next is aligned.
 #[inline]
-const fn stride(bytes: usize) -> usize {
+const fn stride(bytes: usize, align: usize) -> usize {
     if GUARD_BYTES == 0 {
         return bytes;
     }
-    let align = align(bytes);
     (bytes + GUARD_BYTES + align - 1) & !(align - 1)
 }
 

@@ -4,6 +4,7 @@ use core::ptr::{NonNull, null_mut};
 use crate::free_list::FreeList;
 use crate::hardened::{Guard, MisuseError, Shape};
 use crate::poison::{Memory, poison, unpoison};
+use crate::seal::SEAL;
 use crate::{BlockSize, PAGE_SIZE, PageSource};
 
 /// Blocks of one size, those that are free and those that are not carved yet: a pool but for its block size and the source
@@ -68,6 +69,17 @@ impl Carver {
         poison(fresh, end.addr() - fresh.addr());
     }
 
+    /// Begins with the memory of a source that has one slice. `false` if it has none, or had.
+    #[inline]
+    pub(crate) fn begin(&self, size: BlockSize, pages: &impl PageSource) -> bool {
+        let Some(memory) = pages.take_slice(SEAL) else { return false };
+        let start = memory.cast::<u8>().as_ptr();
+        // SAFETY: by StaticMemory, the slice has room for a whole number of blocks, starts where they may, and is the
+        // source's alone, for good; whoever takes it is given it once.
+        unsafe { self.begin_with(start, start.add(memory.len()), size.blocks_in(memory.len())) };
+        true
+    }
+
     /// A block that is free, or fresh.
     ///
     /// # Errors
@@ -113,6 +125,10 @@ impl Carver {
         size: BlockSize,
         pages: &impl PageSource,
     ) -> Result<Option<NonNull<u8>>, MisuseError> {
+        if self.begin(size, pages) {
+            // SAFETY: Size.
+            return unsafe { self.take(size) };
+        }
         let Some(first) = pages.take_pages(size.pages_per_run()) else { return Ok(None) };
         if cfg!(hpalloc_hardened) && self.fresh.get() != self.end.get() {
             // The source used this pool, which has a run with fresh blocks now. Were it replaced, they would have no guards.
@@ -191,8 +207,12 @@ impl Carver {
 
     /// How many blocks were carved. It follows from the blocks there are and the fresh part that is left.
     pub(crate) fn carved(&self, size: BlockSize) -> usize {
-        let fresh_bytes = self.end.get().addr() - self.fresh.get().addr();
-        self.blocks.get() - size.blocks_in(fresh_bytes)
+        self.blocks.get() - self.fresh_blocks(size)
+    }
+
+    /// How many blocks the fresh part of the newest run has.
+    pub(crate) fn fresh_blocks(&self, size: BlockSize) -> usize {
+        size.blocks_in(self.end.get().addr() - self.fresh.get().addr())
     }
 
     /// How many blocks are in the free list, by walking it: with `--cfg hpalloc_hardened`, up to the first whose link was

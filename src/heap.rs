@@ -483,6 +483,14 @@ impl<P: PageSource> Heap<P> {
     }
 }
 
+impl<P: PageSource> Heap<P> {
+    /// The parts. If the source has one slice, that is the first, and is made now.
+    fn parts(&self) -> &Parts {
+        self.parts.begin(&self.pages);
+        &self.parts
+    }
+}
+
 impl<'m> Heap<NoPages<'m>> {
     /// Creates a heap in a slice of memory, of any size and alignment.
     ///

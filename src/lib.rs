@@ -101,7 +101,8 @@
 //! |---|---|
 //! | `mmap` | `Mapping`, and `Arena::new` over an anonymous memory mapping, through raw system calls |
 //! | `static-buffer` | `StaticBuffer`, and `Arena::new` over a built-in one where `mmap` is off |
-//! | `std` | `Boxed`, and the errors as `std::io::Error` |
+//! | `alloc` | [`PageSource`] and [`Home`] for `Rc`, `Arc` and `Box`: a struct that owns its arena, a box that owns a share of its pool |
+//! | `std` | `alloc`, `Boxed`, and the errors as `std::io::Error` |
 //! | `spin` | `Spin`, a spin lock for [`Locked`]; needs a compare-and-swap |
 //! | `critical-section` | `CriticalSection` as a lock for [`Locked`] |
 //! | `lock-api` | `RawLock`: any lock of the crate `lock_api` for [`Locked`] |
@@ -138,6 +139,8 @@
     reexport_test_harness_main = "test_main"
 )]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
 #[cfg(any(feature = "std", all(test, not(target_os = "none"))))]
 extern crate std;
 
@@ -186,6 +189,7 @@ compile_error!(
 // The order of these lines is that of the layers: a module uses only those above it.
 mod page;
 mod poison;
+mod seal;
 #[cfg(any(feature = "static-buffer", hpalloc_hardened))]
 mod shared;
 mod arena_error;
@@ -212,6 +216,7 @@ mod heap_error;
 mod heap;
 mod lock;
 mod locked;
+mod statics;
 mod allocator;
 mod memory_plan;
 #[cfg(all(doc, not(doctest)))]
@@ -238,7 +243,7 @@ pub use locked::{Locked, LockedBox, LockedGuard};
 pub use memory_plan::MemoryPlan;
 pub use page::{PAGE_SIZE, Page};
 pub use page_source::PageSource;
-pub use pool::{Home, Pool, PoolBox};
+pub use pool::{Home, Pool, PoolBox, PoolFull};
 #[cfg(feature = "std")]
 pub use region::Boxed;
 #[cfg(any(feature = "mmap", feature = "static-buffer"))]
@@ -250,6 +255,9 @@ pub use region::{Borrowed, RawRegion, Region};
 pub use region::{DEFAULT_BUFFER, StaticBuffer, StaticPages, StaticRegion};
 pub use size_classes::{SizeClasses, SizeClassesUsage};
 pub use size_table::{DEFAULT_CLASSES, DEFAULT_SIZES, SizeTable};
+#[doc(hidden)]
+pub use statics::{HeapMemory, PoolMemory};
+pub use statics::{StaticBox, StaticHeap, StaticMemory, StaticPool};
 
 /// Whether the program is built with `--cfg hpalloc_hardened`, so that misuse of blocks is detected.
 ///

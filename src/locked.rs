@@ -4,28 +4,29 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-use crate::hardened::MisuseError;
-use crate::pool::home::{Blocks, Seal};
-use crate::pool::{alloc, alloc_with};
-use crate::{Acquire, Home, Lock, Page, PageSource, Pool, PoolBox};
+use crate::{Acquire, Lock, Page, PageSource};
+
+mod heap;
+mod pool;
+
+pub use pool::LockedBox;
 
 /// A pool, a heap or an arena behind a lock, so that threads, cores or interrupts can share it.
 ///
-/// A pool in a `static` takes three lines, none of them unsafe, and has no `init` to forget:
+/// [`static_pool!`](crate::static_pool) and [`static_heap!`](crate::static_heap) declare one in a `static`, with its memory:
 ///
 /// ```
-/// # #[cfg(all(feature = "spin", feature = "static-buffer"))] {
-/// use hpalloc::{Arena, Lazy, Locked, Pool, Spin, StaticRegion};
+/// # #[cfg(feature = "spin")] {
+/// use hpalloc::Spin;
 ///
-/// hpalloc::static_buffer! { static MEMORY: StaticBuffer<4>; }
-/// static PACKETS: Locked<Pool<[u8; 64], Lazy<StaticRegion>>, Spin> =
-///     Locked::new(Pool::new(Lazy::new(|| MEMORY.claim().and_then(Arena::from_region))));
+/// hpalloc::static_pool! { static PACKETS: Pool<[u8; 64], 16, Spin>; }
 ///
-/// // A box locks the pool again for the moment in which it returns its block, wherever that is.
-/// let packet = PACKETS.alloc([0; 64]).unwrap();
+/// // A box locks the pool again for the moment in which it returns its block, on whatever thread that is.
+/// let packet = PACKETS.alloc([0; 64])?;
 /// std::thread::spawn(move || drop(packet)).join().unwrap();
-/// assert_eq!(PACKETS.with(|pool| pool.blocks().free_blocks()), 1);
+/// assert_eq!(PACKETS.available(), 16);
 /// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
 /// And one arena serves a pool on each core. Blocks are allocated and freed there without a lock or an atomic; the lock is
@@ -281,115 +282,6 @@ impl<T, M> Locked<T, M> {
         self.value.into_inner()
     }
 }
-
-impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
-    /// As [`Pool::alloc`], but for the box: it locks the pool to return its block.
-    ///
-    /// So a box that is dropped while the same thread holds the pool's lock waits forever, where the lock is one that
-    /// can't be taken twice.
-    ///
-    /// Constant time, and waiting for whoever holds the lock. Panics where [`Pool::alloc`] does, or the lock.
-    ///
-    /// # Errors
-    ///
-    /// Where no block is free and the source has no more pages, the value comes back.
-    ///
-    /// ```
-    /// # #[cfg(feature = "spin")] {
-    /// use hpalloc::{Arena, Locked, Page, Pool, Spin};
-    ///
-    /// let mut memory = [const { Page::new() }; 1];
-    /// let pool: Locked<_, Spin> = Locked::new(Pool::new(Arena::from_pages(&mut memory)?));
-    /// let number = pool.alloc(7).unwrap();
-    /// std::thread::scope(|scope| scope.spawn(move || assert_eq!(*number, 7)).join().unwrap());
-    /// # }
-    /// # Ok::<(), hpalloc::ArenaError>(())
-    /// ```
-    #[inline]
-    #[cfg_attr(hpalloc_hardened, track_caller)]
-    pub fn alloc(&self, value: T) -> Result<LockedBox<'_, T, P, M>, T> {
-        alloc(self, value)
-    }
-
-    /// As [`Pool::alloc_with`]. `make` is called without the lock.
-    ///
-    /// Constant time but for `make`, and waiting for whoever holds the lock. Panics where [`Pool::alloc_with`] does, or the lock.
-    ///
-    /// ```
-    /// # #[cfg(feature = "spin")] {
-    /// use hpalloc::{Arena, Locked, Page, Pool, Spin};
-    ///
-    /// let mut memory = [const { Page::new() }; 1];
-    /// let pool: Locked<_, Spin> = Locked::new(Pool::new(Arena::from_pages(&mut memory)?));
-    /// let sum = pool.alloc_with(|| *pool.alloc(3).unwrap() + *pool.alloc(4).unwrap());
-    /// assert_eq!(sum.as_deref(), Some(&7));
-    /// # }
-    /// # Ok::<(), hpalloc::ArenaError>(())
-    /// ```
-    #[inline]
-    #[cfg_attr(hpalloc_hardened, track_caller)]
-    pub fn alloc_with(&self, make: impl FnOnce() -> T) -> Option<LockedBox<'_, T, P, M>> {
-        alloc_with(self, make)
-    }
-
-    /// As [`Pool::from_raw`].
-    ///
-    /// Constant time. Never panics.
-    ///
-    /// # Safety
-    ///
-    /// That of [`Pool::from_raw`].
-    ///
-    /// ```
-    /// # #[cfg(feature = "spin")] {
-    /// use hpalloc::{Arena, Locked, Page, Pool, PoolBox, Spin};
-    ///
-    /// let mut memory = [const { Page::new() }; 1];
-    /// let pool: Locked<_, Spin> = Locked::new(Pool::new(Arena::from_pages(&mut memory)?));
-    /// let raw = PoolBox::into_raw(pool.alloc(5).unwrap());
-    /// // SAFETY: it came from a box of this pool and isn't used any more.
-    /// assert_eq!(*unsafe { pool.from_raw(raw) }, 5);
-    /// # }
-    /// # Ok::<(), hpalloc::ArenaError>(())
-    /// ```
-    #[inline]
-    #[allow(clippy::wrong_self_convention, reason = "as `Box::from_raw`, which has a pool that is always there")]
-    pub const unsafe fn from_raw(&self, value: NonNull<T>) -> LockedBox<'_, T, P, M> {
-        // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { PoolBox::from_home(self, value) }
-    }
-}
-
-/// A box of a pool behind a lock.
-pub type LockedBox<'p, T, P, M> = PoolBox<'p, T, P, Locked<Pool<T, P>, M>>;
-
-impl<T, P: PageSource, M: Lock> Blocks for Locked<Pool<T, P>, M> {
-    #[inline]
-    fn take(&self, seal: Seal) -> Result<Option<NonNull<u8>>, MisuseError> {
-        self.with(|pool| pool.take(seal))
-    }
-
-    #[inline]
-    unsafe fn give_back(&self, block: NonNull<u8>, seal: Seal) -> Result<(), MisuseError> {
-        // SAFETY: the caller's promise is the one that is asked for.
-        self.with(|pool| unsafe { pool.give_back(block, seal) })
-    }
-
-    #[inline]
-    fn check(&self, block: NonNull<u8>, seal: Seal) -> Result<(), MisuseError> {
-        // Without `--cfg hpalloc_hardened` nothing is checked, and no lock taken.
-        if cfg!(hpalloc_hardened) { self.with(|pool| pool.check(block, seal)) } else { Ok(()) }
-    }
-
-    #[inline]
-    fn forget(&self, seal: Seal) {
-        // SAFETY: by Held, whoever holds the lock has shared references to the value, as this is one. All that is done with it
-        // is one atomic step.
-        unsafe { &*self.value.get() }.forget(seal);
-    }
-}
-
-impl<T, P: PageSource, M: Lock> Home<T> for Locked<Pool<T, P>, M> {}
 
 /// Pools take their pages one at a time; nothing else takes the lock.
 ///

@@ -1,12 +1,17 @@
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+use alloc::sync::Arc;
+#[cfg(feature = "alloc")]
+use alloc::{boxed::Box, rc::Rc};
 use core::ptr::{self, NonNull};
 
 use crate::Page;
+use crate::seal::Seal;
 
 /// Where a [`FixedBlock`](crate::FixedBlock) gets its pages: the seam between pages and blocks.
 ///
-/// An [`Arena`](crate::Arena) is a page source. So are a reference to a source (several pools share it), an array or a pair
-/// of sources (disjoint memories, used in order), [`Lazy`](crate::Lazy), and any type you implement it for, such as a
-/// kernel's frame allocator.
+/// An [`Arena`](crate::Arena) is a page source. So are a reference to a source, an `Rc` and an `Arc` of one (several pools
+/// share it), a slice, an array or a pair of sources (disjoint memories, used in order), an `Option` and a `Box` of one,
+/// [`Lazy`](crate::Lazy), and any type you implement it for, such as a kernel's frame allocator.
 ///
 /// # Safety
 ///
@@ -63,7 +68,8 @@ use crate::Page;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` hands out no pages",
-    note = "an `Arena` does, a reference to one, a `Lazy`, an array or a pair of these, and any of them in a `Locked`"
+    note = "an `Arena` does, a reference, an `Rc` or an `Arc` of one, a `Lazy`, a slice, an array or a pair of these, and any of \
+            them in a `Locked`, which takes the place of a `Mutex`"
 )]
 pub unsafe trait PageSource {
     /// Takes `count` pages at successive addresses and returns the first; `None`, with nothing taken, where there is no
@@ -136,6 +142,13 @@ pub unsafe trait PageSource {
     fn exclusive_pages(&self, _least: usize) -> usize {
         0
     }
+
+    /// The one slice of a [`StaticMemory`](crate::StaticMemory), to the first who asks. No other source has any.
+    #[doc(hidden)]
+    #[inline]
+    fn take_slice(&self, _: Seal) -> Option<NonNull<[u8]>> {
+        None
+    }
 }
 
 /// The same block, through the pointer that was exposed when its run was taken: see
@@ -160,6 +173,104 @@ unsafe impl<P: PageSource + ?Sized> PageSource for &P {
     }
 }
 
+/// A shared source. Its pages last as long as the last of those who share it.
+///
+/// ```
+/// use std::rc::Rc;
+/// use hpalloc::{Arena, Boxed, Pool};
+///
+/// struct Session {
+///     names: Pool<[u8; 32], Rc<Arena<Boxed>>>,
+///     totals: Pool<u64, Rc<Arena<Boxed>>>,
+/// }
+/// # #[cfg(feature = "std")] {
+/// let arena = Rc::new(Arena::from_region(Boxed::new(64 << 10)?)?);
+/// let session = Session { names: Pool::new(arena.clone()), totals: Pool::new(arena) };
+/// let total = session.totals.alloc(7)?;
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[cfg(feature = "alloc")]
+// SAFETY: as for a reference; the source lives until the last `Rc` of it is dropped, and while there are several, nobody
+// can borrow it mutably.
+unsafe impl<P: PageSource + ?Sized> PageSource for Rc<P> {
+    #[inline]
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+        P::take_pages(self, count)
+    }
+
+    #[inline]
+    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
+        P::take_zeroed_pages(self, count)
+    }
+}
+
+/// A shared source, for threads if it is behind a [`Locked`](crate::Locked).
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+// SAFETY: as for an `Rc`.
+unsafe impl<P: PageSource + ?Sized> PageSource for Arc<P> {
+    #[inline]
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+        P::take_pages(self, count)
+    }
+
+    #[inline]
+    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
+        P::take_zeroed_pages(self, count)
+    }
+}
+
+/// The source in the box, which may be one that is chosen at run time: a `Box<dyn PageSource>`.
+#[cfg(feature = "alloc")]
+// SAFETY: the box owns the source, which stays where it is when the box is moved.
+unsafe impl<P: PageSource + ?Sized> PageSource for Box<P> {
+    #[inline]
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+        P::take_pages(self, count)
+    }
+
+    #[inline]
+    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
+        P::take_zeroed_pages(self, count)
+    }
+
+    #[inline]
+    fn exclusive_pages(&self, least: usize) -> usize {
+        P::exclusive_pages(self, least)
+    }
+}
+
+/// A source that may be missing: `None` has no pages.
+///
+/// ```
+/// # #[cfg(not(hpalloc_hardened))] {
+/// use hpalloc::{Arena, FixedBlock, Page};
+///
+/// let mut memory = [const { Page::new() }; 1];
+/// let external = None::<Arena<hpalloc::Borrowed>>;
+/// let pool = FixedBlock::new((Arena::from_pages(&mut memory)?, external), 4096)?;
+/// assert_eq!(core::iter::from_fn(|| pool.allocate()).count(), 1);
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+// SAFETY: the option owns the source, and doesn't lend it mutably.
+unsafe impl<P: PageSource> PageSource for Option<P> {
+    #[inline]
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+        self.as_ref()?.take_pages(count)
+    }
+
+    #[inline]
+    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
+        self.as_ref()?.take_zeroed_pages(count)
+    }
+
+    #[inline]
+    fn exclusive_pages(&self, least: usize) -> usize {
+        self.as_ref().map_or(0, |source| source.exclusive_pages(least))
+    }
+}
+
 /// The sources in order: a run comes from the first that has it.
 ///
 /// ```
@@ -172,8 +283,39 @@ unsafe impl<P: PageSource + ?Sized> PageSource for &P {
 /// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-// SAFETY: each run comes from one source, which the array owns and doesn't drop before itself.
+// SAFETY: that of the slice, which the array owns.
 unsafe impl<P: PageSource, const N: usize> PageSource for [P; N] {
+    #[inline]
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+        self.as_slice().take_pages(count)
+    }
+
+    #[inline]
+    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
+        self.as_slice().take_zeroed_pages(count)
+    }
+
+    #[inline]
+    fn exclusive_pages(&self, least: usize) -> usize {
+        self.as_slice().exclusive_pages(least)
+    }
+}
+
+/// The sources in order, as in an array, in a number that is known at run time: behind a reference or in a box.
+///
+/// ```
+/// # #[cfg(not(hpalloc_hardened))] {
+/// use hpalloc::{Arena, FixedBlock, Page};
+///
+/// let mut banks = [const { [const { Page::new() }; 2] }; 3];
+/// let arenas: Vec<_> = banks.iter_mut().filter_map(|bank| Arena::from_pages(bank).ok()).collect();
+/// let pool = FixedBlock::new(arenas.as_slice(), 4096)?;
+/// assert_eq!(core::iter::from_fn(|| pool.allocate()).count(), 6);
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+// SAFETY: each run comes from one source of the slice, whose owner drops all of them together.
+unsafe impl<P: PageSource> PageSource for [P] {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.iter().find_map(|source| source.take_pages(count))

@@ -1,18 +1,19 @@
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::{self, MaybeUninit};
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
-use crate::hardened::{MisuseError, report, reported};
 use crate::{Arena, BlockSize, BlockSizeError, Borrowed, FixedBlock, NoPages, PageSource, RawRegion};
 
+mod home;
 mod pool_box;
+mod pool_full;
 
-use home::{Blocks, SEAL, Seal};
-
+pub use home::Home;
 pub use pool_box::PoolBox;
+pub use pool_full::PoolFull;
 
 /// A pool of values of one type: a [`FixedBlock`] that can't be misused.
 ///
@@ -31,13 +32,16 @@ pub use pool_box::PoolBox;
 /// let arena = Arena::from_pages(&mut memory)?;
 /// let packets = Pool::new(&arena);
 ///
-/// let mut packet = packets.alloc(Packet { bytes: [0; 120], len: 0 }).ok().expect("a page holds 32 packets");
+/// let mut packet = packets.alloc(Packet { bytes: [0; 120], len: 0 })?;
 /// packet.bytes[0] = 0x45;
 /// packet.len = 1;
 /// drop(packet);
 /// assert_eq!(packets.blocks().free_blocks(), 1);
-/// # Ok::<(), hpalloc::ArenaError>(())
+/// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
+///
+/// In a `static`, [`static_pool!`](crate::static_pool) declares a pool with its memory in one line. A box that has to go
+/// to another thread or outlive the scope of its pool owns a share of it: see [`PoolBox::new_in`].
 ///
 /// The pool can't go while a box of it is there:
 ///
@@ -138,7 +142,7 @@ impl<T, P: PageSource> Pool<T, P> {
     ///
     /// # Errors
     ///
-    /// Where no block is free and the source has no more pages, the value comes back.
+    /// [`PoolFull`], with the value, if no block is free and the source has no more pages.
     ///
     /// # Time complexity
     ///
@@ -155,22 +159,23 @@ impl<T, P: PageSource> Pool<T, P> {
     /// let mut memory = [const { Page::new() }; 1];
     /// let arena = Arena::from_pages(&mut memory)?;
     /// let halves = Pool::new(&arena);
-    /// let first = halves.alloc([1_u8; 2048]).unwrap();
-    /// let second = halves.alloc([2; 2048]).unwrap();
-    /// assert_eq!(halves.alloc([3; 2048]).unwrap_err(), [3; 2048]);
+    /// let first = halves.alloc([1_u8; 2048])?;
+    /// let second = halves.alloc([2; 2048])?;
+    /// assert_eq!(halves.alloc([3; 2048]).unwrap_err().0, [3; 2048]);
     /// # }
-    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[inline]
     #[cfg_attr(hpalloc_hardened, track_caller)]
-    pub fn alloc(&self, value: T) -> Result<PoolBox<'_, T, P>, T> {
-        alloc(self, value)
+    pub fn alloc(&self, value: T) -> Result<PoolBox<T, &Self>, PoolFull<T>> {
+        PoolBox::new_in(value, self)
     }
 
-    /// A value that `make` returns, in a block; `None` where there is no block, and then `make` isn't called.
+    /// A value that `make` returns, in a block. If no block is free, the result is `None` and `make` isn't called.
     ///
-    /// The compiler can build the value in its place, where [`alloc`](Self::alloc) may build a large one on the stack
-    /// first. If `make` panics, the block goes back.
+    /// An optimised build constructs the value in its block, where [`alloc`](Self::alloc) may construct a large one on the
+    /// stack first. A build without optimisation has the value on the stack in either case:
+    /// [`alloc_uninit`](Self::alloc_uninit) never has. If `make` panics, the block is returned to the pool.
     ///
     /// # Time complexity
     ///
@@ -178,7 +183,7 @@ impl<T, P: PageSource> Pool<T, P> {
     ///
     /// # Panics
     ///
-    /// Where `make` does, or [`alloc`](Self::alloc).
+    /// If `make` does, or [`alloc`](Self::alloc).
     ///
     /// ```
     /// # #[cfg(not(hpalloc_hardened))] {
@@ -192,40 +197,127 @@ impl<T, P: PageSource> Pool<T, P> {
     /// # }
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
+    #[must_use = "the value is dropped with its box"]
     #[inline]
     #[cfg_attr(hpalloc_hardened, track_caller)]
-    pub fn alloc_with(&self, make: impl FnOnce() -> T) -> Option<PoolBox<'_, T, P>> {
-        alloc_with(self, make)
+    pub fn alloc_with(&self, make: impl FnOnce() -> T) -> Option<PoolBox<T, &Self>> {
+        Some(PoolBox::write_with(self.alloc_uninit()?, make))
     }
 
-    /// The box of a value that [`PoolBox::into_raw`] gave out.
+    /// A block for a value that is constructed in place, so that it is never on the stack. `None` if no block is free and
+    /// the source has no more pages.
+    ///
+    /// [`PoolBox::write`] moves a value in, and [`PoolBox::assume_init`] turns the box into one of the value once all of it
+    /// is initialised. A box that is dropped before returns its block and drops no value.
+    ///
+    /// Constant time. Panics as [`alloc`](Self::alloc) does.
+    ///
+    /// ```
+    /// use hpalloc::{Pool, PoolBox};
+    ///
+    /// # let mut memory = [core::mem::MaybeUninit::uninit(); 80_000];
+    /// let frames = Pool::<[u16; 160 * 120], _>::from_uninit(&mut memory)?;
+    /// let mut frame = frames.alloc_uninit().ok_or("no block is free")?;
+    /// let pixels = frame.as_mut_ptr().cast::<u16>();
+    /// for pixel in 0..160 * 120 {
+    ///     // SAFETY: the frame has so many pixels.
+    ///     unsafe { pixels.add(pixel).write(0x001F) };
+    /// }
+    /// // SAFETY: each pixel was written.
+    /// let frame = unsafe { PoolBox::assume_init(frame) };
+    /// assert_eq!(frame[7], 0x001F);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use = "the block is returned to the pool with its box"]
+    #[inline]
+    #[cfg_attr(hpalloc_hardened, track_caller)]
+    pub fn alloc_uninit(&self) -> Option<PoolBox<MaybeUninit<T>, &Self>> {
+        PoolBox::new_uninit_in(self)
+    }
+
+    /// As [`alloc_uninit`](Self::alloc_uninit), with all bytes of the block zero: for types of which zeros are a value.
+    ///
+    /// The time of writing a `T`. Panics as [`alloc`](Self::alloc) does.
+    ///
+    /// ```
+    /// use hpalloc::{Pool, PoolBox};
+    ///
+    /// # let mut memory = [core::mem::MaybeUninit::uninit(); 80_000];
+    /// let frames = Pool::<[u16; 160 * 120], _>::from_uninit(&mut memory)?;
+    /// let frame = frames.alloc_zeroed().ok_or("no block is free")?;
+    /// // SAFETY: zeros are an array of numbers.
+    /// let frame = unsafe { PoolBox::assume_init(frame) };
+    /// assert_eq!(frame[7], 0);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use = "the block is returned to the pool with its box"]
+    #[inline]
+    #[cfg_attr(hpalloc_hardened, track_caller)]
+    pub fn alloc_zeroed(&self) -> Option<PoolBox<MaybeUninit<T>, &Self>> {
+        PoolBox::new_zeroed_in(self)
+    }
+
+    /// The box of a value in a block of this pool: one that [`PoolBox::into_raw`] returned, or that was constructed in a
+    /// block of [`blocks`](Self::blocks).
     ///
     /// Constant time. Never panics.
     ///
     /// # Safety
     ///
-    /// `value` is the very pointer that `into_raw` returned for a box of this pool, not one that was made from a reference to
-    /// the value; what it points to is still there, nothing else uses it, and no other box was made of it.
+    /// `value` is the pointer that `into_raw` returned for a box of this pool, or that `allocate` of this pool's `blocks`
+    /// returned, and not one that was made from a reference to the value. It points to an initialised `T`. Nothing else
+    /// uses the block, and no other box was made of it.
     ///
     /// ```
     /// use hpalloc::{Arena, Page, Pool, PoolBox};
     ///
     /// let mut memory = [const { Page::new() }; 1];
     /// let pool = Pool::new(Arena::from_pages(&mut memory)?);
-    /// let raw = PoolBox::into_raw(pool.alloc(5_u64).unwrap());
+    /// let raw = PoolBox::into_raw(pool.alloc(5_u64)?);
     /// // SAFETY: it came from a box of this pool and isn't used any more.
     /// assert_eq!(*unsafe { pool.from_raw(raw) }, 5);
-    /// assert_eq!(pool.blocks().free_blocks(), 1);
-    /// # Ok::<(), hpalloc::ArenaError>(())
+    ///
+    /// let block = pool.blocks().allocate().ok_or("no block is free")?.cast::<u64>();
+    /// // SAFETY: the block is of this pool, and has room for a `u64`.
+    /// let six = unsafe {
+    ///     block.write(6);
+    ///     pool.from_raw(block)
+    /// };
+    /// assert_eq!(*six, 6);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
+    #[must_use = "the value is dropped with its box"]
     #[inline]
     #[allow(clippy::wrong_self_convention, reason = "as `Box::from_raw`, which has a pool that is always there")]
-    pub const unsafe fn from_raw(&self, value: NonNull<T>) -> PoolBox<'_, T, P> {
+    pub const unsafe fn from_raw(&self, value: NonNull<T>) -> PoolBox<T, &Self> {
         // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { PoolBox::from_home(self, value) }
+        unsafe { PoolBox::from_parts(value, self) }
     }
 
-    /// The pool's blocks, to look at their counts.
+    /// How many values can be allocated before the source is asked for more pages: see [`FixedBlock::available`], also for
+    /// the time. Of no use for values of size zero, which take no block.
+    ///
+    /// Never panics.
+    ///
+    /// ```
+    /// # let mut memory = [core::mem::MaybeUninit::uninit(); 1000];
+    /// let pool = hpalloc::Pool::from_uninit(&mut memory)?;
+    /// let before = pool.available();
+    /// let number = pool.alloc(7_u32)?;
+    /// assert_eq!(pool.available(), before - 1);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn available(&self) -> usize {
+        self.blocks.available()
+    }
+
+    /// A pool whose blocks are aligned to no more than they have to.
+    pub(crate) const fn packed(pages: P) -> Self {
+        Self { blocks: FixedBlock::with_block_size(pages, BlockSize::packed::<T>()), values: PhantomData }
+    }
+
+    /// The pool's blocks, to look at their counts, or to construct a value in: see [`from_raw`](Self::from_raw).
     ///
     /// Constant time. Never panics.
     ///
@@ -283,127 +375,5 @@ impl<T, P: PageSource> fmt::Debug for Pool<T, P> {
 impl<T, P: PageSource> defmt::Format for Pool<T, P> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::write!(f, "Pool {{ {} }}", self.blocks);
-    }
-}
-
-/// What a [`PoolBox`] came from and returns its block to: a [`Pool`], or one behind a lock.
-///
-/// It is implemented by this crate alone, and its methods can't be called from outside:
-///
-/// ```compile_fail,E0061
-/// fn steal<T, H: hpalloc::Home<T>>(home: &H) {
-///     home.take();
-/// }
-/// ```
-pub trait Home<T>: home::Blocks {}
-
-pub(crate) mod home {
-    use core::ptr::NonNull;
-
-    use crate::hardened::MisuseError;
-
-    /// Asked for by each method, and made in this crate alone.
-    #[derive(Clone, Copy, Debug)]
-    pub struct Seal(());
-
-    pub(crate) const SEAL: Seal = Seal(());
-
-    /// Blocks that hold a value of the type that a `Home` is for.
-    pub trait Blocks {
-        fn take(&self, seal: Seal) -> Result<Option<NonNull<u8>>, MisuseError>;
-
-        /// # Safety
-        ///
-        /// The block came from `take`, and nothing uses it any more.
-        unsafe fn give_back(&self, block: NonNull<u8>, seal: Seal) -> Result<(), MisuseError>;
-
-        /// Whether the block is live, as far as that is known.
-        fn check(&self, block: NonNull<u8>, seal: Seal) -> Result<(), MisuseError>;
-
-        /// A block is given up for good.
-        fn forget(&self, seal: Seal);
-    }
-}
-
-impl<T, P: PageSource> Blocks for Pool<T, P> {
-    #[inline]
-    fn take(&self, _: Seal) -> Result<Option<NonNull<u8>>, MisuseError> {
-        self.blocks.try_allocate()
-    }
-
-    #[inline]
-    unsafe fn give_back(&self, block: NonNull<u8>, _: Seal) -> Result<(), MisuseError> {
-        // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { self.blocks.give_back(block) }
-    }
-
-    #[inline]
-    fn check(&self, block: NonNull<u8>, _: Seal) -> Result<(), MisuseError> {
-        // SAFETY: the pool is of no family.
-        unsafe { self.blocks.check(block) }
-    }
-
-    #[inline]
-    fn forget(&self, _: Seal) {
-        self.blocks.forget();
-    }
-}
-
-impl<T, P: PageSource> Home<T> for Pool<T, P> {}
-
-/// As [`Pool::alloc`].
-#[inline]
-#[cfg_attr(hpalloc_hardened, track_caller)]
-pub(crate) fn alloc<T, P, H: Home<T>>(home: &H, value: T) -> Result<PoolBox<'_, T, P, H>, T> {
-    match Slot::take(home) {
-        Some(slot) => Ok(slot.fill(value)),
-        None => Err(value),
-    }
-}
-
-/// As [`Pool::alloc_with`].
-#[inline]
-#[cfg_attr(hpalloc_hardened, track_caller)]
-pub(crate) fn alloc_with<T, P, H: Home<T>>(home: &H, make: impl FnOnce() -> T) -> Option<PoolBox<'_, T, P, H>> {
-    let slot = Slot::take(home)?;
-    let value = make();
-    Some(slot.fill(value))
-}
-
-/// A place for a `T` that is empty, and goes back when it is dropped. *Invariant (Place):* it is a block from `home`, of
-/// which nobody else knows, or of no size and dangling.
-struct Slot<'p, T, H: Home<T>> {
-    place: NonNull<T>,
-    home: &'p H,
-}
-
-impl<'p, T, H: Home<T>> Slot<'p, T, H> {
-    #[inline]
-    #[cfg_attr(hpalloc_hardened, track_caller)]
-    fn take(home: &'p H) -> Option<Self> {
-        let place = if size_of::<T>() == 0 { NonNull::dangling() } else { reported(|| home.take(SEAL))?.cast() };
-        Some(Self { place, home })
-    }
-
-    #[inline]
-    fn fill<P>(self, value: T) -> PoolBox<'p, T, P, H> {
-        // SAFETY: by Place, and as the block size is that of a `T` (`Pool::BLOCK_SIZE`), it can hold one.
-        unsafe { self.place.write(value) };
-        // SAFETY: the value is there now, and the place is given up.
-        let full = unsafe { PoolBox::from_home(self.home, self.place) };
-        mem::forget(self);
-        full
-    }
-}
-
-impl<T, H: Home<T>> Drop for Slot<'_, T, H> {
-    #[inline]
-    fn drop(&mut self) {
-        if size_of::<T>() != 0 {
-            // SAFETY: by Place, the block came from there, and nobody else knows of it.
-            if let Err(error) = unsafe { self.home.give_back(self.place.cast(), SEAL) } {
-                report(error);
-            }
-        }
     }
 }

@@ -61,12 +61,12 @@ assert_obj_safe!(Region, PageSource);
 assert_impl_all!(Pool<Cell<u8>, Arena<RawRegion>>: Debug, Send);
 assert_not_impl_any!(Pool<u8, Arena<RawRegion>>: Sync, Clone, Copy);
 assert_not_impl_any!(Pool<u8, &'static Arena<RawRegion>>: Send, Sync);
-assert_impl_all!(PoolBox<'static, u8, Arena<RawRegion>>: Debug, Display, Hash, Ord, AsRef<u8>, AsMut<u8>, Sync, Unpin);
-assert_not_impl_any!(PoolBox<'static, u8, Arena<RawRegion>>: Send, Clone, Copy);
-assert_not_impl_any!(PoolBox<'static, Cell<u8>, Arena<RawRegion>>: Sync);
+assert_impl_all!(PoolBox<u8, &'static Pool<u8, Arena<RawRegion>>>: Debug, Display, Hash, Ord, AsRef<u8>, AsMut<u8>, Sync, Unpin);
+assert_not_impl_any!(PoolBox<u8, &'static Pool<u8, Arena<RawRegion>>>: Send, Clone, Copy);
+assert_not_impl_any!(PoolBox<Cell<u8>, &'static Pool<Cell<u8>, Arena<RawRegion>>>: Sync);
 assert_eq_size!(
-    PoolBox<'static, [u8; 100], Arena<RawRegion>>,
-    Option<PoolBox<'static, u8, Arena<RawRegion>>>,
+    PoolBox<[u8; 100], &'static Pool<[u8; 100], Arena<RawRegion>>>,
+    Option<PoolBox<u8, &'static Pool<u8, Arena<RawRegion>>>>,
     [usize; 2]
 );
 
@@ -116,10 +116,10 @@ mod guards {
 
 #[cfg(feature = "stable-deref")]
 mod stable {
-    use hpalloc::{Arena, PoolBox, RawRegion};
+    use hpalloc::{Arena, Pool, PoolBox, RawRegion};
 
     static_assertions::assert_impl_all!(
-        PoolBox<'static, [u8; 64], Arena<RawRegion>>: stable_deref_trait::StableDeref
+        PoolBox<[u8; 64], &'static Pool<[u8; 64], Arena<RawRegion>>>: stable_deref_trait::StableDeref
     );
 }
 

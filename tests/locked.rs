@@ -6,7 +6,7 @@ use std::thread;
 
 use hpalloc::{
     Arena, BlockSize, Boxed, CriticalSection, FixedBlock, Lazy, Lock, Locked, LockedBox, LockedGuard, Pool, PoolBox,
-    RawLock, Spin,
+    PoolFull, RawLock, Spin,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
@@ -55,7 +55,7 @@ fn hammer<M: Lock + Sync>(threads: u32, pool: &'static Locked<Pool<Value, Memory
                     match random % 4 {
                         0 | 1 => match pool.alloc(Value::new(random)) {
                             Ok(value) => kept.push(value),
-                            Err(value) => {
+                            Err(PoolFull(value)) => {
                                 value.check();
                                 refused += 1;
                                 kept.truncate(kept.len() / 2);

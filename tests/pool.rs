@@ -16,7 +16,7 @@ use core::cell::Cell;
 use core::mem::MaybeUninit;
 
 use common::{bytes, with_pages};
-use hpalloc::{Arena, BlockSize, BlockSizeError, Borrowed, FixedBlock, PAGE_SIZE, Pool, PoolBox};
+use hpalloc::{Arena, BlockSize, BlockSizeError, Borrowed, FixedBlock, PAGE_SIZE, Pool, PoolBox, PoolFull};
 
 /// Counts how many of it are there.
 struct Counted<'c> {
@@ -72,7 +72,7 @@ fn a_full_pool_gives_the_value_back_and_does_not_call() {
         assert_eq!(count, i32::try_from(pool.blocks().blocks_per_page()).unwrap());
         // The last one came back, and was dropped.
         assert_eq!(there.get(), count);
-        let (refused, _) = pool.alloc(make(70)).err().unwrap();
+        let PoolFull((refused, _)) = pool.alloc(make(70)).err().unwrap();
         assert_eq!((refused.value, there.get()), (70, count + 1));
         drop(refused);
         assert!(pool.alloc_with(|| unreachable!("there is no block")).is_none());
@@ -169,7 +169,7 @@ fn a_value_moves_out_or_stays() {
 fn values_can_own_others_of_the_same_pool() {
     struct Node<'p> {
         value: u32,
-        next: Option<PoolBox<'p, Node<'p>, Arena<Borrowed<'p>>>>,
+        next: Option<PoolBox<Node<'p>, &'p Pool<Node<'p>, Arena<Borrowed<'p>>>>>,
     }
 
     with_pages(1, |pages| {
@@ -250,7 +250,7 @@ mod panics {
             let pool = Pool::new(Arena::from_pages(pages).unwrap());
             let live = pool.alloc(Counted::new(&there, 1)).ok().unwrap();
             panics(|| {
-                pool.alloc_with(|| {
+                let _ = pool.alloc_with(|| {
                     let _made = Counted::new(&there, 2);
                     panic!("in the constructor")
                 });
@@ -338,7 +338,7 @@ fn blocks_of_a_slice_are_used_again() {
             for (index, place) in (0..).zip(&mut live) {
                 *place = Some(pool.alloc([index + round; 6]).unwrap());
             }
-            assert_eq!(pool.alloc([0; 6]).unwrap_err(), [0; 6]);
+            assert_eq!(pool.alloc([0; 6]).unwrap_err(), PoolFull([0; 6]));
             for (index, place) in (0..).zip(&live) {
                 assert_eq!(**place.as_ref().unwrap(), [index + round; 6]);
             }

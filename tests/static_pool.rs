@@ -28,7 +28,7 @@ fn a_static_pool_needs_no_init_and_no_unsafe() {
             *place = NUMBERS.alloc([number + round; 32]).ok();
         }
         assert!(MEMORY.claim().is_err());
-        assert_eq!(NUMBERS.alloc([7; 32]).unwrap_err(), [7; 32]);
+        assert_eq!(NUMBERS.alloc([7; 32]).unwrap_err().0, [7; 32]);
         assert!(NUMBERS.alloc_with(|| unreachable!("there is no block")).is_none());
         for (number, place) in (0..).zip(&mut all) {
             assert_eq!(*place.take().unwrap(), [number + round; 32]);

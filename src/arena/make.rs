@@ -6,7 +6,6 @@ use core::ptr::NonNull;
 
 use super::Arena;
 use crate::poison::Memory;
-#[cfg(any(feature = "mmap", feature = "static-buffer"))]
 use crate::region::DefaultRegion;
 use crate::region::whole_pages;
 use crate::{ArenaError, Borrowed, PAGE_SIZE, Page, RawRegion, Region};
@@ -37,6 +36,21 @@ impl Arena {
     /// ```
     pub fn new(size_in_bytes: usize) -> Result<Self, ArenaError> {
         DefaultRegion::new(size_in_bytes).map(Self::over)
+    }
+}
+
+#[cfg(not(any(feature = "mmap", feature = "static-buffer")))]
+impl Arena<DefaultRegion> {
+    /// Does not compile, and says why. (It is generic so that this is said to those who call it.)
+    #[doc(hidden)]
+    #[allow(clippy::missing_errors_doc, clippy::needless_pass_by_value, reason = "there is no such function")]
+    pub fn new<S>(_size_in_bytes: S) -> Result<Self, ArenaError> {
+        const {
+            panic!(
+                "`Arena::new` needs hpalloc's feature `mmap` (a memory mapping) or `static-buffer` (a built-in buffer); \
+                 over other memory, make the arena by `Arena::from_pages`, `from_uninit`, `from_raw` or `from_region`"
+            )
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use core::ptr::NonNull;
 use super::part::Part;
 use super::units::GRANULE;
 use crate::poison::unpoison;
+use crate::seal::SEAL;
 use crate::{MAX_ARENA_SIZE, PAGE_SIZE, PageSource};
 
 /// The memories of a heap, the oldest first.
@@ -100,6 +101,16 @@ impl Parts {
         true
     }
 
+    /// Begins with the memory of a source that has one slice. `false` if it has none, or had.
+    pub(super) fn begin(&self, source: &impl PageSource) -> bool {
+        let Some(memory) = source.take_slice(SEAL) else { return false };
+        let start = memory.cast::<u8>();
+        // For `whole_block`.
+        start.as_ptr().expose_provenance();
+        // SAFETY: by StaticMemory, the memory is the source's alone, for good; whoever takes it is given it once.
+        unsafe { self.add(start, memory.len(), false) }
+    }
+
     /// Takes memory from a source, enough for the layout. `false` if there is none; then no memory was taken.
     ///
     /// From a source that nobody else takes pages from, it takes all that there is in one run; from another one, as much again
@@ -109,6 +120,9 @@ impl Parts {
     pub(super) fn take(&self, layout: Layout, source: &impl PageSource) -> bool {
         const MOST: usize = MAX_ARENA_SIZE / PAGE_SIZE;
 
+        if self.begin(source) {
+            return true;
+        }
         let (size, align) = (layout.size(), layout.align());
         let aligned = size.saturating_add(align);
         if aligned > MAX_ARENA_SIZE {

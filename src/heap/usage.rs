@@ -21,7 +21,7 @@ impl<P: PageSource> Heap<P> {
     /// ```
     #[must_use]
     pub fn used(&self) -> usize {
-        self.parts.each(Part::used).sum()
+        self.parts().each(Part::used).sum()
     }
 
     /// Bytes that are free, in one piece or several. Pages that the source still has don't count.
@@ -39,7 +39,7 @@ impl<P: PageSource> Heap<P> {
     /// ```
     #[must_use]
     pub fn free(&self) -> usize {
-        self.parts.each(|part| part.bytes() - part.used()).sum()
+        self.parts().each(|part| part.bytes() - part.used()).sum()
     }
 
     /// The largest request that is sure to succeed now without more pages from the source, if it is aligned to at most 8 bytes. A
@@ -63,7 +63,7 @@ impl<P: PageSource> Heap<P> {
     /// ```
     #[must_use]
     pub fn largest_free(&self) -> usize {
-        self.parts.each(Part::largest_free).max().unwrap_or(0)
+        self.parts().each(Part::largest_free).max().unwrap_or(0)
     }
 
     /// All of that at once, to be looked at or printed when the heap isn't locked any more.
@@ -90,9 +90,9 @@ impl<P: PageSource> Heap<P> {
     pub fn usage(&self) -> HeapUsage {
         HeapUsage {
             used: self.used(),
-            peak: self.parts.each(Part::touched).sum(),
+            peak: self.parts().each(Part::touched).sum(),
             free: self.free(),
-            free_blocks: self.parts.each(Part::pieces).sum(),
+            free_blocks: self.parts().each(Part::pieces).sum(),
             largest_free: self.largest_free(),
         }
     }

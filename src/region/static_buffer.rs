@@ -40,6 +40,14 @@ pub struct StaticBuffer<const PAGES: usize> {
 }
 
 impl<const PAGES: usize> StaticBuffer<PAGES> {
+    /// Does not compile, and says what to write.
+    #[doc(hidden)]
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "there is none")]
+    pub const fn new() -> Self {
+        const { panic!("declare the buffer as `hpalloc::static_buffer! {{ static NAME: StaticBuffer<PAGES>; }}`") }
+    }
+
     /// What [`static_buffer!`](crate::static_buffer) expands to.
     ///
     /// # Safety

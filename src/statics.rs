@@ -1,0 +1,375 @@
+use core::cell::{Cell, UnsafeCell};
+use core::fmt;
+use core::mem::{ManuallyDrop, MaybeUninit};
+use core::ptr::NonNull;
+
+use static_assertions::{assert_impl_all, assert_not_impl_any};
+
+#[cfg(feature = "critical-section")]
+use crate::CriticalSection;
+use crate::block_size::GUARD_BYTES;
+use crate::seal::Seal;
+use crate::{BlockSize, Heap, HeapError, Locked, MAX_ARENA_SIZE, Page, PageSource, Pool, PoolBox};
+
+/// A pool that [`static_pool!`](crate::static_pool) declares, behind a critical section or the lock `M`.
+#[cfg(feature = "critical-section")]
+pub type StaticPool<T, M = CriticalSection> = Locked<Pool<T, StaticMemory>, M>;
+/// A pool that [`static_pool!`](crate::static_pool) declares, behind the lock `M`.
+#[cfg(not(feature = "critical-section"))]
+pub type StaticPool<T, M> = Locked<Pool<T, StaticMemory>, M>;
+
+/// A box of a [`StaticPool`], for a struct or a queue to name.
+///
+/// ```
+/// # #[cfg(feature = "critical-section")] {
+/// use std::collections::VecDeque;
+/// use hpalloc::StaticBox;
+///
+/// hpalloc::static_pool! { static PACKETS: Pool<[u8; 64], 8>; }
+///
+/// let mut queue: VecDeque<StaticBox<[u8; 64]>> = VecDeque::new();
+/// queue.push_back(PACKETS.alloc([0; 64])?);
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[cfg(feature = "critical-section")]
+pub type StaticBox<T, M = CriticalSection> = PoolBox<T, &'static StaticPool<T, M>>;
+/// A box of a [`StaticPool`], for a struct or a queue to name.
+#[cfg(not(feature = "critical-section"))]
+pub type StaticBox<T, M> = PoolBox<T, &'static StaticPool<T, M>>;
+
+/// A heap that [`static_heap!`](crate::static_heap) declares, behind a critical section or the lock `M`.
+#[cfg(feature = "critical-section")]
+pub type StaticHeap<M = CriticalSection> = Locked<Heap<StaticMemory>, M>;
+/// A heap that [`static_heap!`](crate::static_heap) declares, behind the lock `M`.
+#[cfg(not(feature = "critical-section"))]
+pub type StaticHeap<M> = Locked<Heap<StaticMemory>, M>;
+
+/// The memory of a [`StaticPool`] or a [`StaticHeap`]: one slice of any size, and no pages.
+///
+/// *Invariant (Slice):* the memory is that of a static, which nothing else uses. For a pool it is a whole number of blocks,
+/// aligned for them; for a heap it is as large as a heap may be.
+pub struct StaticMemory {
+    /// `None` once the pool or the heap has it.
+    memory: Cell<Option<NonNull<[u8]>>>,
+}
+
+assert_not_impl_any!(StaticMemory: Sync, Clone);
+assert_impl_all!(Pool<*const u8, StaticMemory>: Send);
+
+// SAFETY: by Slice, the memory is its owner's alone, and memory has no tie to a thread.
+unsafe impl Send for StaticMemory {}
+
+// SAFETY: no pages are returned.
+unsafe impl PageSource for StaticMemory {
+    #[inline]
+    fn take_pages(&self, _: usize) -> Option<NonNull<Page>> {
+        None
+    }
+
+    #[inline]
+    fn take_slice(&self, _: Seal) -> Option<NonNull<[u8]>> {
+        self.memory.take()
+    }
+}
+
+impl StaticMemory {
+    const fn new(start: *mut u8, len: usize) -> Self {
+        // A static isn't at address zero.
+        let slice = match NonNull::new(start) {
+            Some(start) => Some(NonNull::slice_from_raw_parts(start, len)),
+            None => None,
+        };
+        Self { memory: Cell::new(slice) }
+    }
+}
+
+impl fmt::Debug for StaticMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StaticMemory").finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for StaticMemory {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "StaticMemory");
+    }
+}
+
+/// The memory of a [`StaticPool`] of `N` values: what [`static_pool!`](crate::static_pool) puts into a static of its own.
+#[doc(hidden)]
+#[allow(missing_debug_implementations, reason = "the macro's alone")]
+pub struct PoolMemory<T, const N: usize>(UnsafeCell<[MaybeUninit<Slot<T>>; N]>);
+
+/// What a block takes: with what guards its end in a hardened program.
+#[repr(C)]
+struct Slot<T> {
+    value: Value<T>,
+    guard: [usize; GUARD_BYTES / size_of::<usize>()],
+}
+
+/// A value, or the link of a free block.
+#[repr(C)]
+union Value<T> {
+    _value: ManuallyDrop<T>,
+    _link: *mut u8,
+}
+
+// SAFETY: the memory is reached only by the one pool over it, which is locked.
+unsafe impl<T, const N: usize> Sync for PoolMemory<T, N> {}
+
+impl<T, const N: usize> PoolMemory<T, N> {
+    const BYTES: usize = {
+        assert!(N > 0, "a pool needs room for at least one value");
+        assert!(
+            N <= MAX_ARENA_SIZE / size_of::<Slot<T>>(),
+            "a static pool can't be larger than MAX_ARENA_SIZE: use several, or an Arena of each memory"
+        );
+        assert!(size_of::<Slot<T>>() == BlockSize::packed::<T>().stride(), "a slot is as large as a block");
+        size_of::<[Slot<T>; N]>()
+    };
+
+    /// Memory that holds nothing yet. Constant time. Never panics.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "the macro alone makes one")]
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new([const { MaybeUninit::uninit() }; N]))
+    }
+
+    /// What [`static_pool!`](crate::static_pool) expands to. Constant time. Never panics.
+    ///
+    /// # Safety
+    ///
+    /// No other pool is made over this memory.
+    #[must_use]
+    pub const unsafe fn pool<M: crate::Lock>(&'static self) -> StaticPool<T, M> {
+        Locked::new(Pool::packed(StaticMemory::new(self.0.get().cast(), Self::BYTES)))
+    }
+}
+
+/// The memory of a [`StaticHeap`] of `BYTES` bytes: what [`static_heap!`](crate::static_heap) puts into a static of its own.
+#[doc(hidden)]
+#[allow(missing_debug_implementations, reason = "the macro's alone")]
+#[repr(C, align(8))]
+pub struct HeapMemory<const BYTES: usize>(UnsafeCell<[MaybeUninit<u8>; BYTES]>);
+
+// SAFETY: the memory is reached only by the one heap over it, which is locked.
+unsafe impl<const BYTES: usize> Sync for HeapMemory<BYTES> {}
+
+impl<const BYTES: usize> HeapMemory<BYTES> {
+    /// Memory that holds nothing yet. Constant time. Never panics.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "the macro alone makes one")]
+    pub const fn new() -> Self {
+        const {
+            assert!(BYTES >= HeapError::MIN, "a static heap needs at least HeapError::MIN bytes");
+            assert!(BYTES <= MAX_ARENA_SIZE, "a static heap can't be larger than MAX_ARENA_SIZE");
+        }
+        Self(UnsafeCell::new([const { MaybeUninit::uninit() }; BYTES]))
+    }
+
+    /// What [`static_heap!`](crate::static_heap) expands to. Constant time. Never panics.
+    ///
+    /// # Safety
+    ///
+    /// No other heap is made over this memory.
+    #[must_use]
+    pub const unsafe fn heap<M: crate::Lock>(&'static self) -> StaticHeap<M> {
+        Locked::new(Heap::new(StaticMemory::new(self.0.get().cast(), BYTES)))
+    }
+}
+
+/// Declares a pool in a `static`, with the memory for exactly so many values.
+///
+/// ```
+/// # #[cfg(feature = "critical-section")] {
+/// #[derive(Debug)]
+/// struct Packet {
+///     bytes: [u8; 120],
+///     len: usize,
+/// }
+///
+/// hpalloc::static_pool! {
+///     /// Packets between the interrupt and the main loop.
+///     static PACKETS: Pool<Packet, 64>;
+/// }
+///
+/// let mut packet = PACKETS.alloc(Packet { bytes: [0; 120], len: 0 })?;
+/// packet.len = 1;
+/// assert_eq!(PACKETS.available(), 63);
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+///
+/// It is a [`StaticPool<Packet>`](crate::StaticPool), and its boxes are [`StaticBox<Packet>`](crate::StaticBox). The number is a literal, the
+/// name of a constant or an expression in braces. Blocks are as large as a value, or a pointer, and are aligned to no more
+/// than they have to be: memory for 64 values takes 64 blocks of `.bss`, wherever the linker puts it.
+///
+/// # The lock
+///
+/// The pool is behind a critical section, which takes the feature `critical-section` and an implementation of it in the
+/// program. For another lock, name it: `Pool<Packet, 64, Spin>`.
+///
+/// # Attributes
+///
+/// `#[unsafe(link_section = "..")]` and other unsafe attributes go to the memory, and all others to the pool. A visibility
+/// goes where it always does:
+///
+/// ```
+/// # #[cfg(feature = "spin")] {
+/// use hpalloc::Spin;
+///
+/// hpalloc::static_pool! {
+///     #[unsafe(link_section = ".bss.samples")]
+///     pub(crate) static SAMPLES: Pool<[i16; 256], { 2 * 8 }, Spin>;
+/// }
+/// # }
+/// ```
+///
+/// # What it expands to
+///
+/// Two statics, the memory and the pool. By hand, with the memory claimed when the first block is allocated and in whole
+/// pages, that is:
+///
+/// ```
+/// # #[cfg(all(feature = "critical-section", feature = "static-buffer"))] {
+/// use hpalloc::{Arena, CriticalSection, Lazy, Locked, Pool, StaticRegion};
+///
+/// hpalloc::static_buffer! { static MEMORY: StaticBuffer<2>; }
+/// static PACKETS: Locked<Pool<[u8; 128], Lazy<StaticRegion>>, CriticalSection> =
+///     Locked::new(Pool::new(Lazy::new(|| MEMORY.claim().and_then(Arena::from_region))));
+/// # }
+/// ```
+#[macro_export]
+macro_rules! static_pool {
+    ($($declaration:tt)*) => {
+        $crate::__static! { pool [] [] $($declaration)* }
+    };
+}
+
+/// Declares a heap in a `static`, with its memory: for a program's global allocator, or any other heap.
+///
+/// ```
+/// # #[cfg(feature = "critical-section")] mod firmware {
+/// hpalloc::static_heap! {
+///     #[global_allocator]
+///     static HEAP: Heap<{ 64 * 1024 }>;
+/// }
+/// # }
+/// ```
+///
+/// It is a [`StaticHeap`](crate::StaticHeap), which says how it is doing: `HEAP.used()`, `HEAP.free()`, `HEAP.largest_free()`, `HEAP.usage()`.
+/// The size is in bytes, at least 256 and at most [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), of which the heap's records take about one
+/// percent. It need not be a multiple of anything.
+///
+/// The lock and the attributes are as in [`static_pool!`](crate::static_pool); for another lock: `Heap<{ 64 * 1024 }, Spin>`. It expands to
+/// two statics, the memory and the heap. By hand, with whole pages, that is:
+///
+/// ```
+/// # #[cfg(all(feature = "critical-section", feature = "static-buffer"))] mod firmware {
+/// use hpalloc::{Arena, CriticalSection, Heap, Lazy, Locked, StaticRegion};
+///
+/// hpalloc::static_buffer! { static MEMORY: StaticBuffer<16>; }
+///
+/// #[global_allocator]
+/// static HEAP: Locked<Heap<Lazy<StaticRegion>>, CriticalSection> =
+///     Locked::new(Heap::new(Lazy::new(|| MEMORY.claim().and_then(Arena::from_region))));
+/// # }
+/// ```
+#[macro_export]
+macro_rules! static_heap {
+    ($($declaration:tt)*) => {
+        $crate::__static! { heap [] [] $($declaration)* }
+    };
+}
+
+/// `static_pool!` and `static_heap!`: first the attributes, sorted into those of the memory and those of the static.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __static {
+    ($what:ident [$($memory:tt)*] [$($item:tt)*] #[unsafe($($attribute:tt)*)] $($rest:tt)*) => {
+        $crate::__static! { $what [$($memory)* #[unsafe($($attribute)*)]] [$($item)*] $($rest)* }
+    };
+    ($what:ident [$($memory:tt)*] [$($item:tt)*] #[link_section = $section:literal] $($rest:tt)*) => {
+        $crate::__static! { $what [$($memory)* #[unsafe(link_section = $section)]] [$($item)*] $($rest)* }
+    };
+    ($what:ident [$($memory:tt)*] [$($item:tt)*] #[$($attribute:tt)*] $($rest:tt)*) => {
+        $crate::__static! { $what [$($memory)*] [$($item)* #[$($attribute)*]] $($rest)* }
+    };
+    (pool $memory:tt $item:tt $visibility:vis static $name:ident: Pool<$value:ty, $count:tt $(,)?>;) => {
+        $crate::__static! {
+            pool $memory $item $visibility static $name: Pool<$value, $count, $crate::__critical_section!(static_pool)>;
+        }
+    };
+    (heap $memory:tt $item:tt $visibility:vis static $name:ident: Heap<$bytes:tt $(,)?>;) => {
+        $crate::__static! {
+            heap $memory $item $visibility static $name: Heap<$bytes, $crate::__critical_section!(static_heap)>;
+        }
+    };
+    (
+        pool [$($memory:tt)*] [$($item:tt)*]
+        $visibility:vis static $name:ident: Pool<$value:ty, $count:tt, $lock:ty $(,)?>;
+    ) => {
+        $($item)*
+        $visibility static $name: $crate::StaticPool<$value, $lock> = {
+            $($memory)*
+            static __HPALLOC_MEMORY: $crate::PoolMemory<$value, $count> = $crate::PoolMemory::new();
+            // SAFETY: nothing outside of this block names the memory.
+            unsafe { __HPALLOC_MEMORY.pool() }
+        };
+    };
+    (
+        heap [$($memory:tt)*] [$($item:tt)*]
+        $visibility:vis static $name:ident: Heap<$bytes:tt, $lock:ty $(,)?>;
+    ) => {
+        $($item)*
+        $visibility static $name: $crate::StaticHeap<$lock> = {
+            $($memory)*
+            static __HPALLOC_MEMORY: $crate::HeapMemory<$bytes> = $crate::HeapMemory::new();
+            // SAFETY: nothing outside of this block names the memory.
+            unsafe { __HPALLOC_MEMORY.heap() }
+        };
+    };
+    (pool $($other:tt)*) => {
+        compile_error!(
+            "write `static NAME: Pool<TYPE, COUNT>;` or `Pool<TYPE, COUNT, LOCK>`, one pool a call, where COUNT is a literal, \
+             the name of a constant or an expression in braces; before it there may be attributes and a visibility"
+        );
+    };
+    (heap $($other:tt)*) => {
+        compile_error!(
+            "write `static NAME: Heap<BYTES>;` or `Heap<BYTES, LOCK>`, one heap a call, where BYTES is a literal, the name \
+             of a constant or an expression in braces; before it there may be attributes and a visibility"
+        );
+    };
+}
+
+/// The lock of `static_pool!` and `static_heap!` if none is named.
+#[cfg(feature = "critical-section")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __critical_section {
+    ($macro:ident) => {
+        $crate::CriticalSection
+    };
+}
+
+/// The lock of `static_pool!` and `static_heap!` if none is named.
+#[cfg(not(feature = "critical-section"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __critical_section {
+    (static_pool) => {
+        compile_error!(
+            "the lock of a static pool is a critical section unless another is named: turn on hpalloc's feature \
+             `critical-section`, or write `Pool<TYPE, COUNT, LOCK>`, with `hpalloc::Spin` (feature `spin`) as LOCK, say"
+        )
+    };
+    (static_heap) => {
+        compile_error!(
+            "the lock of a static heap is a critical section unless another is named: turn on hpalloc's feature \
+             `critical-section`, or write `Heap<BYTES, LOCK>`, with `hpalloc::Spin` (feature `spin`) as LOCK, say"
+        )
+    };
+}
