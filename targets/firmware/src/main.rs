@@ -1,10 +1,9 @@
 //! Firmware for a Cortex-M: an interrupt produces packets, the main loop consumes them, and each packet is in a box of one
 //! pool, which both use.
 //!
-//! The pool is a `static` over static memory: it claims the memory by itself when the first packet is made, so there is
-//! nothing to set up. It stands behind the lock that fits one core with interrupts: a critical section, which holds
-//! interrupts off for the few instructions that allocating or freeing takes. (A spin lock would wait forever where the
-//! interrupt comes while the main loop has it.)
+//! The pool is a `static` with its memory, so there is nothing to set up. It is behind the lock that fits one core with
+//! interrupts: a critical section, which holds interrupts off for the few instructions that allocating or freeing takes. (A
+//! spin lock would wait forever if the interrupt came while the main loop held it.)
 
 #![no_std]
 #![no_main]
@@ -17,10 +16,10 @@ use cortex_m_rt::exception;
 use critical_section::Mutex;
 use defmt_semihosting as _;
 use heapless::Deque;
-use hpalloc::{Arena, CriticalSection, Lazy, Locked, LockedBox, Pool, StaticRegion};
+use hpalloc::{PoolFull, StaticBox};
 
 /// How many packets go through.
-const PACKETS: u32 = 1_000_000;
+const COUNT: u32 = 1_000_000;
 /// The most that one interrupt produces.
 const BURST: u32 = 16;
 
@@ -32,19 +31,10 @@ struct Content {
     payload: [u32; 15],
 }
 
-/// A packet on its way, in its block.
-type Packet = LockedBox<'static, Content, Lazy<StaticRegion>, CriticalSection>;
-
-hpalloc::static_buffer! {
-    /// Memory for 128 packets.
-    static MEMORY: StaticBuffer<2>;
-}
-
-static POOL: Locked<Pool<Content, Lazy<StaticRegion>>, CriticalSection> =
-    Locked::new(Pool::new(Lazy::new(|| MEMORY.claim().and_then(Arena::from_region))));
+hpalloc::static_pool! { static PACKETS: Pool<Content, 128>; }
 
 /// Packets that were produced and not yet consumed, oldest first.
-static QUEUE: Mutex<RefCell<Deque<Packet, 128>>> = Mutex::new(RefCell::new(Deque::new()));
+static QUEUE: Mutex<RefCell<Deque<StaticBox<Content>, 128>>> = Mutex::new(RefCell::new(Deque::new()));
 /// How many packets were produced, and how often there was no block for one: it was produced later then. Written by the
 /// interrupt alone.
 static PRODUCED: AtomicU32 = AtomicU32::new(0);
@@ -58,8 +48,8 @@ fn payload(number: u32) -> [u32; 15] {
 fn SysTick() {
     let first = PRODUCED.load(Ordering::Relaxed);
     let burst = payload(first)[3] % BURST + 1;
-    for number in (first..PACKETS).take(burst as usize) {
-        let Some(packet) = POOL.alloc_with(|| Content { number, payload: payload(number) }) else {
+    for number in (first..COUNT).take(burst as usize) {
+        let Some(packet) = PACKETS.alloc_with(|| Content { number, payload: payload(number) }) else {
             PUT_OFF.store(PUT_OFF.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
             return;
         };
@@ -79,7 +69,7 @@ fn run() {
     core.SYST.enable_counter();
     core.SYST.enable_interrupt();
 
-    for expected in 0..PACKETS {
+    for expected in 0..COUNT {
         let packet = loop {
             if let Some(packet) = critical_section::with(|section| QUEUE.borrow_ref_mut(section).pop_front()) {
                 break packet;
@@ -91,17 +81,18 @@ fn run() {
         }
     }
 
-    POOL.with(|pool| {
+    defmt::info!("{} packets consumed, none lost, {} put off", COUNT, PUT_OFF.load(Ordering::Relaxed));
+    PACKETS.with(|pool| {
         let pool = pool.blocks();
         if pool.free_blocks() != pool.peak_blocks() {
             defmt::panic!("{} of {} blocks are free", pool.free_blocks(), pool.peak_blocks());
         }
-        defmt::info!("{} packets consumed, none lost, {} put off", PACKETS, PUT_OFF.load(Ordering::Relaxed));
         defmt::info!("peak_blocks: {}", pool.peak_blocks());
         defmt::info!("{} over {}", pool, pool.page_source());
-        defmt::info!("{}", hpalloc::BlockSize::new(1).err());
-        defmt::info!("{}", MEMORY.claim().err());
     });
+    defmt::info!("{} blocks are available", PACKETS.available());
+    defmt::info!("{}", hpalloc::BlockSize::new(1).err());
+    defmt::info!("{}", PoolFull(Content { number: 0, payload: [0; 15] }));
 }
 
 hpalloc_target_harness::entry!(run);

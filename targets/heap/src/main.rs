@@ -1,6 +1,6 @@
 //! Firmware that uses `alloc`, with hpalloc as the global allocator: a gateway that parses what sensors send, and reports.
 //!
-//! The heap is the three statements below, with nothing unsafe in them and nothing to set up. It runs for thousands of
+//! The heap is the one statement below, with nothing to set up. The program runs for thousands of
 //! rounds, in which everything that was allocated is checked, and its high-water mark hardly rises after the first ones. Then
 //! the memory is used up, and the program goes on. When everything is freed, all memory is in one piece again.
 
@@ -19,32 +19,23 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ptr;
 
-use hpalloc::{Arena, CriticalSection, Heap, HeapUsage, Lazy, Locked, PAGE_SIZE, StaticRegion};
 use hpalloc_target_harness::println;
 
 use readings::{Readings, SENSORS};
 use report::Report;
 
-/// How many pages there are.
-const PAGES: usize = 32;
+const BYTES: usize = 128 * 1024;
 
-hpalloc::static_buffer! {
-    static MEMORY: StaticBuffer<PAGES>;
+hpalloc::static_heap! {
+    #[global_allocator]
+    static HEAP: Heap<BYTES>;
 }
-
-#[global_allocator]
-static HEAP: Locked<Heap<Lazy<StaticRegion>>, CriticalSection> =
-    Locked::new(Heap::new(Lazy::new(|| MEMORY.claim().and_then(Arena::from_region))));
 
 const ROUNDS: u32 = 2_000;
 /// After so many rounds as many reports are kept as ever will be, and the high-water mark rises by a tenth at most.
 const FIRST_ROUNDS: u32 = 50;
 /// How many reports are kept. They outlive the rounds that they are made in.
 const KEPT: usize = 12;
-
-fn usage() -> HeapUsage {
-    HEAP.with(|heap| heap.usage())
-}
 
 /// Reports on the readings of a round, checks the report, and keeps it in place of the oldest.
 fn round(number: u32, kept: &mut VecDeque<Rc<Report>>) {
@@ -67,12 +58,12 @@ struct Overaligned(u8);
 
 /// A request for more than there is fails, and so does the last of many small ones. Nothing else is harmed.
 fn exhaust() {
-    assert!(Vec::<u8>::new().try_reserve_exact(PAGES * PAGE_SIZE + 1).is_err());
+    assert!(Vec::<u8>::new().try_reserve_exact(BYTES + 1).is_err());
     assert!(Vec::<u8>::new().try_reserve_exact(isize::MAX as usize).is_err());
     let aligned = Box::new(Overaligned(1));
     assert!(ptr::from_ref(&*aligned).is_aligned());
 
-    let mut parts: Vec<Vec<u8>> = Vec::with_capacity(PAGES * 4);
+    let mut parts: Vec<Vec<u8>> = Vec::with_capacity(BYTES / 1000);
     for number in 0_u8..=255 {
         let mut part = Vec::new();
         if part.try_reserve_exact(1000).is_err() {
@@ -81,7 +72,7 @@ fn exhaust() {
         part.resize(1000, number);
         parts.push(part);
     }
-    assert!(usage().largest_free < 1000, "{}", usage());
+    assert!(HEAP.usage().largest_free < 1000, "{}", HEAP.usage());
     for (number, part) in (0..).zip(&parts) {
         assert!(part.iter().all(|&byte| byte == number), "part {number} was written to");
     }
@@ -90,20 +81,18 @@ fn exhaust() {
 }
 
 fn run() {
-    // The heap takes its memory at the first request.
-    drop(Box::new(1));
-    let at_first = usage();
+    let at_first = HEAP.usage();
     let mut kept = VecDeque::new();
     let mut first_rounds = at_first;
     for number in 0..ROUNDS {
         round(number, &mut kept);
         if number < FIRST_ROUNDS {
-            first_rounds = usage();
+            first_rounds = HEAP.usage();
         }
-        assert_eq!(usage().used, first_rounds.used, "round {number} left something behind");
+        assert_eq!(HEAP.usage().used, first_rounds.used, "round {number} left something behind");
     }
-    assert!(usage().peak <= first_rounds.peak * 11 / 10, "{} bytes at first, {}", first_rounds.peak, usage());
-    println!("{ROUNDS} rounds, {} sensors, in {} bytes", SENSORS.len(), usage().peak);
+    assert!(HEAP.usage().peak <= first_rounds.peak * 11 / 10, "{} bytes at first, {}", first_rounds.peak, HEAP.usage());
+    println!("{ROUNDS} rounds, {} sensors, in {} bytes", SENSORS.len(), HEAP.usage().peak);
     if let Some(report) = kept.back() {
         println!("{report}");
     }
@@ -116,7 +105,7 @@ fn run() {
     // Zeroed, though reports were in there.
     assert!(vec![0_u8; 1000].iter().all(|&byte| byte == 0));
     println!("{FIRST_ROUNDS} rounds after it was exhausted");
-    let at_last = usage();
+    let at_last = HEAP.usage();
     assert_eq!((at_last.used, at_last.largest_free), (0, at_first.largest_free), "all is in one piece again");
     println!("{at_last}");
 }

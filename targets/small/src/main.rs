@@ -10,47 +10,38 @@ extern crate alloc;
 
 mod device;
 
-use hpalloc::{Arena, CriticalSection, Heap, Lazy, Locked, StaticRegion};
 use hpalloc_target_harness::println;
 
 use device::Device;
 
-hpalloc::static_buffer! { static MEMORY: StaticBuffer<2>; } // two pages of 4 KiB
-
-#[global_allocator]
-static HEAP: Locked<Heap<Lazy<StaticRegion>>, CriticalSection> =
-    Locked::new(Heap::new(Lazy::new(|| MEMORY.claim().and_then(Arena::from_region))));
+hpalloc::static_heap! {
+    #[global_allocator]
+    static HEAP: Heap<{ 8 * 1024 }>;
+}
 
 const OPERATIONS: u32 = 1_000_000;
 /// After so many operations, all that the device stores is checked, and not only what an operation touches.
 const BETWEEN_CHECKS: u32 = 10_000;
 
-/// Live bytes, and the largest request that succeeds now.
-fn used_and_largest() -> (usize, usize) {
-    HEAP.with(|heap| (heap.used(), heap.largest_free()))
-}
-
 fn run() {
-    // The heap takes its memory at the first request.
-    drop(alloc::boxed::Box::new(1));
-    let at_first = used_and_largest();
-    assert_eq!(at_first.0, 0);
+    let at_first = HEAP.largest_free();
+    assert_eq!((HEAP.used(), HEAP.free()), (0, at_first));
 
     let mut device = Device::new();
     let mut most = 0;
     for number in 1..=OPERATIONS {
         device.operate(number);
-        most = most.max(used_and_largest().0);
+        most = most.max(HEAP.used());
         if number % BETWEEN_CHECKS == 0 {
             device.check();
         }
     }
     println!("{OPERATIONS} operations, with up to {most} bytes live between them");
-    println!("{}", HEAP.with(|heap| heap.usage()));
+    println!("{}", HEAP.usage());
 
     drop(device);
-    assert_eq!(used_and_largest(), at_first, "what is freed is merged, to the last byte");
-    println!("all free again: {} bytes in one piece", at_first.1);
+    assert_eq!((HEAP.used(), HEAP.largest_free()), (0, at_first), "what is freed is merged, to the last byte");
+    println!("all free again: {at_first} bytes in one piece");
 }
 
 hpalloc_target_harness::entry!(run);

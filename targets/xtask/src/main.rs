@@ -9,6 +9,7 @@ mod chips;
 mod codegen;
 mod elf;
 mod heap;
+mod mistakes;
 mod programs;
 mod report;
 mod target;
@@ -30,7 +31,8 @@ enum Task {
         /// Such as thumbv7m-none-eabi
         targets: Vec<String>,
     },
-    /// Build for chips without atomics, and see that what a target can't have is refused with a sentence
+    /// Build for chips without atomics, and see that what a target can't have, and what people write at first, is refused with a
+    /// sentence
     Chips,
     /// Run the firmware, the heap, the kernel and the freestanding Linux program, and check what they print
     Programs,
@@ -58,7 +60,7 @@ fn main() -> ExitCode {
     }
     let done = match options.task {
         Task::Test { targets } => tests::run(&targets),
-        Task::Chips => chips::run(),
+        Task::Chips => chips::run().and_then(|()| mistakes::run()),
         Task::Programs => programs::run(),
         Task::Codegen => codegen::run(),
         Task::Heap { targets } => heap::print(&targets),

@@ -3,8 +3,11 @@ use std::time::Instant;
 use crate::Result;
 use crate::target::{self, TARGETS, Target, succeed};
 
-/// What is tested.
-const FEATURES: &str = "critical-section,static-buffer";
+/// What is tested, with which features: all that needs no global allocator, and what brings one along.
+const TESTS: [&[&str]; 2] = [
+    &["--tests", "--features", "critical-section,static-buffer"],
+    &["--test", "shared_pools", "--features", "critical-section,alloc"],
+];
 /// The target whose memory the tests with misuse detected don't fit.
 const SMALLEST: &str = "thumbv6m-none-eabi";
 
@@ -29,7 +32,10 @@ pub(crate) fn run(triples: &[String]) -> Result<()> {
                 continue;
             }
             let start = Instant::now();
-            let count = test(target, hardened)?;
+            let mut count = 0;
+            for tests in TESTS {
+                count += test(target, tests, hardened)?;
+            }
             let (triple, machine, seconds) = (target.triple, target.machine, start.elapsed().as_secs());
             let built = if hardened { ", hardened" } else { "" };
             println!("ok  {triple}{built}: {count} tests on {machine}  ({seconds} s)");
@@ -41,9 +47,9 @@ pub(crate) fn run(triples: &[String]) -> Result<()> {
 }
 
 /// How many tests passed on the target. That none ran is an error, and that one was begun and its end not told.
-fn test(target: &Target, hardened: bool) -> Result<usize> {
-    let mut cargo = target.cargo("test")?;
-    cargo.args(["--release", "--tests", "--features", FEATURES]);
+fn test(target: &Target, tests: &[&str], hardened: bool) -> Result<usize> {
+    let mut cargo = target.cargo_with_alloc("test")?;
+    cargo.arg("--release").args(tests);
     if hardened {
         target::harden(&mut cargo, "release", &["hpalloc"]);
     }

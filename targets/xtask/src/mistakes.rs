@@ -1,0 +1,87 @@
+use std::process::Command;
+use std::{env, fs, process};
+
+use crate::Result;
+
+/// What people write at first, with which features, and what the compiler then has to tell them.
+const MISTAKES: [(&str, &str, &str); 10] = [
+    (
+        "static-buffer",
+        "static MEMORY: hpalloc::StaticBuffer<4> = hpalloc::StaticBuffer::new();",
+        "declare the buffer as `hpalloc::static_buffer! { static NAME: StaticBuffer<PAGES>; }`",
+    ),
+    ("", "fn main() { let _ = hpalloc::Arena::new(4096); }", "needs hpalloc's feature `mmap`"),
+    (
+        "",
+        "hpalloc::static_pool! { static POOL: Pool<u32, 4>; }",
+        "turn on hpalloc's feature `critical-section`, or write `Pool<TYPE, COUNT, LOCK>`",
+    ),
+    (
+        "",
+        "hpalloc::static_heap! { static HEAP: Heap<4096>; }",
+        "turn on hpalloc's feature `critical-section`, or write `Heap<BYTES, LOCK>`",
+    ),
+    (
+        "critical-section",
+        "hpalloc::static_pool! { static POOL: Pool<u32>; }",
+        "write `static NAME: Pool<TYPE, COUNT>;`",
+    ),
+    (
+        "critical-section",
+        "hpalloc::static_heap! { static HEAP: Heap<100>; }",
+        "a static heap needs at least HeapError::MIN bytes",
+    ),
+    (
+        "critical-section",
+        "hpalloc::static_pool! { static POOL: Pool<u32, 0>; }",
+        "a pool needs room for at least one value",
+    ),
+    ("", "hpalloc::static_buffer! { static MEMORY: StaticBuffer<4>; }", "needs hpalloc's feature `static-buffer`"),
+    ("", "static HEAP: Option<hpalloc::Spin> = None;", "gated behind the `spin` feature"),
+    (
+        "",
+        "pub fn pool(pages: std::sync::Mutex<hpalloc::Heap<hpalloc::NoPages<'static>>>) {
+             let _ = hpalloc::FixedBlock::new(pages, 64);
+         }",
+        "which takes the place of a `Mutex`",
+    ),
+];
+
+/// Compiles a program with each of the mistakes, and sees that the compiler says what to do.
+pub(crate) fn run() -> Result<()> {
+    let folder = env::temp_dir().join(format!("hpalloc-mistakes-{}", process::id()));
+    fs::create_dir_all(folder.join("src"))?;
+    let checked = MISTAKES.iter().try_for_each(|(features, code, sentence)| {
+        let manifest = format!(
+            "[package]\nname = \"mistake\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n\
+             [dependencies]\nhpalloc = {{ path = {:?}, features = [{}] }}\n",
+            env::current_dir()?,
+            features
+                .split(',')
+                .filter(|feature| !feature.is_empty())
+                .map(|feature| format!("{feature:?}"))
+                .collect::<Vec<_>>()
+                .join(","),
+        );
+        fs::write(folder.join("Cargo.toml"), manifest)?;
+        let main = if code.contains("fn main") { "" } else { "fn main() {}" };
+        fs::write(folder.join("src/main.rs"), format!("{code}\n{main}\n"))?;
+        // A whole build: what is refused by a constant is refused when it is used.
+        let mut cargo = Command::new("cargo");
+        let output = cargo
+            .args(["build", "--target-dir", "target/mistakes"])
+            .arg("--manifest-path")
+            .arg(folder.join("Cargo.toml"))
+            .output()?;
+        let text = String::from_utf8(output.stderr)?;
+        // The compiler breaks long notes.
+        let words = text.split_whitespace().filter(|word| *word != "|").collect::<Vec<_>>().join(" ");
+        if output.status.success() || !words.contains(sentence) {
+            return Err(format!("{code}: {sentence:?} was expected:\n{text}").into());
+        }
+        println!("ok  {code:.60}: refused, and says what to do");
+        Ok(())
+    });
+    fs::remove_dir_all(folder)?;
+    checked
+}
