@@ -98,10 +98,11 @@ use parts::Parts;
 ///
 /// # Alignment
 ///
-/// A block may be aligned to any power of two for which the memory has room: 64 KiB for a ring of descriptors, 2 MiB for
-/// a large page. What lies before the block and after it stays free for smaller requests. A request is sure to be
-/// served if as much is free in one piece as size and alignment have together, and the place of that memory
-/// decides whether less is enough. So blocks with a large alignment are best allocated first.
+/// A block may be aligned to any power of two for which the memory has room: 64 KiB for a
+/// ring of descriptors, 2 MiB for a large page. What lies before the block and after it
+/// stays free for smaller requests. Memory that was never handed out is enough if it has
+/// the size and the alignment together; whether less is enough depends on where it lies.
+/// So allocate blocks with a large alignment first.
 ///
 /// ```
 /// # #[cfg(feature = "std")] {
@@ -191,9 +192,9 @@ impl<P: PageSource> Heap<P> {
     /// # Time complexity
     ///
     /// Bounded for each part that is tried, by the logarithm of its size ([details](Heap#time-complexity)). If no part has room,
-    /// [`PageSource::take_pages`] is called, at most as often as the logarithm of the heap's size. A layout that is aligned
-    /// to more than [`PAGE_SIZE`](crate::PAGE_SIZE) may be tried again in each source of an array or a pair that the
-    /// heap owns.
+    /// [`PageSource::take_pages`] is called, at most as often as the logarithm of the heap's
+    /// size. A layout that is aligned to more than [`PAGE_SIZE`](crate::PAGE_SIZE) may be
+    /// tried again in each source of an array or a pair that the heap owns.
     ///
     /// # Panics
     ///

@@ -103,11 +103,13 @@ impl Parts {
         true
     }
 
-    /// Takes memory from a source, for the layout. `false` if there is none; then no memory was taken.
+    /// Takes memory from a source, for the layout. `false` if there is none; then no memory
+    /// was taken.
     ///
     /// From a source that nobody else takes pages from, it takes all that there is in one run; from another one, as much again
-    /// as the heap has if it can, so that there are few parts. The memory is enough for the layout, except for one that is
-    /// aligned to more than a page: whether the last run of a source is enough depends on where it lies.
+    /// as the heap has if it can, so that there are few parts. The memory is enough for the
+    /// layout, except for one that is aligned to more than a page: whether the last run of a
+    /// source is enough depends on where it lies.
     #[cold]
     #[inline(never)]
     pub(super) fn take(&self, layout: Layout, source: &impl PageSource) -> bool {
@@ -138,7 +140,8 @@ impl Parts {
     }
 }
 
-/// How many pages are enough for a block, wherever their run begins. `None` if no part has so many.
+/// How many pages are enough for a block, wherever their run begins. `None` if no part
+/// has so many.
 #[inline(never)]
 fn pages_for(size: usize, align: usize) -> Option<usize> {
     let aligned = size.saturating_add(align);
