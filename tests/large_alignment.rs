@@ -41,7 +41,8 @@ impl Placed {
     }
 }
 
-/// Writes to the first and the last byte of a block, frees it, and finds the heap as it was.
+/// Writes to the first and the last byte of a block, frees it, and finds the heap as it
+/// was.
 fn use_and_free<P: PageSource>(heap: &Heap<P>, size: usize, align: usize) {
     let before = (heap.used(), heap.largest_free());
     let layout = layout(size, align);
@@ -169,7 +170,8 @@ fn resizing() {
     assert_eq!(heap.used(), 0);
 }
 
-/// A heap of size classes serves alignments up to a page, and can have its pages from a heap that serves more.
+/// A heap of size classes serves alignments up to a page, and can have its pages from a
+/// heap that serves more.
 #[test]
 fn size_classes_refuse_what_the_heap_under_them_serves() {
     let heap = Heap::new(Arena::from_region(Boxed::new(MIB).unwrap()).unwrap());
@@ -182,7 +184,8 @@ fn size_classes_refuse_what_the_heap_under_them_serves() {
     use_and_free(&heap, 64 * KIB, 64 * KIB);
 }
 
-/// Memory mappings, which begin at the boundary of a huge page if they are made for huge pages.
+/// Memory mappings, which begin at the boundary of a huge page if they are made for huge
+/// pages.
 #[cfg(feature = "mmap")]
 #[test]
 fn in_mappings() {
