@@ -114,15 +114,16 @@ impl Parts {
     #[inline(never)]
     pub(super) fn take(&self, layout: Layout, source: &impl PageSource) -> bool {
         let (size, align) = (layout.size(), layout.align());
-        // With luck, a run begins where it needs nothing to align the block.
-        let (enough, fewest) = (pages_for(size, align), pages_for(size, align.min(PAGE_SIZE)));
-        let exclusive = |least: Option<usize>| least.map_or(0, |least| source.exclusive_pages(least));
-        let (least, more) = match (exclusive(enough), exclusive(fewest)) {
-            (0, 0) => (enough, self.each(Part::bytes).sum::<usize>() / PAGE_SIZE),
-            (0, all) => (Some(all.min(MOST)), all),
-            (all, _) => (enough, all),
+        // With luck, a run begins where it needs nothing to align the block. (A source that is never the heap's alone answers
+        // the first question with a constant, so the others aren't compiled for it.)
+        let exclusive = |align| pages_for(size, align).map_or(0, |least| source.exclusive_pages(least));
+        let try_luck =
+            align > PAGE_SIZE && source.exclusive_pages(1) > 0 && exclusive(align) == 0 && exclusive(PAGE_SIZE) > 0;
+        let Some(least) = pages_for(size, if try_luck { PAGE_SIZE } else { align }) else { return false };
+        let more = match source.exclusive_pages(least) {
+            0 => self.each(Part::bytes).sum::<usize>() / PAGE_SIZE,
+            all => all,
         };
-        let Some(least) = least else { return false };
         let mut pages = least.max(more.min(MOST));
         loop {
             if let Some((run, is_zeroed)) = source.take_zeroed_pages(pages) {
@@ -142,7 +143,7 @@ impl Parts {
 
 /// How many pages are enough for a block, wherever their run begins. `None` if no part
 /// has so many.
-#[inline(never)]
+#[inline]
 fn pages_for(size: usize, align: usize) -> Option<usize> {
     let aligned = size.saturating_add(align);
     if aligned > MAX_ARENA_SIZE {
@@ -154,5 +155,6 @@ fn pages_for(size: usize, align: usize) -> Option<usize> {
         let before = (enough - aligned + align - 1) & !(align - 1);
         enough = enough.min(before + size.next_multiple_of(GRANULE));
     }
-    Some(enough.div_ceil(PAGE_SIZE)).filter(|&pages| pages <= MOST)
+    let pages = enough.div_ceil(PAGE_SIZE);
+    if pages > MOST { None } else { Some(pages) }
 }
