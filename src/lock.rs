@@ -22,8 +22,9 @@ use core::mem;
 ///
 /// # Safety
 ///
-/// While a call of [`with`](Self::with) runs its `f`, no other call of `with` for the same lock runs one, but those that
-/// this `f` makes itself, on its own thread, before it goes on. What one `f` has written is seen by the next.
+/// While a call of [`with`](Self::with) or [`try_with`](Self::try_with) runs its `f`, no other call
+/// of either runs one for the same lock, but those that this `f` makes itself, on its own thread,
+/// before it goes on. What one `f` has written is seen by the next.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no lock for a `Locked`",
     note = "there are `Spin` (feature `spin`), `CriticalSection` (feature `critical-section`), and `RawLock<M>` around a \
@@ -37,16 +38,26 @@ pub unsafe trait Lock {
     /// Acquires the lock, calls `f`, and releases the lock, also if `f` panics. It takes as long as `f`, and as waiting for
     /// whoever holds the lock. See [`Locked::with`](crate::Locked::with) for an example.
     fn with<R>(&self, f: impl FnOnce() -> R) -> R;
+
+    /// Calls `f` as [`with`](Self::with) does if the lock is free. Otherwise drops `f`, and returns
+    /// `None` at once. Where calls of `with` can be nested, calls of `try_with` can be, too.
+    ///
+    /// Takes the time of `f`. Panics if `f` does. See [`Locked::try_with`](crate::Locked::try_with)
+    /// for an example.
+    fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R>;
 }
 
-/// A [`Lock`] that can be held without a closure, and so by the guard of [`Locked::lock`](crate::Locked::lock): `Spin` and
-/// `RawLock`. A critical section is none, see `CriticalSection`.
+/// A [`Lock`] that can be held without a closure, and so by the guard of
+/// [`Locked::lock`](crate::Locked::lock): `Spin` and `RawLock`. `CriticalSection` is not one,
+/// see there.
 ///
 /// # Safety
 ///
-/// From the moment in which [`acquire`](Self::acquire) returns, or [`try_acquire`](Self::try_acquire) returns `true`, until the
-/// [`release`](Self::release), no other call of `acquire` returns, no other call of `try_acquire` returns `true`, and no call
-/// of [`with`](Lock::with) runs its closure. What was written before a release is seen after the next acquisition.
+/// From the moment in which [`acquire`](Self::acquire) returns, or [`try_acquire`](Self::try_acquire)
+/// returns `true`, until the [`release`](Self::release), no other call of `acquire` returns, no other
+/// call of `try_acquire` returns `true`, and no call of [`with`](Lock::with) or
+/// [`try_with`](Lock::try_with) runs its closure. What was written before a release is seen after the
+/// next acquisition.
 pub unsafe trait Acquire: Lock {
     /// What the guard is marked with: `()`, or a type that isn't `Send` if only the thread that acquired the lock may release
     /// it.
@@ -62,27 +73,47 @@ pub unsafe trait Acquire: Lock {
     ///
     /// # Safety
     ///
-    /// It was acquired, and not released since; where the [`Marker`](Self::Marker) isn't `Send`, by this thread.
+    /// - The lock was acquired, and not released since; if the [`Marker`](Self::Marker) isn't
+    ///   `Send`, by this thread.
+    /// - Since then it wasn't moved, nor borrowed mutably.
     unsafe fn release(&self);
 }
 
-/// Calls `f` while the lock is held.
+/// Releases a lock when it is dropped, so also if what runs under the lock panics.
+#[cfg(any(feature = "lock-api", all(feature = "spin", target_has_atomic = "8")))]
+struct Release<'l, M: Acquire> {
+    /// *Invariant (Holds):* acquired, and released by nothing else.
+    lock: &'l M,
+}
+
+#[cfg(any(feature = "lock-api", all(feature = "spin", target_has_atomic = "8")))]
+impl<M: Acquire> Drop for Release<'_, M> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: by Holds. It is released on the thread that acquired it, because this never
+        // leaves the functions below; and it is borrowed.
+        unsafe { self.lock.release() };
+    }
+}
+
+/// [`Lock::with`], by the functions of [`Acquire`].
 #[cfg(any(feature = "lock-api", all(feature = "spin", target_has_atomic = "8")))]
 #[inline]
 fn with<M: Acquire, R>(lock: &M, f: impl FnOnce() -> R) -> R {
-    struct Release<'a, M: Acquire>(&'a M);
-
-    impl<M: Acquire> Drop for Release<'_, M> {
-        #[inline]
-        fn drop(&mut self) {
-            // SAFETY: it was acquired below, in this call.
-            unsafe { self.0.release() };
-        }
-    }
-
     lock.acquire();
-    let _release = Release(lock);
+    let _release = Release { lock };
     f()
+}
+
+/// [`Lock::try_with`], likewise.
+#[cfg(any(feature = "lock-api", all(feature = "spin", target_has_atomic = "8")))]
+#[inline]
+fn try_with<M: Acquire, R>(lock: &M, f: impl FnOnce() -> R) -> Option<R> {
+    if !lock.try_acquire() {
+        return None;
+    }
+    let _release = Release { lock };
+    Some(f())
 }
 
 /// Any lock with the interface of the crate `lock_api`, version 0.4, such as `parking_lot::RawMutex`.
@@ -117,6 +148,11 @@ unsafe impl<M: lock_api::RawMutex> Lock for RawLock<M> {
     #[inline]
     fn with<R>(&self, f: impl FnOnce() -> R) -> R {
         with(self, f)
+    }
+
+    #[inline]
+    fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        try_with(self, f)
     }
 }
 
@@ -169,6 +205,11 @@ unsafe impl Lock for Spin {
     fn with<R>(&self, f: impl FnOnce() -> R) -> R {
         with(self, f)
     }
+
+    #[inline]
+    fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        try_with(self, f)
+    }
 }
 
 #[cfg(all(feature = "spin", target_has_atomic = "8"))]
@@ -195,7 +236,8 @@ unsafe impl Acquire for Spin {
 
 /// A critical section, as the program provides it through the crate `critical-section`: for one core and its interrupts.
 ///
-/// Calls of [`with`](Lock::with) can be nested. There is no guard to hold on to: critical sections have to end in the
+/// Calls of [`with`](Lock::with) can be nested. [`try_with`](Lock::try_with) always calls its closure:
+/// it enters the section as `with` does. There is no guard to hold on to: critical sections have to end in the
 /// reverse order of their beginnings, which a guard that can be moved about couldn't promise.
 #[cfg(feature = "critical-section")]
 #[derive(Debug)]
@@ -210,5 +252,10 @@ unsafe impl Lock for CriticalSection {
     #[inline]
     fn with<R>(&self, f: impl FnOnce() -> R) -> R {
         critical_section::with(|_| f())
+    }
+
+    #[inline]
+    fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        Some(self.with(f))
     }
 }

@@ -1,5 +1,6 @@
 //! Pools and arenas behind locks, shared by threads.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, Mutex, mpsc};
 use std::thread;
@@ -155,6 +156,15 @@ unsafe impl Lock for Own {
         unsafe { lock_api::RawMutex::unlock(self) };
         result
     }
+
+    fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        lock_api::RawMutex::try_lock(self).then(|| {
+            let result = f();
+            // SAFETY: it was locked above.
+            unsafe { lock_api::RawMutex::unlock(self) };
+            result
+        })
+    }
 }
 
 /// A type can be a `RawMutex` for others and a lock in its own right, whatever features are on.
@@ -199,12 +209,53 @@ unsafe impl Lock for Calling {
         let _guard = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         f()
     }
+
+    fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        let _guard = self.0.try_lock().ok()?;
+        Some(f())
+    }
 }
 
 #[test]
 fn threads_share_a_pool_behind_a_lock_that_calls() {
     static POOL: Locked<Pool<Value, Memory>, Calling> = pool();
     hammer(2, &POOL);
+}
+
+/// It doesn't wait for another thread, and releases the lock afterwards, also if the closure panics.
+#[test]
+fn try_with_never_waits() {
+    fn check<M: Lock + Sync>() {
+        let seven: Locked<_, M> = Locked::new(7);
+        let another_thread = || {
+            let refused = || seven.try_with(|_| unreachable!("called under a lock that is held"));
+            thread::scope(|scope| scope.spawn(refused).join().unwrap())
+        };
+        assert_eq!(seven.with(|_| another_thread()), None::<()>);
+        assert_eq!(seven.try_with(|_| another_thread()), Some(None));
+        assert_eq!(seven.with(|seven| *seven), 7);
+    }
+
+    fn check_panic<M: Lock>() {
+        let seven: Locked<_, M> = Locked::new(7);
+        let panics = || seven.try_with(|_| -> u32 { resume_unwind(Box::new("a fault")) });
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        assert_eq!(seven.try_with(|seven| *seven), Some(7));
+    }
+
+    check::<Spin>();
+    check::<RawLock<Own>>();
+    check::<Own>();
+    check::<Calling>();
+    check_panic::<Spin>();
+    check_panic::<RawLock<Own>>();
+    check_panic::<CriticalSection>();
+}
+
+#[test]
+fn a_critical_section_is_never_refused() {
+    let seven: Locked<_, CriticalSection> = Locked::new(7);
+    assert_eq!(seven.with(|_| seven.try_with(|_| seven.try_with(|seven| *seven))), Some(Some(7)));
 }
 
 /// A pool on each thread over one arena; blocks go back to the pool of whoever has them last.
