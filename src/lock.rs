@@ -1,24 +1,36 @@
 #[cfg(all(feature = "spin", target_has_atomic = "8"))]
 use core::mem;
 
-/// Something that one holder at a time can have: what a [`Locked`](crate::Locked) is locked by.
+#[cfg(feature = "std")]
+#[allow(dead_code, unreachable_pub, reason = "lib.rs exports it on the targets whose mutex doesn't allocate")]
+pub(crate) mod os_lock;
+
+/// A lock for a [`Locked`](crate::Locked): one holder at a time.
 ///
-/// Which one to use:
-///
-/// | if it is shared by | use | feature |
+/// | If it is shared by | use | feature |
 /// |---|---|---|
-/// | threads, or the cores of a kernel whose interrupts don't need it | `Spin` | `spin` |
-/// | one core, and its interrupts | `CriticalSection` | `critical-section` |
-/// | any lock that is a `lock_api::RawMutex` | `RawLock` around it | `lock-api` |
+/// | the threads of a host program; also for its global allocator | `OsLock` | `std` |
+/// | threads or cores that are not interrupted while they hold it | `Spin` | `spin` |
+/// | one core and its interrupts | `CriticalSection` | `critical-section` |
+/// | any that have a `lock_api::RawMutex` | `RawLock` around it | `lock-api` |
 /// | any other | a type of your own that implements this trait | |
 ///
-/// A spin lock that an interrupt takes while the code that it interrupted holds it **waits forever**: nobody is left to
-/// unlock it. An interrupt may only take a spin lock that is never taken with interrupts on. A critical section holds
-/// interrupts off, so there is nothing to wait for; on several cores it works where the program's implementation of it
-/// stops the other cores too (see the crate `critical-section`).
+/// **An interrupt** that takes a spin lock while the code that it interrupted holds it waits
+/// forever. It may only take a spin lock that is always taken with interrupts off. A critical
+/// section holds interrupts off, so it never waits for the code that it interrupted. On several
+/// cores it works if the program's implementation stops the other cores too, see the crate
+/// `critical-section`. If several cores and their interrupts allocate, use a spin lock that is
+/// taken with interrupts off: a type of a few lines, such as that of
+/// [`guide::kernels`](crate::guide::kernels). Pools and the arena below them both need it then.
 ///
-/// In a kernel with several cores, where interrupts allocate as well, it takes a spin lock with interrupts off: a type of your own
-/// in a few lines, such as that of [`guide::kernels`](crate::guide::kernels). Pools and the arena below them both need it then.
+/// **Under a global allocator** a lock must not allocate: the request would need the lock that
+/// makes it. `OsLock`, `Spin` and `CriticalSection` don't allocate. The locks of the crate
+/// `parking_lot` do when threads contend for them, and `std::sync::Mutex` does on some targets.
+///
+/// **A fork** copies a lock as it is. If another thread holds it, the child process waits for that
+/// thread forever, because it isn't copied. Under a global allocator the child waits at its first
+/// allocation. Hold the lock while you fork: `HEAP.with(|_| fork())`, see
+/// [`guide::hosts`](crate::guide::hosts#processes-that-fork).
 ///
 /// # Safety
 ///
@@ -27,8 +39,8 @@ use core::mem;
 /// before it goes on. What one `f` has written is seen by the next.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no lock for a `Locked`",
-    note = "there are `Spin` (feature `spin`), `CriticalSection` (feature `critical-section`), and `RawLock<M>` around a \
-            `RawMutex` of the crate `lock_api` (feature `lock-api`)"
+    note = "there are `OsLock` (feature `std`), `Spin` (feature `spin`), `CriticalSection` (feature `critical-section`), and \
+            `RawLock<M>` around a `RawMutex` of the crate `lock_api` (feature `lock-api`)"
 )]
 pub unsafe trait Lock {
     /// A lock that isn't held.
@@ -48,8 +60,8 @@ pub unsafe trait Lock {
 }
 
 /// A [`Lock`] that can be held without a closure, and so by the guard of
-/// [`Locked::lock`](crate::Locked::lock): `Spin` and `RawLock`. `CriticalSection` is not one,
-/// see there.
+/// [`Locked::lock`](crate::Locked::lock): `OsLock`, `Spin` and `RawLock`. `CriticalSection` is not
+/// one, see there.
 ///
 /// # Safety
 ///
@@ -117,6 +129,8 @@ fn try_with<M: Acquire, R>(lock: &M, f: impl FnOnce() -> R) -> Option<R> {
 }
 
 /// Any lock with the interface of the crate `lock_api`, version 0.4, such as `parking_lot::RawMutex`.
+/// That one is **not for a global allocator**, because it allocates when threads contend for it.
+/// `OsLock` doesn't.
 ///
 /// A call of [`with`](Lock::with) inside of another for the same lock waits forever, unless the lock says otherwise.
 ///
@@ -178,8 +192,9 @@ unsafe impl<M: lock_api::RawMutex> Acquire for RawLock<M> {
     }
 }
 
-/// A spin lock: for threads and for the cores of a kernel. **Not** for what an interrupt shares with the code that it
-/// interrupts, see [`Lock`].
+/// A spin lock: for the cores of a kernel, and for threads that have a core each. A waiting thread
+/// keeps its core busy, so with more threads than cores `OsLock` is faster. **Not** for what an
+/// interrupt shares with the code that it interrupts, see [`Lock`].
 ///
 /// ```
 /// # #[cfg(feature = "std")] {
