@@ -1,12 +1,23 @@
 //! What an allocation and the first write to it cost, as a distribution: hpalloc beside the system's `malloc`.
 //!
 //! ```sh
-//! cargo run --release --features mmap --example latency
+//! cargo latency
 //! ```
 //!
 //! Each allocator goes through the same passes over `--count` blocks: a warm-up, one pass that is timed as a whole
 //! (total and mean), and one in which each allocation is timed by itself (the percentiles, which include reading the
 //! clock). In every pass all blocks are allocated and written to, then checked and freed.
+//!
+//! The memory is fresh in each pass, except in those of `malloc-warm`. What an allocator
+//! needs before a pass is its setup: mapping memory and touching it, or for `malloc-warm`
+//! the warm-up.
+//!
+//! Huge pages are the operating system's. To give them to `malloc` as well, tell glibc:
+//! `GLIBC_TUNABLES=glibc.malloc.hugetlb=1 cargo latency`.
+//!
+//! Another `malloc` takes the place of the system's with `LD_PRELOAD`. mimalloc, jemalloc
+//! and snmalloc are measured in the same way by `cargo speed`, which builds them and so
+//! needs a C and a C++ compiler; `benches/RESULTS.md` has the results.
 
 #![allow(clippy::cast_precision_loss, reason = "what is counted here is far below 2^52")]
 
@@ -16,29 +27,47 @@ use std::process::ExitCode;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
-use clap::{Parser, ValueEnum};
 use hdrhistogram::Histogram;
 use hpalloc::{Arena, BlockSize, FixedBlock, HugePages, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE};
-use indicatif::{ProgressBar, ProgressStyle};
+use lexopt::prelude::{Long, Short, ValueExt};
 
-/// Blocks between two updates of the progress bar.
-const CHUNK: usize = 1 << 16;
-const PASSES: usize = 3;
 /// No latency is recorded as longer than a minute.
 const LONGEST_NS: u64 = 60_000_000_000;
 
-/// Measures the latency of allocating fixed-size blocks.
-#[derive(Parser)]
+const HELP: &str = "Measures the latency of allocating fixed-size blocks.
+
+Options:
+    --count <COUNT>        how many blocks are live at the peak
+                           [default: 4000000, or as many as an arena of 256 MiB holds]
+    --block-size <BYTES>   the size of a block [default: 64]
+    --allocator <NAME>     measure this one only
+    --help                 print this
+
+Allocators:
+";
+
 struct Options {
-    /// How many blocks are live at the peak [default: 4000000, or as many as an arena of 256 MiB holds]
-    #[arg(long, value_parser = count)]
     count: Option<usize>,
-    /// The size of a block in bytes
-    #[arg(long, default_value = "64", value_parser = block_size)]
     block_size: BlockSize,
-    /// Measure this one only
-    #[arg(long)]
     allocator: Option<Allocator>,
+}
+
+impl Options {
+    /// Those of the command line. `None` if it asks for help.
+    fn parse() -> Result<Option<Self>, lexopt::Error> {
+        let mut options = Self { count: None, block_size: BlockSize::default(), allocator: None };
+        let mut arguments = lexopt::Parser::from_env();
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Long("count") => options.count = Some(arguments.value()?.parse_with(count)?),
+                Long("block-size") => options.block_size = arguments.value()?.parse_with(block_size)?,
+                Long("allocator") => options.allocator = Some(arguments.value()?.parse_with(allocator)?),
+                Short('h') | Long("help") => return Ok(None),
+                other => return Err(other.unexpected()),
+            }
+        }
+        Ok(Some(options))
+    }
 }
 
 fn count(text: &str) -> Result<usize, String> {
@@ -54,17 +83,38 @@ fn block_size(text: &str) -> Result<BlockSize, Box<dyn Error + Send + Sync>> {
     Ok(BlockSize::new(bytes)?)
 }
 
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Allocator {
-    /// hpalloc over a plain memory mapping
-    Hpalloc,
-    /// hpalloc over a mapping whose pages were all touched before
-    HpallocPrefaulted,
-    /// hpalloc over the best huge pages to be had
-    HpallocHugePages,
-    /// The system's malloc
-    Malloc,
+fn allocator(text: &str) -> Result<Allocator, String> {
+    let found = ALLOCATORS.iter().find(|(_, name, _)| *name == text);
+    found.map(|&(allocator, ..)| allocator).ok_or_else(|| {
+        let names: Vec<_> = ALLOCATORS.iter().map(|(_, name, _)| *name).collect();
+        format!("pass one of {}", names.join(", "))
+    })
 }
+
+#[derive(Clone, Copy, PartialEq)]
+enum Allocator {
+    Hpalloc,
+    HpallocPrefaulted,
+    HpallocHugePages,
+    HpallocHugePrefaulted,
+    Malloc,
+    MallocWarm,
+}
+
+/// In the order in which they are measured: `malloc-warm` changes what `malloc` does from
+/// then on.
+const ALLOCATORS: [(Allocator, &str, &str); 6] = [
+    (Allocator::Hpalloc, "hpalloc", "hpalloc over a plain memory mapping"),
+    (Allocator::HpallocPrefaulted, "hpalloc-prefaulted", "hpalloc over a mapping whose pages were all touched before"),
+    (Allocator::HpallocHugePages, "hpalloc-huge-pages", "hpalloc over the best huge pages to be had"),
+    (
+        Allocator::HpallocHugePrefaulted,
+        "hpalloc-huge-prefaulted",
+        "hpalloc over huge pages that were all touched before",
+    ),
+    (Allocator::Malloc, "malloc", "the system's malloc"),
+    (Allocator::MallocWarm, "malloc-warm", "the system's malloc, which had and kept as much memory before"),
+];
 
 /// What is measured of an allocator.
 trait Blocks {
@@ -74,6 +124,11 @@ trait Blocks {
     ///
     /// As [`FixedBlock::deallocate`].
     unsafe fn deallocate(&self, block: NonNull<u8>);
+
+    /// Whether the memory of an earlier pass serves the next one.
+    fn is_warm(&self) -> bool {
+        false
+    }
 }
 
 impl Blocks for FixedBlock<Arena<Mapping>> {
@@ -89,31 +144,60 @@ impl Blocks for FixedBlock<Arena<Mapping>> {
     }
 }
 
-struct Malloc(Layout);
+struct Malloc {
+    layout: Layout,
+    /// Whether what was freed stays the process's, instead of going back to the system.
+    is_warm: bool,
+}
+
+#[cfg(target_env = "gnu")]
+unsafe extern "C" {
+    fn malloc_trim(pad: usize) -> std::ffi::c_int;
+    fn mallopt(parameter: std::ffi::c_int, value: std::ffi::c_int) -> std::ffi::c_int;
+}
+
+impl Malloc {
+    fn new(size: BlockSize, is_warm: bool) -> Result<Self, Box<dyn Error>> {
+        #[cfg(target_env = "gnu")]
+        if is_warm {
+            const M_TRIM_THRESHOLD: std::ffi::c_int = -1;
+            const M_MMAP_MAX: std::ffi::c_int = -4;
+            // SAFETY: both are parameters, with values that are documented: never trim, and never map a block by itself.
+            if unsafe { mallopt(M_TRIM_THRESHOLD, -1) != 1 || mallopt(M_MMAP_MAX, 0) != 1 } {
+                return Err("malloc can't be told to keep its memory".into());
+            }
+        }
+        // What malloc promises without being asked: asking for more would take another path in it.
+        let layout = Layout::from_size_align(size.bytes(), size.align().min(16))?;
+        Ok(Self { layout, is_warm })
+    }
+}
 
 impl Blocks for Malloc {
     #[inline]
     fn allocate(&self) -> Option<NonNull<u8>> {
         // SAFETY: a block size is never zero.
-        NonNull::new(unsafe { System.alloc(self.0) })
+        NonNull::new(unsafe { System.alloc(self.layout) })
     }
 
     #[inline]
     unsafe fn deallocate(&self, block: NonNull<u8>) {
         // SAFETY: the block was allocated with this layout, as the caller promises.
-        unsafe { System.dealloc(block.as_ptr(), self.0) }
+        unsafe { System.dealloc(block.as_ptr(), self.layout) }
+    }
+
+    fn is_warm(&self) -> bool {
+        self.is_warm
     }
 }
 
 impl Drop for Malloc {
-    /// Gives what was freed back to the system, as dropping an arena does, so that each pass begins on memory that
-    /// wasn't touched yet. Elsewhere than with glibc, malloc's passes after the first may find it resident.
+    /// Returns what was freed to the system, as dropping an arena does, so that each pass
+    /// begins on memory that wasn't touched yet. With another C library than glibc, malloc's
+    /// passes after the first may find it resident.
     fn drop(&mut self) {
         #[cfg(target_env = "gnu")]
-        {
-            unsafe extern "C" {
-                fn malloc_trim(pad: usize) -> std::ffi::c_int;
-            }
+        if !self.is_warm {
             // SAFETY: it touches free memory alone.
             unsafe { malloc_trim(0) };
         }
@@ -121,7 +205,20 @@ impl Drop for Malloc {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = match Options::parse() {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{HELP}");
+            for (_, name, what) in ALLOCATORS {
+                println!("    {name:<25} {what}");
+            }
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("error: {error}. For more information, try --help.");
+            return ExitCode::from(2);
+        }
+    };
     let (size, count) = (options.block_size, options.count.unwrap_or_else(|| default_count(options.block_size)));
     // Where each block went. Filled, so that its own memory is resident before any allocator is measured.
     let mut blocks = Vec::new();
@@ -138,21 +235,15 @@ fn main() -> ExitCode {
         clock_cost().as_nanos(),
     );
     println!(
-        "{:<20} {:>9} {:>7} {:>7} {:>7} {:>7} {:>9} {:>13}",
-        "allocator", "total ms", "mean", "p50", "p99", "p99.9", "max", "peak resident"
+        "{:<24}{:>9} {:>8} {:>6} {:>5} {:>6} {:>6} {:>9} {:>10}",
+        "allocator", "setup ms", "total ms", "mean", "p50", "p99", "p99.9", "max", "peak MiB"
     );
-    let style = ProgressStyle::with_template("{msg:20} {wide_bar} {percent:>3}%").expect("a template of known fields");
-    for &allocator in Allocator::value_variants() {
+    for (allocator, name, _) in ALLOCATORS {
         if options.allocator.is_some_and(|only| only != allocator) {
             continue;
         }
-        let name = allocator.to_possible_value().expect("none is hidden").get_name().to_owned();
-        let progress = ProgressBar::new((PASSES * count) as u64).with_style(style.clone());
-        progress.set_message(name.clone());
-        let measured = measure_allocator(allocator, size, &mut blocks, &progress);
-        progress.finish_and_clear();
-        match measured {
-            Ok(row) => println!("{name:<20} {row}"),
+        match measure_allocator(allocator, size, &mut blocks) {
+            Ok(row) => println!("{name:<24}{row}"),
             Err(error) => {
                 eprintln!("error: {name}: {error}");
                 return ExitCode::FAILURE;
@@ -183,24 +274,20 @@ fn measure_allocator(
     allocator: Allocator,
     size: BlockSize,
     blocks: &mut [NonNull<u8>],
-    progress: &ProgressBar,
 ) -> Result<String, Box<dyn Error>> {
     let count = blocks.len();
     let pool = |mapping: MappingOptions| {
         let region = mapping.map(arena_size(count, size))?;
         Ok(FixedBlock::with_block_size(Arena::from_region(region)?, size))
     };
+    let (plain, huge) = (MappingOptions::new(), MappingOptions::new().huge_pages(HugePages::Best));
     match allocator {
-        Allocator::Hpalloc => measure(|| pool(MappingOptions::new()), blocks, progress),
-        Allocator::HpallocPrefaulted => measure(|| pool(MappingOptions::new().prefault(true)), blocks, progress),
-        Allocator::HpallocHugePages => {
-            measure(|| pool(MappingOptions::new().huge_pages(HugePages::Best)), blocks, progress)
-        }
-        Allocator::Malloc => {
-            // What malloc promises without being asked: asking for more would take another path in it.
-            let layout = Layout::from_size_align(size.bytes(), size.align().min(16))?;
-            measure(|| Ok(Malloc(layout)), blocks, progress)
-        }
+        Allocator::Hpalloc => measure(|| pool(plain.clone()), blocks),
+        Allocator::HpallocPrefaulted => measure(|| pool(plain.clone().prefault(true)), blocks),
+        Allocator::HpallocHugePages => measure(|| pool(huge.clone()), blocks),
+        Allocator::HpallocHugePrefaulted => measure(|| pool(huge.clone().prefault(true)), blocks),
+        Allocator::Malloc => measure(|| Malloc::new(size, false), blocks),
+        Allocator::MallocWarm => measure(|| Malloc::new(size, true), blocks),
     }
 }
 
@@ -217,21 +304,24 @@ fn arena_size(count: usize, block_size: BlockSize) -> usize {
 fn measure<A: Blocks>(
     make: impl Fn() -> Result<A, Box<dyn Error>>,
     blocks: &mut [NonNull<u8>],
-    progress: &ProgressBar,
 ) -> Result<String, Box<dyn Error>> {
     let resident_before = resident_bytes();
 
+    let start = Instant::now();
     let warm_up = make()?;
-    pass(&warm_up, blocks, progress, |index| allocate_and_write(&warm_up, index))?;
+    pass(&warm_up, blocks, |index| allocate_and_write(&warm_up, index))?;
     drop(warm_up);
+    let warming = start.elapsed();
 
+    let start = Instant::now();
     let whole = make()?;
-    let totals = pass(&whole, blocks, progress, |index| allocate_and_write(&whole, index))?;
+    let setup = if whole.is_warm() { warming } else { start.elapsed() };
+    let totals = pass(&whole, blocks, |index| allocate_and_write(&whole, index))?;
     drop(whole);
 
     let single = make()?;
     let mut latencies = Histogram::<u64>::new_with_bounds(1, LONGEST_NS, 3)?;
-    pass(&single, blocks, progress, |index| {
+    pass(&single, blocks, |index| {
         let start = Instant::now();
         let block = allocate_and_write(&single, index);
         latencies.saturating_record(u64::try_from(start.elapsed().as_nanos()).unwrap_or(LONGEST_NS));
@@ -239,11 +329,12 @@ fn measure<A: Blocks>(
     })?;
 
     let peak = match (resident_before, totals.resident) {
-        (Some(before), Some(peak)) => format!("{:.1} MiB", peak.saturating_sub(before) as f64 / f64::from(1 << 20)),
+        (Some(before), Some(peak)) => format!("{:.1}", peak.saturating_sub(before) as f64 / f64::from(1 << 20)),
         _ => "unknown".to_owned(),
     };
     Ok(format!(
-        "{:>9.1} {:>7.1} {:>7} {:>7} {:>7} {:>9} {:>13}",
+        "{:>9.1} {:>8.1} {:>6.1} {:>5} {:>6} {:>6} {:>9} {:>10}",
+        setup.as_secs_f64() * 1e3,
         (totals.allocating + totals.freeing).as_secs_f64() * 1e3,
         totals.allocating.as_secs_f64() * 1e9 / blocks.len() as f64,
         latencies.value_at_quantile(0.5),
@@ -266,23 +357,18 @@ struct Totals {
 fn pass<A: Blocks>(
     allocator: &A,
     blocks: &mut [NonNull<u8>],
-    progress: &ProgressBar,
     mut allocate: impl FnMut(usize) -> Option<NonNull<u8>>,
 ) -> Result<Totals, Box<dyn Error>> {
     let count = blocks.len();
     let mut live = 0;
-    let mut allocating = Duration::ZERO;
-    for chunk in (0..count).step_by(CHUNK).map(|first| first..count.min(first + CHUNK)) {
-        progress.inc(chunk.len() as u64);
-        let start = Instant::now();
-        for _ in chunk {
-            if let Some(block) = allocate(live) {
-                blocks[live] = block;
-                live += 1;
-            }
+    let start = Instant::now();
+    for _ in 0..count {
+        if let Some(block) = allocate(live) {
+            blocks[live] = block;
+            live += 1;
         }
-        allocating += start.elapsed();
     }
+    let allocating = start.elapsed();
     let resident = resident_bytes();
     let start = Instant::now();
     let mut damaged = 0;

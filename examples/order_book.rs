@@ -6,8 +6,15 @@
 //! ```
 //!
 //! Orders wait in a queue for each price, the first that came is the first that trades. A new order trades with those of the
-//! other side that have its price or a better one, and what is left of it waits; about as many orders are cancelled. Both
-//! books get the same events and have to make the same trades.
+//! other side that have its price or a better one, and what is left of it waits; about as
+//! many orders are cancelled.
+//!
+//! The two books are one program, and differ in where an order that waits is stored. They
+//! get the same events and have to make the same trades. They take turns, in `--rounds`
+//! rounds, and change places in each. A first round isn't recorded, so that both have
+//! their memory and their code at hand: the pool has carved its blocks, and `malloc` is
+//! told to keep what was freed, as a pool does. What doesn't depend on the store (the
+//! table of orders by number, the histograms) is made once for all rounds.
 
 #![allow(clippy::cast_precision_loss, reason = "what is counted here is far below 2^52")]
 
@@ -17,7 +24,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use hdrhistogram::Histogram;
-use hpalloc::{Arena, Mapping, MappingOptions, Pool, PoolBox};
+use hpalloc::{Arena, Mapping, Pool, PoolBox};
 
 /// Trades, and measures how long that takes.
 #[derive(Parser)]
@@ -25,6 +32,9 @@ struct Options {
     /// How many orders and cancellations there are
     #[arg(long, default_value = "2000000", value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
     events: u32,
+    /// How often each book gets them, after a first time that isn't recorded
+    #[arg(long, default_value = "3", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
     /// Chooses other events
     #[arg(long, default_value = "1")]
     seed: u64,
@@ -76,8 +86,28 @@ unsafe impl Store for &Pool<Order, Arena<Mapping>> {
 
 struct Malloc;
 
+impl Malloc {
+    /// The system's `malloc`, which keeps for the next round what was freed, if it is glibc's.
+    fn new() -> Result<Self, Box<dyn Error>> {
+        #[cfg(target_env = "gnu")]
+        {
+            use std::ffi::c_int;
+
+            unsafe extern "C" {
+                fn mallopt(parameter: c_int, value: c_int) -> c_int;
+            }
+            const M_TRIM_THRESHOLD: c_int = -1;
+            // SAFETY: it is a parameter, with a value that is documented: never trim.
+            if unsafe { mallopt(M_TRIM_THRESHOLD, -1) } != 1 {
+                return Err("malloc can't be told to keep its memory".into());
+            }
+        }
+        Ok(Self)
+    }
+}
+
 // SAFETY: likewise.
-unsafe impl Store for Malloc {
+unsafe impl Store for &Malloc {
     fn put(&self, order: Order) -> Option<NonNull<Order>> {
         Some(NonNull::from(Box::leak(Box::new(order))))
     }
@@ -97,22 +127,23 @@ struct Queue {
 
 /// *Invariant (Waiting):* the orders of the queues, and those that `by_number` names, are the same, each once. They are in
 /// the store, and nothing else uses them.
-struct Book<S: Store> {
+struct Book<'a, S: Store> {
     store: S,
     bids: Vec<Queue>,
     asks: Vec<Queue>,
     /// No bid is above this price, and no ask below that.
     best_bid: usize,
     best_ask: usize,
-    by_number: Vec<Option<NonNull<Order>>>,
+    by_number: &'a mut [Option<NonNull<Order>>],
     /// A sum over all trades, to compare books by.
     trades: u64,
 }
 
-impl<S: Store> Book<S> {
-    fn new(store: S, orders: usize) -> Self {
+impl<'a, S: Store> Book<'a, S> {
+    /// A book without orders. `by_number` has a place for each that will come, and is empty.
+    fn new(store: S, by_number: &'a mut [Option<NonNull<Order>>]) -> Self {
         let [bids, asks] = [(); 2].map(|()| vec![Queue::default(); PRICES]);
-        Self { store, bids, asks, best_bid: 0, best_ask: PRICES - 1, by_number: vec![None; orders], trades: 0 }
+        Self { store, bids, asks, best_bid: 0, best_ask: PRICES - 1, by_number, trades: 0 }
     }
 
     /// Trades as much of an order as can be, and lets the rest wait. `None` where there is no memory for it.
@@ -198,7 +229,7 @@ impl<S: Store> Book<S> {
     }
 }
 
-impl<S: Store> Drop for Book<S> {
+impl<S: Store> Drop for Book<'_, S> {
     fn drop(&mut self) {
         for number in 0..self.by_number.len() {
             self.cancel(u32::try_from(number).expect("numbers of orders are u32"));
@@ -231,10 +262,15 @@ fn make_events(options: &Options) -> Vec<Event> {
     (0..options.events).map(event).collect()
 }
 
-/// How long the events took, how many orders waited at the end, and the sum of the trades.
-fn run<S: Store>(store: S, events: &[Event]) -> Result<(Histogram<u64>, usize, u64), Box<dyn Error>> {
-    let mut book = Book::new(store, events.len());
-    let mut latencies = Histogram::new_with_bounds(1, LONGEST_NS, 3)?;
+/// Gives the events to a book, and records how long each takes. Returns how many orders
+/// wait at the end, and the sum of the trades.
+fn run<S: Store>(
+    store: S,
+    events: &[Event],
+    by_number: &mut [Option<NonNull<Order>>],
+    latencies: &mut Histogram<u64>,
+) -> Result<(usize, u64), Box<dyn Error>> {
+    let mut book = Book::new(store, by_number);
     for (number, event) in (0..).zip(events) {
         let start = Instant::now();
         match *event {
@@ -245,8 +281,7 @@ fn run<S: Store>(store: S, events: &[Event]) -> Result<(Histogram<u64>, usize, u
         }
         latencies.saturating_record(u64::try_from(start.elapsed().as_nanos()).unwrap_or(LONGEST_NS));
     }
-    let waiting = book.by_number.iter().flatten().count();
-    Ok((latencies, waiting, book.trades))
+    Ok((book.by_number.iter().flatten().count(), book.trades))
 }
 
 /// A bar for the events of each range of times, for both side by side.
@@ -270,9 +305,7 @@ fn print_chart([ours, theirs]: [&Histogram<u64>; 2]) {
         let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| latencies.value_at_quantile(quantile));
         println!("{name:>19}  {p50:>8} {p99:>8} {p999:>8} {:>10}", latencies.max());
     }
-    println!(
-        "\n(hpalloc's memory is prefaulted. The longest are more of the operating system than of either: repeat it to see.)"
-    );
+    println!("\n(Both are warm. The longest are more of the operating system than of either: repeat it to see.)");
 }
 
 /// The whole width for all, a seventh less for each tenth of that, and none for none.
@@ -287,20 +320,36 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let events = make_events(&options);
 
-    let region = MappingOptions::new().prefault(true).map(64 << 20)?;
-    let pool = Pool::new(Arena::from_region(region)?);
-    let (ours, waiting, trades) = run(&pool, &events)?;
+    let (pool, malloc) = (Pool::new(Arena::new(64 << 20)?), Malloc::new()?);
+    let mut by_number = vec![None; events.len()];
+    let [mut ours, mut theirs] =
+        [Histogram::new_with_bounds(1, LONGEST_NS, 3)?, Histogram::new_with_bounds(1, LONGEST_NS, 3)?];
+    let mut outcomes = Vec::new();
+    for round in 0..=options.rounds {
+        for is_ours in [round % 2 == 0, round % 2 != 0] {
+            outcomes.push(if is_ours {
+                run(&pool, &events, &mut by_number, &mut ours)?
+            } else {
+                run(&malloc, &events, &mut by_number, &mut theirs)?
+            });
+        }
+        if round == 0 {
+            ours.reset();
+            theirs.reset();
+        }
+    }
     if pool.blocks().free_blocks() != pool.blocks().peak_blocks() {
         return Err("an order is lost".into());
     }
-    let (theirs, their_waiting, their_trades) = run(Malloc, &events)?;
-    if (waiting, trades) != (their_waiting, their_trades) {
+    let (waiting, trades) = outcomes[0];
+    if outcomes.iter().any(|&outcome| outcome != (waiting, trades)) {
         return Err("the books have not made the same trades".into());
     }
     println!(
-        "{} events, {waiting} orders wait at the end. How many events took how long, with bars on a\n\
+        "{} events, {} times; {waiting} orders wait at the end. How many events took how long, with bars on a\n\
          logarithmic scale, and including the time that it takes to read the clock:\n",
-        events.len()
+        events.len(),
+        options.rounds,
     );
     print_chart([&ours, &theirs]);
     Ok(())

@@ -6,12 +6,14 @@
 //! ```
 //!
 //! The frames are blocks of a heap that are aligned to a page, over one arena for each part of the memory. What is freed is merged,
-//! so that frames are contiguous again. The machine is made up, but its page tables are like those of `x86_64`,
-//! with pointers for entries, and every access is translated by walking them. (`targets/kernel` does it for real, in QEMU.)
+//! so that frames are contiguous again. A frame is known by its number: that is what the
+//! page tables have, and by which it is freed. The machine is made up, but its page
+//! tables are like those of `x86_64`, and every access is translated by walking them.
+//! (`targets/kernel` does it for real, in QEMU.)
 
 use std::alloc::Layout;
 use std::error::Error;
-use std::ptr::NonNull;
+use std::ptr::{NonNull, with_exposed_provenance_mut};
 
 use clap::Parser;
 use hpalloc::{Arena, Borrowed, Heap, PAGE_SIZE, Page};
@@ -35,6 +37,8 @@ const LOW_PAGES: usize = 150;
 const HIGH_PAGES: usize = 700;
 
 const ENTRIES: usize = PAGE_SIZE / size_of::<Entry>();
+/// The bit of an entry that says that it names a frame.
+const PRESENT: u64 = 1;
 const LEVELS: u32 = 4;
 
 /// What a kernel's frames come from: any part of the memory, the lowest first.
@@ -45,8 +49,37 @@ struct Frames<'m>(Heap<Memory<'m>>);
 /// A page table: *Invariant (Owned):* the frames that its entries name are its own.
 struct Table([Entry; ENTRIES]);
 
-/// The frame that the next level is in, or at the last level the data.
-type Entry = Option<NonNull<Page>>;
+/// The address of the frame that the next level is in, or at the last level the data, and
+/// `PRESENT`. Zero if there is none.
+#[derive(Clone, Copy)]
+struct Entry(u64);
+
+impl Entry {
+    fn of(frame: Frame) -> Self {
+        Self((frame.0 * PAGE_SIZE) as u64 | PRESENT)
+    }
+
+    fn frame(self) -> Option<Frame> {
+        let address = usize::try_from(self.0 & !PRESENT).expect("an address");
+        (self.0 & PRESENT != 0).then_some(Frame(address / PAGE_SIZE))
+    }
+}
+
+/// The number of a frame: its address, which is its physical one here, divided by the
+/// size of a page.
+///
+/// *Invariant (Exposed):* the provenance of the frame's memory was exposed when the frame
+/// was taken.
+#[derive(Clone, Copy)]
+struct Frame(usize);
+
+impl Frame {
+    /// A pointer to the frame, for as long as it is taken.
+    fn pointer(self) -> NonNull<Page> {
+        // By Exposed, it is good for the memory that was taken.
+        NonNull::new(with_exposed_provenance_mut(self.0 * PAGE_SIZE)).expect("no frame is at address zero")
+    }
+}
 
 impl<'m> Frames<'m> {
     fn new(memory: Memory<'m>) -> Self {
@@ -54,21 +87,22 @@ impl<'m> Frames<'m> {
     }
 
     /// A frame with all its bytes zero.
-    fn take(&self) -> Option<NonNull<Page>> {
+    fn take(&self) -> Option<Frame> {
         self.take_contiguous(1)
     }
 
-    /// So many frames at successive addresses, with all their bytes zero.
-    fn take_contiguous(&self, count: usize) -> Option<NonNull<Page>> {
-        self.0.allocate_zeroed(frames_layout(count)).map(NonNull::cast)
+    /// The first of so many frames at successive addresses, with all their bytes zero.
+    fn take_contiguous(&self, count: usize) -> Option<Frame> {
+        let first = self.0.allocate_zeroed(frames_layout(count))?;
+        Some(Frame(first.as_ptr().expose_provenance() / PAGE_SIZE))
     }
 
     /// # Safety
     ///
     /// So many frames were taken from here together, weren't freed since, and nothing uses them any more.
-    unsafe fn give_back(&self, first: NonNull<Page>, count: usize) {
+    unsafe fn give_back(&self, first: Frame, count: usize) {
         // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { self.0.deallocate(first.cast(), frames_layout(count)) }
+        unsafe { self.0.deallocate(first.pointer().cast(), frames_layout(count)) }
     }
 
     /// How many are taken.
@@ -84,7 +118,7 @@ fn frames_layout(count: usize) -> Layout {
 /// Contiguous frames that a device writes to.
 struct Buffer<'k, 'm> {
     /// *Invariant (Frames):* the first of so many frames of its own.
-    first: NonNull<Page>,
+    first: Frame,
     count: usize,
     frames: &'k Frames<'m>,
 }
@@ -96,7 +130,7 @@ impl<'k, 'm> Buffer<'k, 'm> {
 
     fn bytes(&mut self) -> &mut [u8] {
         // SAFETY: by Frames, the memory is the buffer's, which is borrowed mutably, and was zeroed when it was taken.
-        unsafe { std::slice::from_raw_parts_mut(self.first.as_ptr().cast(), self.count * PAGE_SIZE) }
+        unsafe { std::slice::from_raw_parts_mut(self.first.pointer().as_ptr().cast(), self.count * PAGE_SIZE) }
     }
 }
 
@@ -110,7 +144,7 @@ impl Drop for Buffer<'_, '_> {
 /// The memory of a process. Its frames go back when it is dropped.
 struct AddressSpace<'k, 'm> {
     /// *Invariant (Root):* a frame of its own, with the `Table` of the highest level.
-    root: NonNull<Page>,
+    root: Frame,
     frames: &'k Frames<'m>,
 }
 
@@ -124,16 +158,16 @@ impl<'k, 'm> AddressSpace<'k, 'm> {
         let mut frame = self.root;
         for level in (0..LEVELS).rev() {
             // SAFETY: by Root and Owned, the frame is a table of this process, which is borrowed mutably. All of its
-            // entries are initialised: a frame of zeros is one of `None`.
-            let table = unsafe { frame.cast::<Table>().as_mut() };
+            // entries are initialised: a frame of zeros is one of entries that name none.
+            let table = unsafe { frame.pointer().cast::<Table>().as_mut() };
             let entry = &mut table.0[index(address, level)];
-            frame = match *entry {
-                Some(next) => next,
-                None => *entry.insert(self.frames.take()?),
-            };
+            if entry.frame().is_none() {
+                *entry = Entry::of(self.frames.take()?);
+            }
+            frame = entry.frame()?;
         }
         // SAFETY: by Owned, the frame is this process's, and its bytes were zeroed when it was taken.
-        Some(unsafe { frame.cast().as_mut() })
+        Some(unsafe { frame.pointer().cast().as_mut() })
     }
 }
 
@@ -154,11 +188,11 @@ impl Drop for AddressSpace<'_, '_> {
 /// # Safety
 ///
 /// The frame was taken from there, and nothing uses it any more. It is a `Table` of so many levels, or for none the data.
-unsafe fn release(frame: NonNull<Page>, levels: u32, frames: &Frames<'_>) {
+unsafe fn release(frame: Frame, levels: u32, frames: &Frames<'_>) {
     if levels > 0 {
         // SAFETY: as the caller promises.
-        let table = unsafe { frame.cast::<Table>().as_ref() };
-        for &next in table.0.iter().flatten() {
+        let table = unsafe { frame.pointer().cast::<Table>().as_ref() };
+        for next in table.0.iter().filter_map(|entry| entry.frame()) {
             // SAFETY: by Owned, nothing else names it, and it goes with its table.
             unsafe { release(next, levels - 1, frames) };
         }

@@ -83,6 +83,9 @@ impl<H: ByLayout, M: Lock> ByLayout for Locked<H, M> {
 /// [`with`](Locked::with): a spin lock waits forever then. Printing may allocate, so what a heap says of itself is taken
 /// first and printed afterwards, see [`SizeClasses::usage`].
 ///
+/// **The lock must not allocate**, and must be held while the process forks: see [`Lock`]. On a host
+/// use `OsLock`, not a lock of the crate `parking_lot`, which allocates when threads contend for it.
+///
 /// If the source, the lock or the hook for misuse panics, the program aborts: a global allocator must not unwind. But it may
 /// not come to that, because a panic allocates, for its message and its backtrace. While the heap is locked, it waits for the
 /// lock; so the maker of a `Lazy` returns its error and unwraps nothing. And if a backtrace finds no memory, the standard library

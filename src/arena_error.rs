@@ -2,10 +2,44 @@ use core::fmt;
 
 use crate::PAGE_SIZE;
 
-/// The largest arena, in bytes: 256 MiB. For more memory, use several arenas: an array of them is a [`PageSource`](crate::PageSource).
+/// The largest arena, in bytes: 256 MiB. For more memory, use several arenas: an array of
+/// them is a [`PageSource`](crate::PageSource), from which a pool or a heap takes pages
+/// as from one.
 ///
 /// ```
 /// assert_eq!(hpalloc::MAX_ARENA_SIZE, 256 * 1024 * 1024);
+/// ```
+///
+/// # Why there is a bound
+///
+/// It turns a bounded time into a number. With 256 MiB in one piece, a
+/// [`Heap`](crate::Heap) has at most four words of bits for its classes, four levels in
+/// the tree of its smallest holes, and 32 bits for a position.
+/// [`SizeClasses`](crate::SizeClasses) has 60 sizes of runs, with a word for each. A block
+/// size fits 32 bits, so that a chip without a division computes with it in a few
+/// instructions. And what is too large is the same on all machines.
+///
+/// # More memory
+///
+/// A run of pages lies in one arena, so no block is larger than an arena. A pool is as
+/// fast over several: it asks for a page when no block is at hand. A heap has a part for
+/// each, and tries a request in each part, the oldest first.
+///
+/// In an array of [`Lazy`](crate::Lazy) arenas, each is made when the ones before it have
+/// no room left, in the middle of a run. If that takes long, as it does if its memory is
+/// prefaulted, make all of them at the start:
+///
+/// ```
+/// # #[cfg(feature = "std")] {
+/// use hpalloc::{Arena, ArenaError, Boxed, Heap, Lazy};
+///
+/// fn part() -> Result<Arena<Boxed>, ArenaError> {
+///     Boxed::new(64 << 10).and_then(Arena::from_region)
+/// }
+///
+/// let heap = Heap::new([const { Lazy::new(part) }; 4]);
+/// assert!(heap.page_source().iter().all(|part| part.arena().is_ok()));
+/// # }
 /// ```
 pub const MAX_ARENA_SIZE: usize = 256 * 1024 * 1024;
 

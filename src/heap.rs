@@ -96,6 +96,28 @@ use parts::Parts;
 /// - **`grow`** takes the memory after the block if that is free. Otherwise, and in `shrink`, the block is freed and placed
 ///   anew, which may overlap its old place.
 ///
+/// # Alignment
+///
+/// A block may be aligned to any power of two for which the memory has room: 64 KiB for a
+/// ring of descriptors, 2 MiB for a large page. What lies before the block and after it
+/// stays free for smaller requests. Memory that was never handed out is enough if it has
+/// the size and the alignment together; whether less is enough depends on where it lies.
+/// So allocate blocks with a large alignment first.
+///
+/// ```
+/// # #[cfg(feature = "std")] {
+/// use core::alloc::Layout;
+/// use hpalloc::{Arena, Boxed, Heap};
+///
+/// let heap = Heap::new(Arena::from_region(Boxed::new(256 << 10)?)?);
+/// let ring = Layout::from_size_align(4096, 64 << 10)?; // one page, on a boundary of 64 KiB
+/// let block = heap.allocate(ring).unwrap();
+/// assert_eq!(block.addr().get() % (64 << 10), 0);
+/// assert_eq!(heap.used(), 4096);
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+///
 /// # Time complexity
 ///
 /// Bounded within a part, whatever happened before. No loop runs over all holes: `allocate` examines two holes and two
@@ -170,7 +192,9 @@ impl<P: PageSource> Heap<P> {
     /// # Time complexity
     ///
     /// Bounded for each part that is tried, by the logarithm of its size ([details](Heap#time-complexity)). If no part has room,
-    /// [`PageSource::take_pages`] is called, at most as often as the logarithm of the heap's size.
+    /// [`PageSource::take_pages`] is called, at most as often as the logarithm of the heap's
+    /// size. A layout that is aligned to more than [`PAGE_SIZE`](crate::PAGE_SIZE) may be
+    /// tried again in each source of an array or a pair that the heap owns.
     ///
     /// # Panics
     ///
@@ -202,11 +226,12 @@ impl<P: PageSource> Heap<P> {
         if layout.size() == 0 {
             return Ok(Some(nothing(layout)));
         }
-        let block = self.parts.find(|part, _| part.allocate(layout).transpose());
-        if block.is_some() || !self.parts.take(layout, &self.pages) {
-            return block.transpose();
+        loop {
+            let block = self.parts.find(|part, _| part.allocate(layout).transpose());
+            if block.is_some() || !self.parts.take(layout, &self.pages) {
+                return block.transpose();
+            }
         }
-        self.parts.find(|part, _| part.allocate(layout).transpose()).transpose()
     }
 
     /// Allocates a block as [`allocate`](Self::allocate) does, with all bytes zero. Memory that came zeroed, as that of a
@@ -244,11 +269,12 @@ impl<P: PageSource> Heap<P> {
         if layout.size() == 0 {
             return Ok(Some(nothing(layout)));
         }
-        let block = self.parts.find(|part, is_zeroed| part.allocate_zeroed(layout, is_zeroed).transpose());
-        if block.is_some() || !self.parts.take(layout, &self.pages) {
-            return block.transpose();
+        loop {
+            let block = self.parts.find(|part, is_zeroed| part.allocate_zeroed(layout, is_zeroed).transpose());
+            if block.is_some() || !self.parts.take(layout, &self.pages) {
+                return block.transpose();
+            }
         }
-        self.parts.find(|part, is_zeroed| part.allocate_zeroed(layout, is_zeroed).transpose()).transpose()
     }
 
     /// Frees a block, and merges it at once with the free memory before and after it.

@@ -102,7 +102,7 @@
 //! | `mmap` | `Mapping`, and `Arena::new` over an anonymous memory mapping, through raw system calls |
 //! | `static-buffer` | `StaticBuffer`, and `Arena::new` over a built-in one where `mmap` is off |
 //! | `alloc` | [`PageSource`] and [`Home`] for `Rc`, `Arc` and `Box`: a struct that owns its arena, a box that owns a share of its pool |
-//! | `std` | `alloc`, `Boxed`, and the errors as `std::io::Error` |
+//! | `std` | `alloc`, `Boxed`, the errors as `std::io::Error`, and `OsLock`, a lock for [`Locked`] that sleeps |
 //! | `spin` | `Spin`, a spin lock for [`Locked`]; needs a compare-and-swap |
 //! | `critical-section` | `CriticalSection` as a lock for [`Locked`] |
 //! | `lock-api` | `RawLock`: any lock of the crate `lock_api` for [`Locked`] |
@@ -238,6 +238,26 @@ pub use lock::CriticalSection;
 pub use lock::RawLock;
 #[cfg(all(feature = "spin", target_has_atomic = "8"))]
 pub use lock::Spin;
+#[cfg(all(
+    feature = "std",
+    // The targets whose standard library has a mutex that is not boxed, and native thread-local values. Android, OpenBSD and
+    // Windows with the GNU tools can follow when `rust-version` is 1.93: their thread-local values are then allocated by the
+    // system's allocator.
+    any(
+        all(
+            target_os = "linux",
+            not(target_env = "ohos"),
+            not(all(target_arch = "x86_64", target_pointer_width = "32"))
+        ),
+        target_os = "freebsd",
+        target_os = "dragonfly",
+        target_os = "fuchsia",
+        target_os = "hermit",
+        all(target_family = "wasm", not(target_os = "emscripten")),
+        all(target_os = "windows", target_env = "msvc", not(target_vendor = "win7")),
+    )
+))]
+pub use lock::os_lock::OsLock;
 pub use lock::{Acquire, Lock};
 pub use locked::{Locked, LockedBox, LockedGuard};
 pub use memory_plan::MemoryPlan;
@@ -275,6 +295,9 @@ pub const IS_HARDENED: bool = cfg!(hpalloc_hardened);
     feature = "mmap",
     feature = "spin",
     feature = "static-buffer",
+    feature = "std",
+    // The pages for hosts have `OsLock`, which not all targets have.
+    target_os = "linux",
     not(hpalloc_hardened)
 ))]
 mod examples {

@@ -1,33 +1,46 @@
 #[cfg(all(feature = "spin", target_has_atomic = "8"))]
 use core::mem;
 
-/// Something that one holder at a time can have: what a [`Locked`](crate::Locked) is locked by.
+#[cfg(feature = "std")]
+#[allow(dead_code, unreachable_pub, reason = "lib.rs exports it on the targets whose mutex doesn't allocate")]
+pub(crate) mod os_lock;
+
+/// A lock for a [`Locked`](crate::Locked): one holder at a time.
 ///
-/// Which one to use:
-///
-/// | if it is shared by | use | feature |
+/// | If it is shared by | use | feature |
 /// |---|---|---|
-/// | threads, or the cores of a kernel whose interrupts don't need it | `Spin` | `spin` |
-/// | one core, and its interrupts | `CriticalSection` | `critical-section` |
-/// | any lock that is a `lock_api::RawMutex` | `RawLock` around it | `lock-api` |
+/// | the threads of a host program; also for its global allocator | `OsLock` | `std` |
+/// | threads or cores that are not interrupted while they hold it | `Spin` | `spin` |
+/// | one core and its interrupts | `CriticalSection` | `critical-section` |
+/// | any that have a `lock_api::RawMutex` | `RawLock` around it | `lock-api` |
 /// | any other | a type of your own that implements this trait | |
 ///
-/// A spin lock that an interrupt takes while the code that it interrupted holds it **waits forever**: nobody is left to
-/// unlock it. An interrupt may only take a spin lock that is never taken with interrupts on. A critical section holds
-/// interrupts off, so there is nothing to wait for; on several cores it works where the program's implementation of it
-/// stops the other cores too (see the crate `critical-section`).
+/// **An interrupt** that takes a spin lock while the code that it interrupted holds it waits
+/// forever. It may only take a spin lock that is always taken with interrupts off. A critical
+/// section holds interrupts off, so it never waits for the code that it interrupted. On several
+/// cores it works if the program's implementation stops the other cores too, see the crate
+/// `critical-section`. If several cores and their interrupts allocate, use a spin lock that is
+/// taken with interrupts off: a type of a few lines, such as that of
+/// [`guide::kernels`](crate::guide::kernels). Pools and the arena below them both need it then.
 ///
-/// In a kernel with several cores, where interrupts allocate as well, it takes a spin lock with interrupts off: a type of your own
-/// in a few lines, such as that of [`guide::kernels`](crate::guide::kernels). Pools and the arena below them both need it then.
+/// **Under a global allocator** a lock must not allocate: the request would need the lock that
+/// makes it. `OsLock`, `Spin` and `CriticalSection` don't allocate. The locks of the crate
+/// `parking_lot` do when threads contend for them, and `std::sync::Mutex` does on some targets.
+///
+/// **A fork** copies a lock as it is. If another thread holds it, the child process waits for that
+/// thread forever, because it isn't copied. Under a global allocator the child waits at its first
+/// allocation. Hold the lock while you fork: `HEAP.with(|_| fork())`, see
+/// [`guide::hosts`](crate::guide::hosts#processes-that-fork).
 ///
 /// # Safety
 ///
-/// While a call of [`with`](Self::with) runs its `f`, no other call of `with` for the same lock runs one, but those that
-/// this `f` makes itself, on its own thread, before it goes on. What one `f` has written is seen by the next.
+/// While a call of [`with`](Self::with) or [`try_with`](Self::try_with) runs its `f`, no other call
+/// of either runs one for the same lock, but those that this `f` makes itself, on its own thread,
+/// before it goes on. What one `f` has written is seen by the next.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no lock for a `Locked`",
-    note = "there are `Spin` (feature `spin`), `CriticalSection` (feature `critical-section`), and `RawLock<M>` around a \
-            `RawMutex` of the crate `lock_api` (feature `lock-api`)"
+    note = "there are `OsLock` (feature `std`), `Spin` (feature `spin`), `CriticalSection` (feature `critical-section`), and \
+            `RawLock<M>` around a `RawMutex` of the crate `lock_api` (feature `lock-api`)"
 )]
 pub unsafe trait Lock {
     /// A lock that isn't held.
@@ -37,16 +50,31 @@ pub unsafe trait Lock {
     /// Acquires the lock, calls `f`, and releases the lock, also if `f` panics. It takes as long as `f`, and as waiting for
     /// whoever holds the lock. See [`Locked::with`](crate::Locked::with) for an example.
     fn with<R>(&self, f: impl FnOnce() -> R) -> R;
+
+    /// Calls `f` as [`with`](Self::with) does if the lock is free. Otherwise drops `f`, and returns
+    /// `None` at once. Where calls of `with` can be nested, calls of `try_with` can be, too.
+    ///
+    /// What is provided always returns `None`, as if the lock were held: a lock of your own that
+    /// can be tried implements it. All locks of this crate do.
+    ///
+    /// Takes the time of `f`. Panics if `f` does. See [`Locked::try_with`](crate::Locked::try_with)
+    /// for an example.
+    fn try_with<R>(&self, _f: impl FnOnce() -> R) -> Option<R> {
+        None
+    }
 }
 
-/// A [`Lock`] that can be held without a closure, and so by the guard of [`Locked::lock`](crate::Locked::lock): `Spin` and
-/// `RawLock`. A critical section is none, see `CriticalSection`.
+/// A [`Lock`] that can be held without a closure, and so by the guard of
+/// [`Locked::lock`](crate::Locked::lock): `OsLock`, `Spin` and `RawLock`. `CriticalSection` is not
+/// one, see there.
 ///
 /// # Safety
 ///
-/// From the moment in which [`acquire`](Self::acquire) returns, or [`try_acquire`](Self::try_acquire) returns `true`, until the
-/// [`release`](Self::release), no other call of `acquire` returns, no other call of `try_acquire` returns `true`, and no call
-/// of [`with`](Lock::with) runs its closure. What was written before a release is seen after the next acquisition.
+/// From the moment in which [`acquire`](Self::acquire) returns, or [`try_acquire`](Self::try_acquire)
+/// returns `true`, until the [`release`](Self::release), no other call of `acquire` returns, no other
+/// call of `try_acquire` returns `true`, and no call of [`with`](Lock::with) or
+/// [`try_with`](Lock::try_with) runs its closure. What was written before a release is seen after the
+/// next acquisition.
 pub unsafe trait Acquire: Lock {
     /// What the guard is marked with: `()`, or a type that isn't `Send` if only the thread that acquired the lock may release
     /// it.
@@ -62,30 +90,52 @@ pub unsafe trait Acquire: Lock {
     ///
     /// # Safety
     ///
-    /// It was acquired, and not released since; where the [`Marker`](Self::Marker) isn't `Send`, by this thread.
+    /// - The lock was acquired, and not released since; if the [`Marker`](Self::Marker) isn't
+    ///   `Send`, by this thread.
+    /// - Since then it wasn't moved, nor borrowed mutably.
     unsafe fn release(&self);
 }
 
-/// Calls `f` while the lock is held.
+/// Releases a lock when it is dropped, so also if what runs under the lock panics.
+#[cfg(any(feature = "lock-api", all(feature = "spin", target_has_atomic = "8")))]
+struct Release<'l, M: Acquire> {
+    /// *Invariant (Holds):* acquired, and released by nothing else.
+    lock: &'l M,
+}
+
+#[cfg(any(feature = "lock-api", all(feature = "spin", target_has_atomic = "8")))]
+impl<M: Acquire> Drop for Release<'_, M> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: by Holds. It is released on the thread that acquired it, because this never
+        // leaves the functions below; and it is borrowed.
+        unsafe { self.lock.release() };
+    }
+}
+
+/// [`Lock::with`], by the functions of [`Acquire`].
 #[cfg(any(feature = "lock-api", all(feature = "spin", target_has_atomic = "8")))]
 #[inline]
 fn with<M: Acquire, R>(lock: &M, f: impl FnOnce() -> R) -> R {
-    struct Release<'a, M: Acquire>(&'a M);
-
-    impl<M: Acquire> Drop for Release<'_, M> {
-        #[inline]
-        fn drop(&mut self) {
-            // SAFETY: it was acquired below, in this call.
-            unsafe { self.0.release() };
-        }
-    }
-
     lock.acquire();
-    let _release = Release(lock);
+    let _release = Release { lock };
     f()
 }
 
+/// [`Lock::try_with`], likewise.
+#[cfg(any(feature = "lock-api", all(feature = "spin", target_has_atomic = "8")))]
+#[inline]
+fn try_with<M: Acquire, R>(lock: &M, f: impl FnOnce() -> R) -> Option<R> {
+    if !lock.try_acquire() {
+        return None;
+    }
+    let _release = Release { lock };
+    Some(f())
+}
+
 /// Any lock with the interface of the crate `lock_api`, version 0.4, such as `parking_lot::RawMutex`.
+/// That one is **not for a global allocator**, because it allocates when threads contend for it.
+/// `OsLock` doesn't.
 ///
 /// A call of [`with`](Lock::with) inside of another for the same lock waits forever, unless the lock says otherwise.
 ///
@@ -118,6 +168,11 @@ unsafe impl<M: lock_api::RawMutex> Lock for RawLock<M> {
     fn with<R>(&self, f: impl FnOnce() -> R) -> R {
         with(self, f)
     }
+
+    #[inline]
+    fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        try_with(self, f)
+    }
 }
 
 #[cfg(feature = "lock-api")]
@@ -142,8 +197,9 @@ unsafe impl<M: lock_api::RawMutex> Acquire for RawLock<M> {
     }
 }
 
-/// A spin lock: for threads and for the cores of a kernel. **Not** for what an interrupt shares with the code that it
-/// interrupts, see [`Lock`].
+/// A spin lock: for the cores of a kernel, and for threads that have a core each. A waiting thread
+/// keeps its core busy, so with more threads than cores `OsLock` is faster. **Not** for what an
+/// interrupt shares with the code that it interrupts, see [`Lock`].
 ///
 /// ```
 /// # #[cfg(feature = "std")] {
@@ -168,6 +224,11 @@ unsafe impl Lock for Spin {
     #[inline]
     fn with<R>(&self, f: impl FnOnce() -> R) -> R {
         with(self, f)
+    }
+
+    #[inline]
+    fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        try_with(self, f)
     }
 }
 
@@ -195,7 +256,8 @@ unsafe impl Acquire for Spin {
 
 /// A critical section, as the program provides it through the crate `critical-section`: for one core and its interrupts.
 ///
-/// Calls of [`with`](Lock::with) can be nested. There is no guard to hold on to: critical sections have to end in the
+/// Calls of [`with`](Lock::with) can be nested. [`try_with`](Lock::try_with) always calls its closure:
+/// it enters the section as `with` does. There is no guard to hold on to: critical sections have to end in the
 /// reverse order of their beginnings, which a guard that can be moved about couldn't promise.
 #[cfg(feature = "critical-section")]
 #[derive(Debug)]
@@ -210,5 +272,10 @@ unsafe impl Lock for CriticalSection {
     #[inline]
     fn with<R>(&self, f: impl FnOnce() -> R) -> R {
         critical_section::with(|_| f())
+    }
+
+    #[inline]
+    fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        Some(self.with(f))
     }
 }

@@ -87,6 +87,9 @@ const _: () = {
         fn with<R>(&self, f: impl FnOnce() -> R) -> R {
             f()
         }
+        fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+            Some(f())
+        }
     }
     // SAFETY: never used.
     unsafe impl<Marker> crate::Acquire for Lock<Marker> {
@@ -149,6 +152,34 @@ impl<T, M: Lock> Locked<T, M> {
         self.lock.with(|| {
             // SAFETY: by Held and Lock, there is no other reference to the value but shared ones in callers of this very
             // call, which wait for it.
+            f(unsafe { &*self.value.get() })
+        })
+    }
+
+    /// Calls `f` with the value if the lock is free, while the lock is held. If it is held already,
+    /// `f` isn't called, and the result is `None` at once.
+    ///
+    /// A `CriticalSection` is entered, never refused.
+    ///
+    /// # Time complexity
+    ///
+    /// That of `f`.
+    ///
+    /// # Panics
+    ///
+    /// If `f` does; the lock is released.
+    ///
+    /// ```
+    /// # #[cfg(feature = "spin")] {
+    /// let seven = hpalloc::Locked::<_, hpalloc::Spin>::new(7);
+    /// assert_eq!(seven.try_with(|seven| *seven), Some(7));
+    /// assert_eq!(seven.with(|_| seven.try_with(|seven| *seven)), None);
+    /// # }
+    /// ```
+    #[inline]
+    pub fn try_with<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        self.lock.try_with(|| {
+            // SAFETY: as in `with`.
             f(unsafe { &*self.value.get() })
         })
     }
@@ -233,7 +264,8 @@ impl<T, M: Acquire> Deref for LockedGuard<'_, T, M> {
 impl<T, M: Acquire> Drop for LockedGuard<'_, T, M> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: by Locked, it is this guard that holds the lock.
+        // SAFETY: by Locked, it is this guard that holds the lock. The guard borrows the lock, and is on
+        // the thread that acquired it if the marker isn't `Send`.
         unsafe { self.locked.lock.release() };
     }
 }

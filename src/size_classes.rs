@@ -57,6 +57,27 @@ use page_runs::{PageRuns, RunSize};
 /// |---|---:|---:|---:|---:|---:|---:|
 /// | live, % | 10 | 11 | 13 | 23 | 56 | 75 |
 ///
+/// # Alignment
+///
+/// A block is aligned to at most [`PAGE_SIZE`](crate::PAGE_SIZE), 4096 bytes. A request
+/// with a larger alignment fails, however much memory is free, and takes none. A
+/// [`Heap`](crate::Heap) serves any alignment. It can be the source of the size classes'
+/// pages as well, and so both can have the same memory:
+///
+/// ```
+/// # #[cfg(feature = "std")] {
+/// use core::alloc::Layout;
+/// use hpalloc::{Arena, Boxed, Heap, SizeClasses};
+///
+/// let memory = Heap::new(Arena::from_region(Boxed::new(1 << 20)?)?);
+/// let heap = SizeClasses::new(&memory);
+/// let ring = Layout::from_size_align(4096, 64 << 10)?; // one page, on a boundary of 64 KiB
+/// assert!(heap.allocate(ring).is_none());
+/// assert!(memory.allocate(ring).is_some());
+/// # }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+///
 /// # How much memory it takes
 ///
 /// A block of a class that has `k` to a page takes a `k`-th of a page; [`DEFAULT_SIZES`] has the figures. A class in use
@@ -147,8 +168,10 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// deallocated or the page source is dropped or reset. What is in it is unknown, and may be uninitialised. A layout of no
     /// bytes gets a block too.
     ///
-    /// A layout that is aligned to more than [`PAGE_SIZE`](crate::PAGE_SIZE) or larger than
-    /// [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE) can't be served, nor can one whose run of pages the source doesn't have.
+    /// A layout that is aligned to more than [`PAGE_SIZE`](crate::PAGE_SIZE) can't be served:
+    /// a [`Heap`](crate::Heap) serves it, see [Alignment](SizeClasses#alignment). Nor can one
+    /// that is larger than [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), or whose run of pages
+    /// the source doesn't have.
     ///
     /// # Time complexity
     ///

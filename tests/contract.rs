@@ -83,6 +83,10 @@ macro_rules! locks {
             fn with<R>(&self, f: impl FnOnce() -> R) -> R {
                 f()
             }
+
+            fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+                Some(f())
+            }
         }
     )*};
 }

@@ -335,6 +335,10 @@ fn a_lock_that_panics_leaves_all_as_it_was() {
             }
             f()
         }
+
+        fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+            Some(self.with(f))
+        }
     }
 
     let fails = |operation: &dyn Fn()| {

@@ -1,5 +1,7 @@
 //! Pools and arenas behind locks, shared by threads.
 
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, Mutex, mpsc};
 use std::thread;
@@ -155,6 +157,15 @@ unsafe impl Lock for Own {
         unsafe { lock_api::RawMutex::unlock(self) };
         result
     }
+
+    fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        lock_api::RawMutex::try_lock(self).then(|| {
+            let result = f();
+            // SAFETY: it was locked above.
+            unsafe { lock_api::RawMutex::unlock(self) };
+            result
+        })
+    }
 }
 
 /// A type can be a `RawMutex` for others and a lock in its own right, whatever features are on.
@@ -199,12 +210,184 @@ unsafe impl Lock for Calling {
         let _guard = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         f()
     }
+
+    fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        let _guard = self.0.try_lock().ok()?;
+        Some(f())
+    }
 }
 
 #[test]
 fn threads_share_a_pool_behind_a_lock_that_calls() {
     static POOL: Locked<Pool<Value, Memory>, Calling> = pool();
     hammer(2, &POOL);
+}
+
+/// It doesn't wait for another thread, and releases the lock afterwards, also if the closure panics.
+#[test]
+fn try_with_never_waits() {
+    fn check<M: Lock + Sync>() {
+        let seven: Locked<_, M> = Locked::new(7);
+        let another_thread = || {
+            let refused = || seven.try_with(|_| unreachable!("called under a lock that is held"));
+            thread::scope(|scope| scope.spawn(refused).join().unwrap())
+        };
+        assert_eq!(seven.with(|_| another_thread()), None::<()>);
+        assert_eq!(seven.try_with(|_| another_thread()), Some(None));
+        assert_eq!(seven.with(|seven| *seven), 7);
+    }
+
+    fn check_panic<M: Lock>() {
+        let seven: Locked<_, M> = Locked::new(7);
+        let panics = || seven.try_with(|_| -> u32 { resume_unwind(Box::new("a fault")) });
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        assert_eq!(seven.try_with(|seven| *seven), Some(7));
+    }
+
+    check::<Spin>();
+    check::<RawLock<Own>>();
+    check::<Own>();
+    check::<Calling>();
+    check_panic::<Spin>();
+    check_panic::<RawLock<Own>>();
+    check_panic::<CriticalSection>();
+    #[cfg(target_os = "linux")]
+    {
+        check::<hpalloc::OsLock>();
+        check_panic::<hpalloc::OsLock>();
+    }
+}
+
+#[test]
+fn a_critical_section_is_never_refused() {
+    let seven: Locked<_, CriticalSection> = Locked::new(7);
+    assert_eq!(seven.with(|_| seven.try_with(|_| seven.try_with(|seven| *seven))), Some(Some(7)));
+}
+
+/// On a target that has it.
+#[cfg(target_os = "linux")]
+mod os_lock {
+    use std::mem;
+
+    use hpalloc::{Acquire, OsLock};
+
+    use super::*;
+
+    // The standard library's mutex is released by the thread that acquired it.
+    assert_impl_all!(OsLock: Send, Sync);
+    assert_impl_all!(LockedGuard<'static, u8, OsLock>: Sync);
+    assert_not_impl_any!(LockedGuard<'static, u8, OsLock>: Send);
+
+    #[test]
+    fn threads_share_a_pool_behind_an_os_lock() {
+        static POOLS: [Locked<Pool<Value, Memory>, OsLock>; 2] = [const { pool() }; 2];
+        for (threads, pool) in [2, 8].into_iter().zip(&POOLS) {
+            hammer(threads, pool);
+        }
+    }
+
+    /// Guards and calls exclude each other: a count that isn't atomic comes out right.
+    #[test]
+    fn guards_exclude_calls() {
+        const ROUNDS: u32 = OPERATIONS / 1000;
+        static COUNT: Locked<Cell<u32>, OsLock> = Locked::new(Cell::new(0));
+
+        let add = |count: &Cell<u32>| {
+            let before = count.get();
+            thread::yield_now();
+            count.set(before + 1);
+        };
+        thread::scope(|scope| {
+            for thread in 0..8 {
+                scope.spawn(move || {
+                    for round in 0..ROUNDS {
+                        match (thread + round) % 4 {
+                            0 => COUNT.with(add),
+                            1 => {
+                                while COUNT.try_with(add).is_none() {
+                                    thread::yield_now();
+                                }
+                            }
+                            2 => add(&COUNT.lock()),
+                            _ => loop {
+                                if let Some(count) = COUNT.try_lock() {
+                                    break add(&count);
+                                }
+                                thread::yield_now();
+                            },
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(COUNT.with(Cell::get), 8 * ROUNDS);
+    }
+
+    #[test]
+    fn a_holder_is_refused_instead_of_waiting_for_itself() {
+        let seven: Locked<_, OsLock> = Locked::new(7);
+        let guard = seven.lock();
+        assert_eq!(seven.try_with(|seven| *seven), None);
+        assert!(seven.try_lock().is_none());
+        drop(guard);
+        assert!(seven.with(|_| seven.try_lock().is_none()));
+        assert_eq!(seven.try_lock().as_deref(), Some(&7));
+    }
+
+    /// A panic under the lock, by each way to hold it: the next holder is not refused.
+    #[test]
+    fn a_panic_does_not_poison() {
+        let seven: Locked<_, OsLock> = Locked::new(7);
+        let fault = || -> u32 { resume_unwind(Box::new("a fault")) };
+        let with = || seven.with(|_| fault());
+        let guard = || {
+            let _guard = seven.lock();
+            fault()
+        };
+        let try_guard = || {
+            let _guard = seven.try_lock().unwrap();
+            fault()
+        };
+        let holders: [&dyn Fn() -> u32; 3] = [&with, &guard, &try_guard];
+        for holder in holders {
+            assert!(catch_unwind(AssertUnwindSafe(holder)).is_err());
+            assert_eq!(seven.with(|seven| *seven), 7);
+            assert_eq!(seven.try_with(|seven| *seven), Some(7));
+            assert_eq!(*seven.lock(), 7);
+            assert_eq!(seven.try_lock().as_deref(), Some(&7));
+        }
+    }
+
+    /// The lock of a forgotten guard stays held, also when it is moved and the memory where it was is used for another.
+    #[test]
+    fn a_lock_whose_guard_was_forgotten_can_be_moved() {
+        let mut seven = Box::new(Locked::<_, OsLock>::new(7));
+        mem::forget(seven.lock());
+        let moved = mem::replace(&mut *seven, Locked::new(8));
+        assert_eq!(moved.try_with(|seven| *seven), None);
+        assert!(moved.try_lock().is_none());
+        let moved = thread::spawn(move || moved).join().unwrap();
+        assert_eq!(*seven.lock(), 8);
+        assert_eq!(moved.into_inner(), 7);
+        assert_eq!(*seven.lock(), 8);
+    }
+
+    /// By the functions of the trait, without a `Locked`.
+    #[test]
+    fn it_is_acquired_and_released() {
+        let lock = OsLock::UNLOCKED;
+        for _ in 0..3 {
+            lock.acquire();
+            assert!(!lock.try_acquire());
+            assert_eq!(lock.try_with(|| ()), None);
+            // SAFETY: it was acquired on this thread.
+            unsafe { lock.release() };
+            assert!(lock.try_acquire());
+            // SAFETY: likewise.
+            unsafe { lock.release() };
+            assert_eq!(lock.with(|| 7), 7);
+        }
+    }
 }
 
 /// A pool on each thread over one arena; blocks go back to the pool of whoever has them last.

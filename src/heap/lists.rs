@@ -202,14 +202,6 @@ impl Lists {
         }
     }
 
-    /// Makes a hole the last of its circle, if it is the first.
-    pub(super) fn make_last(&self, hole: usize, granules: usize) {
-        let class = self.class_of(granules);
-        if granules > 1 && self.head(class) == hole {
-            self.set_head(class, self.after(hole));
-        }
-    }
-
     /// The next hole of the circle, and the one before.
     ///
     /// # Safety

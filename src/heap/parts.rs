@@ -29,6 +29,9 @@ pub(super) struct Place {
 // SAFETY: by Parts, the memory is the heap's alone, and memory has no tie to a thread.
 unsafe impl Send for Parts {}
 
+/// The most pages that a part can have.
+const MOST: usize = MAX_ARENA_SIZE / PAGE_SIZE;
+
 /// Bytes of memory that a place takes, with what aligns it.
 const PLACE_BYTES: usize = size_of::<Place>() + align_of::<Place>() - 1;
 
@@ -111,33 +114,26 @@ impl Parts {
         unsafe { self.add(start, memory.len(), false) }
     }
 
-    /// Takes memory from a source, enough for the layout. `false` if there is none; then no memory was taken.
+    /// Takes memory from a source, for the layout. `false` if there is none; then no memory
+    /// was taken.
     ///
     /// From a source that nobody else takes pages from, it takes all that there is in one run; from another one, as much again
-    /// as the heap has if it can, so that there are few parts.
+    /// as the heap has if it can, so that there are few parts. The memory is enough for the
+    /// layout, except for one that is aligned to more than a page: whether the last run of a
+    /// source is enough depends on where it lies.
     #[cold]
     #[inline(never)]
     pub(super) fn take(&self, layout: Layout, source: &impl PageSource) -> bool {
-        const MOST: usize = MAX_ARENA_SIZE / PAGE_SIZE;
-
         if self.begin(source) {
             return true;
         }
         let (size, align) = (layout.size(), layout.align());
-        let aligned = size.saturating_add(align);
-        if aligned > MAX_ARENA_SIZE {
-            return false;
-        }
-        let mut enough = Part::bytes_for(aligned) + PLACE_BYTES;
-        if align <= PAGE_SIZE {
-            // A run begins at a page: what lies before the block, up to where it is aligned, is known.
-            let before = (enough - aligned + align - 1) & !(align - 1);
-            enough = enough.min(before + size.next_multiple_of(GRANULE));
-        }
-        let least = enough.div_ceil(PAGE_SIZE);
-        if least > MOST {
-            return false;
-        }
+        // With luck, a run begins where it needs nothing to align the block. (A source that is never the heap's alone answers
+        // the first question with a constant, so the others aren't compiled for it.)
+        let exclusive = |align| pages_for(size, align).map_or(0, |least| source.exclusive_pages(least));
+        let try_luck =
+            align > PAGE_SIZE && source.exclusive_pages(1) > 0 && exclusive(align) == 0 && exclusive(PAGE_SIZE) > 0;
+        let Some(least) = pages_for(size, if try_luck { PAGE_SIZE } else { align }) else { return false };
         let more = match source.exclusive_pages(least) {
             0 => self.each(Part::bytes).sum::<usize>() / PAGE_SIZE,
             all => all,
@@ -157,4 +153,22 @@ impl Parts {
             pages = (pages / 2).max(least);
         }
     }
+}
+
+/// How many pages are enough for a block, wherever their run begins. `None` if no part
+/// has so many.
+#[inline]
+fn pages_for(size: usize, align: usize) -> Option<usize> {
+    let aligned = size.saturating_add(align);
+    if aligned > MAX_ARENA_SIZE {
+        return None;
+    }
+    let mut enough = Part::bytes_for(aligned) + PLACE_BYTES;
+    if align <= PAGE_SIZE {
+        // A run begins at a page: what lies before the block, up to where it is aligned, is known.
+        let before = (enough - aligned + align - 1) & !(align - 1);
+        enough = enough.min(before + size.next_multiple_of(GRANULE));
+    }
+    let pages = enough.div_ceil(PAGE_SIZE);
+    if pages > MOST { None } else { Some(pages) }
 }

@@ -57,7 +57,7 @@ impl Part {
     }
 
     /// Free memory for a block, or [`Fit::NONE`].
-    #[inline]
+    #[inline(never)]
     pub(super) fn find(&self, granules: usize, align: usize) -> Fit {
         if align > GRANULE || self.is_large(granules) {
             return self.find_special(granules, align);

@@ -54,7 +54,7 @@ impl Part {
             let kept = [0, second, old - 1].map(|granule| at(from, granule).read());
             let free = self.release(start, old);
             let mut fit = self.find(new, layout.align());
-            if fit.is_none() {
+            if fit.is_none() && free != self.low {
                 fit = self.find_beside(free, new, layout.align());
             }
             let mut taken = new;
@@ -91,23 +91,23 @@ impl Part {
         }
     }
 
-    /// Free memory that was there before a block was freed, or what that became, if [`find`](Part::find) didn't see it: of a
-    /// class it looks at the first holes alone. What was freed may be the first of its class now, before a hole that has
-    /// room, or may have grown to have room and be the last.
-    ///
-    /// `free` is where the free memory starts that the block is part of now.
+    /// Free memory that [`find`](Part::find) hasn't seen because of a block that was freed: of a class it looks at the first
+    /// holes alone. The hole that the block is part of now, which starts at `free`, may have room and stand after others, or
+    /// stand before a hole that has room.
     #[cold]
     fn find_beside(&self, free: usize, granules: usize, align: usize) -> Fit {
-        if free == self.low {
-            return Fit::NONE;
-        }
         let hole = self.hole(free);
         let fit = self.place(hole, granules, align, self.is_large(granules));
-        if fit.is_none() {
-            self.holes.lists.make_last(free, hole.granules);
-            return self.find(granules, align);
+        if !fit.is_none() {
+            return fit;
         }
-        fit
+        // SAFETY: it is a hole, and its memory stays free.
+        unsafe {
+            self.holes.remove(free, hole.granules);
+            let fit = self.find(granules, align);
+            self.holes.add(free, hole.granules);
+            fit
+        }
     }
 
     /// Adds so many granules to a block that ends here. `false` if they aren't free.

@@ -115,6 +115,7 @@ fn every_pool() {
     }
     let mut own: Locked<_, CriticalSection> = Locked::new(black_box(7));
     black_box(own.get_mut());
+    black_box(own.try_with(|own| *own));
     black_box(own.into_inner());
 }
 

@@ -34,7 +34,8 @@ enum Task {
     /// Build for chips without atomics, and see that what a target can't have, and what people write at first, is refused with a
     /// sentence
     Chips,
-    /// Run the firmware, the heap, the kernel and the freestanding Linux program, and check what they print
+    /// Run the firmware, the heap, the kernel, the WebAssembly module and the freestanding
+    /// Linux program, and check what they print
     Programs,
     /// Read the machine code of the hot path, which has no loop, call, atomic or division, and so many instructions; and
     /// see that nothing panics in a program that calls every function

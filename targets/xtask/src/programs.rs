@@ -3,7 +3,7 @@ use std::process::Command;
 
 use defmt_decoder::{DecodeError, Table};
 
-use crate::target::{self, succeed};
+use crate::target::{self, Target, succeed};
 use crate::{Result, elf};
 
 /// Builds and runs the programs, and checks what they print.
@@ -14,6 +14,7 @@ pub(crate) fn run() -> Result<()> {
         heap(triple)?;
     }
     kernel()?;
+    wasm()?;
     freestanding()
 }
 
@@ -76,14 +77,19 @@ fn decode(program: &[u8], log: &[u8]) -> Result<Vec<String>> {
     }
 }
 
+/// Whether a page has what a program has from `start` to `end`, to the letter.
+fn quotes(page: &str, program: &str, start: &str, end: &str) -> Result<()> {
+    let source = std::fs::read_to_string(program)?;
+    let quoted = source.find(start).and_then(|from| Some(&source[from..from + source[from..].find(end)? + end.len()]));
+    if quoted.is_some_and(|quoted| std::fs::read_to_string(page).is_ok_and(|page| page.contains(quoted))) {
+        return Ok(());
+    }
+    Err(format!("{page} has other lines than {program}, which are: {quoted:?}").into())
+}
+
 /// Runs on an emulated Cortex-M0 with 16 KiB of RAM. Its heap is the one of the README, to the letter.
 fn small() -> Result<()> {
-    let source = std::fs::read_to_string("targets/small/src/main.rs")?;
-    let (start, end) = ("hpalloc::static_heap!", "\n}\n");
-    let heap = source.find(start).and_then(|from| Some(&source[from..from + source[from..].find(end)? + end.len()]));
-    if !heap.is_some_and(|heap| std::fs::read_to_string("README.md").is_ok_and(|readme| readme.contains(heap))) {
-        return Err(format!("the README has other lines than targets/small, which are: {heap:?}").into());
-    }
+    quotes("README.md", "targets/small/src/main.rs", "hpalloc::static_heap!", "\n}\n")?;
     let target = target::find("thumbv6m-none-eabi")?;
     target.needs_qemu()?;
     let mut cargo = target.cargo_with_alloc("run")?;
@@ -129,6 +135,26 @@ fn kernel() -> Result<()> {
             "2 cores with 5000 tasks each, in 40 pages of 4096 bytes",
             "3053 processes, 23648 messages, none damaged",
         ],
+    )
+}
+
+/// Runs in Node.js. Its source of pages is the one of the guide, to the letter.
+fn wasm() -> Result<()> {
+    quotes(
+        "src/guide/hosts.md",
+        "targets/wasm/src/main.rs",
+        "/// Memory that the module grows by",
+        "Growth::new()));\n",
+    )?;
+    if !Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        return Err("node is missing. On Debian: apt-get install -y --no-install-recommends nodejs".into());
+    }
+    let mut cargo = Target::untested("wasm32-unknown-unknown").cargo_with_alloc("run")?;
+    let output = succeed(cargo.args(["--release", "--manifest-path", "targets/wasm/Cargo.toml"]))?;
+    check(
+        "wasm",
+        &lines(output.stdout)?,
+        &["200 rounds, in ", "exhausted after 147 parts of 100000 bytes, at ", "0 bytes used, "],
     )
 }
 

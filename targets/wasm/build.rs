@@ -1,0 +1,5 @@
+//! Limits the module's memory, so that the program can use it up.
+
+fn main() {
+    println!("cargo::rustc-link-arg-bins=--max-memory={}", 16 << 20);
+}

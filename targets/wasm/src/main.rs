@@ -1,0 +1,156 @@
+//! A WebAssembly module whose global allocator is a heap that grows with `memory.grow`,
+//! and its host a few lines of JavaScript.
+//!
+//! Strings and maps live in it for hundreds of rounds, while the host takes memory as
+//! well. What was freed is used again, so that the module's memory doesn't grow after the
+//! first round. Then all memory is used up, and the program goes on.
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod console;
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::alloc::Layout;
+use core::arch::wasm32;
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+
+use console::print_line;
+use hpalloc::{Heap, Locked, PAGE_SIZE, Page, PageSource, Spin};
+
+/// Memory that the module grows by when pages are asked for.
+struct Growth {
+    /// What is left of the last growth, from one address to another.
+    rest: Cell<(usize, usize)>,
+}
+
+impl Growth {
+    const fn new() -> Self {
+        Self { rest: Cell::new((0, 0)) }
+    }
+}
+
+// SAFETY: what the memory grows by is new, zero, and belongs to whoever made it grow. All of it is one memory, which doesn't
+// reach to the last byte of the address space. Each page is handed out once, because `rest` begins after it from then on.
+unsafe impl PageSource for Growth {
+    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+        self.take_zeroed_pages(count).map(|(first, _)| first)
+    }
+
+    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
+        /// A page of WebAssembly.
+        const STEP: usize = 64 * 1024;
+
+        let size = count.checked_mul(PAGE_SIZE).filter(|&size| size > 0)?;
+        let (mut start, mut end) = self.rest.get();
+        if end - start < size {
+            let steps = size.div_ceil(STEP);
+            // The old size in steps, or `usize::MAX` if the memory can't grow: then the product overflows.
+            let grown = wasm32::memory_grow::<0>(steps).checked_mul(STEP)?;
+            // If somebody else made the memory grow since, it doesn't continue the rest, which stays unused.
+            if grown != end {
+                start = grown;
+            }
+            end = grown.checked_add(steps * STEP)?;
+        }
+        self.rest.set((start + size, end));
+        // Rust knows nothing of this memory, so a pointer to it is made of its address.
+        Some((NonNull::new(ptr::with_exposed_provenance_mut(start))?, true))
+    }
+}
+
+#[global_allocator]
+static HEAP: Locked<Heap<Growth>, Spin> = Locked::new(Heap::new(Growth::new()));
+
+const ROUNDS: u32 = 200;
+/// How many words a round counts.
+const WORDS: u32 = 20_000;
+/// What the host writes to its pages.
+const HOSTS: u8 = 0xEE;
+
+/// The size of the module's memory in steps of 64 KiB.
+fn memory_size() -> usize {
+    wasm32::memory_size::<0>()
+}
+
+/// Memory that the host takes between two growths of the heap.
+fn hosts_page() -> &'static [u8] {
+    #[link(wasm_import_module = "host")]
+    unsafe extern "C" {
+        fn take_page(byte: u8) -> usize;
+    }
+    // SAFETY: the host makes the memory grow by a page that nobody else has, fills it, and returns its address.
+    unsafe { core::slice::from_raw_parts(ptr::with_exposed_provenance(take_page(HOSTS)), 64 * 1024) }
+}
+
+/// Counts words, and checks how often each came.
+fn round(number: u32) {
+    let mut counts = BTreeMap::<String, u32>::new();
+    for word in 0..WORDS {
+        *counts.entry((word * 7919 % 5000 + number).to_string()).or_default() += 1;
+    }
+    assert_eq!(counts.len(), 5000);
+    assert!(counts.iter().all(|(word, &count)| count == 4 && word.parse().is_ok_and(|word: u32| word - number < 5000)));
+}
+
+/// Takes all memory in parts, checks them, and frees them. Returns how many there were.
+fn exhaust() -> usize {
+    const PART: usize = 100_000;
+    let mut parts = Vec::with_capacity(256);
+    for number in 0..=u8::MAX {
+        let mut part = Vec::new();
+        if part.try_reserve_exact(PART).is_err() {
+            break;
+        }
+        part.resize(PART, number);
+        parts.push(part);
+    }
+    assert!(Vec::<u8>::new().try_reserve_exact(isize::MAX as usize).is_err());
+    for (number, part) in (0..).zip(&parts) {
+        assert!(part.iter().all(|&byte| byte == number), "part {number} was written to");
+    }
+    parts.len()
+}
+
+/// What the host calls.
+#[unsafe(no_mangle)]
+extern "C" fn run() {
+    let at_first = memory_size();
+    let fresh = vec![0_u8; 300_000];
+    assert!(fresh.iter().all(|&byte| byte == 0), "fresh memory is zero");
+    let first_hosts = hosts_page();
+    round(0);
+    let second_hosts = hosts_page();
+    round(1);
+    drop(fresh);
+    let after_first = memory_size();
+    for number in 2..ROUNDS {
+        round(number);
+    }
+    assert_eq!(memory_size(), after_first, "what was freed is used again");
+    print_line(format_args!("{ROUNDS} rounds, in {} steps of 64 KiB", after_first - at_first));
+
+    let aligned = Layout::from_size_align(4096, 64 * 1024).expect("a power of two");
+    let block = HEAP.with(|heap| heap.allocate(aligned)).expect("there is memory");
+    assert_eq!(block.addr().get() % aligned.align(), 0);
+    // SAFETY: it came from this heap with this layout, and isn't used any more.
+    HEAP.with(|heap| unsafe { heap.deallocate(block, aligned) });
+
+    let parts = exhaust();
+    assert_eq!(exhaust(), parts, "all of it is free again");
+    round(ROUNDS);
+    let zeroed = vec![0_u8; 300_000];
+    assert!(zeroed.iter().all(|&byte| byte == 0), "memory that was used is zeroed");
+    drop(zeroed);
+    print_line(format_args!("exhausted after {parts} parts of 100000 bytes, at {} KiB", memory_size() * 64));
+
+    assert!(first_hosts.iter().chain(second_hosts).all(|&byte| byte == HOSTS), "the host's memory was written to");
+    assert_eq!(HEAP.with(|heap| heap.used()), 0);
+    print_line(format_args!("{}", HEAP.with(|heap| heap.usage())));
+}
