@@ -55,7 +55,7 @@ pub(crate) fn run() -> Result<()> {
         let manifest = format!(
             "[package]\nname = \"mistake\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n\
              [dependencies]\nhpalloc = {{ path = {:?}, features = [{}] }}\n",
-            env::current_dir()?,
+            env::current_dir()?.display().to_string(),
             features
                 .split(',')
                 .filter(|feature| !feature.is_empty())
