@@ -124,6 +124,7 @@ fn every_heap() {
         Locked::new(SizeClasses::new(Lazy::new(|| Arena::from_region(MEMORY.claim()?))));
 
     let _ = black_box(SizeTable::new(black_box([16, 64, 256])).map(|table| table.block_sizes()[0].bytes()));
+    let _ = black_box(BlockSize::try_from(black_box(64)).map(usize::from));
     let Ok(small) = Layout::from_size_align(black_box(40), black_box(8)) else { return };
     let Ok(large) = Layout::from_size_align(black_box(9000), black_box(64)) else { return };
     if let Ok(arena) = MEMORY.claim().and_then(Arena::from_region) {
