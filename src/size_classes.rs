@@ -169,6 +169,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// assert!(heap.allocate(Layout::new::<[u8; 9000]>()).is_none());
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
+    #[must_use = "an ignored block is leaked"]
     #[inline]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
@@ -369,7 +370,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// let mut memory = [const { Page::new() }; 2];
     /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
-    /// heap.allocate(Layout::new::<u64>());
+    /// heap.allocate(Layout::new::<u64>()).unwrap();
     /// assert_eq!(heap.page_source().pages_allocated(), 1);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```

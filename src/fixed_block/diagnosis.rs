@@ -28,7 +28,7 @@ impl<P: PageSource> FixedBlock<P> {
     ///     pool.deallocate(a);
     ///     pool.deallocate(b);
     /// }
-    /// pool.allocate();
+    /// pool.allocate().unwrap();
     /// assert_eq!(pool.peak_blocks(), 2);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```

@@ -24,8 +24,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// let mut memory = [const { Page::new() }; 2];
     /// let heap = SizeClasses::with_table(Arena::from_pages(&mut memory)?, hpalloc::size_table![32, 256]);
-    /// heap.allocate(Layout::new::<u64>());
-    /// heap.allocate(Layout::new::<u64>());
+    /// heap.allocate(Layout::new::<u64>()).unwrap();
+    /// heap.allocate(Layout::new::<u64>()).unwrap();
     /// assert_eq!(heap.peak_blocks(), [2, 0]);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
@@ -112,7 +112,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// let mut memory = [const { Page::new() }; 8];
     /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
     /// for layout in [Layout::new::<u8>(), Layout::new::<[u64; 8]>(), Layout::new::<[u64; 8]>(), Layout::new::<[u64; 2500]>()] {
-    ///     heap.allocate(layout);
+    ///     heap.allocate(layout).unwrap();
     /// }
     /// assert_eq!(
     ///     heap.usage().to_string(),

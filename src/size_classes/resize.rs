@@ -89,6 +89,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// }
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
+    #[must_use = "the block may have moved; if this is `None`, it has its old layout"]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
         // SAFETY: the caller's promise is the one that is asked for.
@@ -128,6 +129,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// }
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
+    #[must_use = "the block may have moved; if this is `None`, it has its old layout"]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub unsafe fn shrink(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
         // SAFETY: the caller's promise is the one that is asked for.
