@@ -4,10 +4,10 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use super::SizeClasses;
-use super::page_runs::RunSize;
 use crate::by_layout::{ByLayout, resize};
 use crate::hardened::MisuseError;
 use crate::page_source::whole_block;
+use crate::run_size::RunSize;
 use crate::{BlockSize, PageSource};
 
 /// Where blocks come from.

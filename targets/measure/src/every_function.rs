@@ -159,7 +159,9 @@ fn every_class<P: PageSource, const N: usize>(heap: &SizeClasses<P, N>, small: L
         }
     }
     black_box((heap.usable_size(small), heap.block_sizes()));
-    black_box((heap.peak_blocks(), heap.free_blocks(), heap.run_pages()));
+    black_box((heap.peak_blocks(), heap.free_blocks(), heap.run_pages(), heap.free_run_pages()));
+    let usage = heap.usage();
+    black_box((usage.live_blocks(), usage.live_bytes(), usage.free_bytes()));
     black_box(heap.page_source());
     every_allocation(heap, small, large);
 }
@@ -204,7 +206,7 @@ fn every_size<P: PageSource>(heap: &Heap<P>, small: Layout, large: Layout) {
             }
         }
     }
-    black_box((heap.used(), heap.free(), heap.largest_free(), heap.usage()));
+    black_box((heap.used(), heap.free(), heap.usage()));
     black_box((heap.take_pages(black_box(1)), heap.page_source()));
     every_allocation(heap, small, large);
 }
