@@ -98,7 +98,9 @@ pub unsafe trait PageSource {
     /// Takes pages as [`take_pages`](Self::take_pages) does, and says whether they are known to be zero. What is provided knows
     /// nothing, which is right for any source.
     ///
-    /// It spares [`Heap::allocate_zeroed`](crate::Heap::allocate_zeroed) the writing of zeros.
+    /// It spares [`Heap::allocate_zeroed`](crate::Heap::allocate_zeroed) and
+    /// [`SizeClasses::allocate_zeroed`](crate::SizeClasses::allocate_zeroed) the writing of
+    /// zeros. These also call it for blocks of more than a page that nobody asked to be zero.
     ///
     /// Time and panics are those of `take_pages`.
     ///

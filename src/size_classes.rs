@@ -438,3 +438,4 @@ mod diagnosis;
 mod page_runs;
 mod resize;
 mod usage;
+mod zeroed;

@@ -1,4 +1,4 @@
-//! Runs of pages that a heap of size classes freed: what they serve when the source has no pages.
+//! Runs of pages that a heap of size classes freed: what they serve when the source has no pages, and what memory is zero.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -150,5 +150,38 @@ fn heaps_of_a_family() {
             // It has not taken a page itself, so it counts none.
             assert_eq!((other.run_pages(), other.free_run_pages()), (0, 1));
         }
+    });
+}
+
+#[test]
+fn zeroed_blocks_of_any_origin_are_zero() {
+    with_pages(3, |pages| {
+        // Fresh memory is full of rubbish, and freed memory of 0xFF.
+        let heap = SizeClasses::with_table(Arena::from_pages(pages).unwrap(), SMALL);
+        let is_zeroed = |layout: Layout| {
+            let block = heap.allocate_zeroed(layout).unwrap();
+            // SAFETY: it is live, and has so many bytes.
+            let zeroed =
+                unsafe { core::slice::from_raw_parts(block.as_ptr(), layout.size()) }.iter().all(|&byte| byte == 0);
+            // SAFETY: likewise; it is not used after this.
+            unsafe {
+                block.write_bytes(0xFF, layout.size());
+                heap.deallocate(block, layout);
+            }
+            zeroed
+        };
+        // From the source, and what was freed.
+        for layout in [run(3), run(3)] {
+            assert!(is_zeroed(layout), "{layout:?}");
+        }
+        // Cut off, and a class's page, with a fresh block and one that was freed.
+        for layout in [run(1), bytes(64), bytes(64)] {
+            assert!(is_zeroed(layout), "{layout:?}");
+        }
+        let (first, second) = (heap.allocate(bytes(64)), heap.allocate_zeroed(bytes(64)).unwrap());
+        assert!(first.is_some());
+        // SAFETY: it is live, and has so many bytes.
+        assert_eq!(unsafe { second.cast::<[u8; 64]>().read() }, [0; 64]);
+        assert_eq!(heap.allocate_zeroed(run(3)), None);
     });
 }

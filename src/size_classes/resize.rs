@@ -4,7 +4,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use super::SizeClasses;
-use crate::by_layout::{ByLayout, resize};
+use crate::by_layout::{ByLayout, Zeroed, resize};
 use crate::hardened::MisuseError;
 use crate::page_source::whole_block;
 use crate::run_size::RunSize;
@@ -142,6 +142,11 @@ impl<P: PageSource, const N: usize> ByLayout for SizeClasses<P, N> {
     fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
         let block = self.try_allocate(layout)?;
         Ok(block.map(|block| NonNull::slice_from_raw_parts(block, self.usable_size(layout))))
+    }
+
+    fn take_zeroed(&self, layout: Layout) -> Zeroed {
+        let block = self.try_allocate_zeroed(layout)?;
+        Ok(block.map(|(block, is_zeroed)| (NonNull::slice_from_raw_parts(block, layout.size()), is_zeroed)))
     }
 
     #[inline]

@@ -159,6 +159,10 @@ fn every_class<P: PageSource, const N: usize>(heap: &SizeClasses<P, N>, small: L
         }
     }
     black_box((heap.usable_size(small), heap.block_sizes()));
+    if let Some(block) = black_box(heap.allocate_zeroed(large)) {
+        // SAFETY: the block was allocated just now.
+        unsafe { heap.deallocate(block, large) };
+    }
     black_box((heap.peak_blocks(), heap.free_blocks(), heap.run_pages(), heap.free_run_pages()));
     let usage = heap.usage();
     black_box((usage.live_blocks(), usage.live_bytes(), usage.free_bytes()));
