@@ -209,6 +209,11 @@ impl Carver {
         self.guard.forget();
     }
 
+    /// Whether it has a block without more pages.
+    pub(crate) fn has_block(&self) -> bool {
+        !self.free.is_empty() || self.fresh.get() != self.end.get()
+    }
+
     /// How many blocks were carved. It follows from the blocks there are and the fresh part that is left.
     pub(crate) fn carved(&self, size: BlockSize) -> usize {
         let fresh_bytes = self.end.get().addr() - self.fresh.get().addr();

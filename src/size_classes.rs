@@ -82,6 +82,11 @@ use page_runs::PageRuns;
 /// smaller requests once the source is empty, but no larger one. If that hurts, reserve
 /// what is needed at once, or name the size in the table.
 ///
+/// How large a request can be follows from that: [`SizeTable::largest_request`] for a new
+/// heap, and [`largest_free`](Self::largest_free) for one in use. The pages that remain,
+/// times 4096, are too much if they are no size of a run: a heap of 9 pages serves a
+/// request of 8 at most.
+///
 /// # How much memory it takes
 ///
 /// A block of a class that has `k` to a page takes a `k`-th of a page; [`DEFAULT_SIZES`]

@@ -118,6 +118,49 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         self.runs.free_pages()
     }
 
+    /// The largest request that succeeds now, in bytes, if it is aligned to a word at most; 0
+    /// if none does. A smaller one may fail all the same, if its class has neither a block
+    /// nor a page.
+    ///
+    /// That counts free blocks, free runs, and the pages that a source has which only this
+    /// heap uses, such as an arena. If others can take pages too, as with a reference to an
+    /// arena, ask the source, and
+    /// [`SizeTable::largest_request`](crate::SizeTable::largest_request) what that many pages
+    /// are good for: the larger number of the two succeeds. (In a hardened program, a heap
+    /// [of a family](Self::in_family) doesn't cut runs, so that a request for less than a run
+    /// may fail.)
+    ///
+    /// # Time complexity
+    ///
+    /// Linear in the number of classes and of sources: for diagnosis.
+    ///
+    /// # Panics
+    ///
+    /// Only if the source of pages does.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, DEFAULT_SIZES, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 9];
+    /// let arena = Arena::from_pages(&mut memory)?;
+    /// let shared = SizeClasses::new(&arena);
+    /// assert_eq!(shared.largest_free(), 0); // others may take the pages
+    /// let largest = DEFAULT_SIZES.largest_request(arena.pages_remaining());
+    /// assert!(shared.allocate(Layout::from_size_align(largest, 1)?).is_some());
+    ///
+    /// let mut memory = [const { Page::new() }; 9];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// assert_eq!(heap.largest_free(), largest); // runs have 8 pages or 10
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn largest_free(&self) -> usize {
+        let with_pages = self.table.largest_request(self.runs.most_pages().max(most_pages(&self.pages)));
+        let with_blocks = self.classes().filter(|(carver, _)| carver.has_block()).map(|(_, size)| size.bytes());
+        with_blocks.last().unwrap_or(0).max(with_pages)
+    }
+
     /// All of that at once, to be looked at or printed when the heap isn't locked any more.
     ///
     /// # Time complexity
@@ -162,6 +205,18 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
 
     fn classes(&self) -> impl Iterator<Item = (&Carver, &'static BlockSize)> {
         self.carvers.iter().zip(self.block_sizes())
+    }
+}
+
+/// How many pages the longest run of a source has; 0 if others may take them.
+fn most_pages(source: &impl PageSource) -> usize {
+    let mut most = 0;
+    loop {
+        // Of several sources, the first that has more.
+        match source.exclusive_pages(most + 1) {
+            pages if pages > most => most = pages,
+            _ => return most,
+        }
     }
 }
 

@@ -221,4 +221,11 @@ impl PageRuns {
         };
         RunSize::from_pages(1).zip(&self.free).map(pages).sum()
     }
+
+    /// The pages of the largest free run; 0 if there is none.
+    pub(super) fn most_pages(&self) -> usize {
+        let sizes = self.free.iter().zip(RunSize::from_pages(1));
+        let free = sizes.filter(|(list, _)| !list.is_empty()).last();
+        free.map_or(0, |(_, size)| size.pages())
+    }
 }

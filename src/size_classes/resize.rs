@@ -21,6 +21,8 @@ enum Place {
 impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// How many bytes a block for the layout has; 0 where it can't be served, whatever memory there is.
     ///
+    /// As [`SizeTable::usable_size`](crate::SizeTable::usable_size), which is for constants.
+    ///
     /// # Time complexity
     ///
     /// Constant, see [`SizeTable`](crate::SizeTable).
@@ -42,11 +44,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// ```
     #[must_use]
     pub fn usable_size(&self, layout: Layout) -> usize {
-        match self.place(layout) {
-            Some(Place::Class(size)) => size.bytes(),
-            Some(Place::Run(size)) => size.bytes(),
-            None => 0,
-        }
+        self.table.usable_size(layout)
     }
 
     /// Where blocks for the layout come from, if it can be served.

@@ -47,6 +47,7 @@ impl Block {
 /// A heap, and a model of it.
 pub struct HeapWorld<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> {
     heap: SizeClasses<&'a Arena<R>, N>,
+    table: &'static SizeTable<N>,
     arena: &'a Arena<R>,
     base: usize,
     classes: [Class; CLASSES],
@@ -61,6 +62,7 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
         assert_eq!(arena.pages_allocated(), 0);
         Self {
             heap: SizeClasses::with_table(arena, table),
+            table,
             arena,
             base,
             classes: [Class::default(); CLASSES],
@@ -157,6 +159,22 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
         self.class_of(layout).free += 1;
     }
 
+    /// The largest request that the model would serve: as large as a block or a run.
+    fn model_largest(&self) -> usize {
+        let serves = |size: usize, is_run: bool| {
+            let pages = pages_per_run(size);
+            let class = self.classes.iter().find(|class| (class.size, class.is_run) == (size, is_run));
+            class.is_some_and(|class| class.free > 0 || class.fresh > 0)
+                || pages <= self.arena.total_pages() - self.pages_taken
+                || self.classes.iter().any(|class| class.is_run_of(pages))
+        };
+        let sizes = self.heap.block_sizes().iter().map(|size| size.bytes());
+        let most = sizes.clone().max().unwrap_or(0);
+        let runs = run_sizes().map(|pages| pages * PAGE_SIZE - GUARD - RECORD).filter(|&size| size > most);
+        let runs = runs.take(CLASSES).filter(|&size| serves(size, true));
+        sizes.filter(|&size| serves(size, false)).chain(runs).max().unwrap_or(0)
+    }
+
     fn allocate(&mut self, place: usize, layout: Layout) {
         let expected = self.model_allocates(layout);
         let real = self.heap.allocate(layout);
@@ -230,5 +248,8 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
             if is_run { pages_per_run(size) * PAGE_SIZE } else { size }
         });
         assert_eq!(usage.live_bytes(), live.sum());
+
+        let of_source = self.table.largest_request(self.arena.pages_remaining());
+        assert_eq!(self.heap.largest_free().max(of_source), self.model_largest());
     }
 }
