@@ -4,15 +4,15 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::mem;
 use core::ptr::{NonNull, null_mut};
 
-use crate::by_layout::{ByLayout, Resized, allocate_zeroed, deallocate, resize, zero};
+use crate::by_layout::{ByLayout, Resized, Zeroed, allocate_zeroed, deallocate, resize};
 use crate::hardened::{MisuseError, reported};
 use crate::{Heap, Lock, Locked, PageSource, SizeClasses};
 
 #[cfg(feature = "allocator-api2")]
 mod api2;
 
-/// The lock is taken for each operation, but not while what is in a block is moved to another, unless the heap does that
-/// itself.
+/// The lock is taken for each operation, but not while what is in a block is moved to
+/// another or zeros are written, unless the heap does that itself.
 impl<H: ByLayout, M: Lock> ByLayout for Locked<H, M> {
     const RESIZES: bool = H::RESIZES;
 
@@ -22,10 +22,7 @@ impl<H: ByLayout, M: Lock> ByLayout for Locked<H, M> {
     }
 
     #[inline]
-    fn take_zeroed(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
-        if !H::RESIZES {
-            return Ok(self.take(layout)?.inspect(zero));
-        }
+    fn take_zeroed(&self, layout: Layout) -> Zeroed {
         self.with(|heap| heap.take_zeroed(layout))
     }
 
@@ -94,14 +91,20 @@ impl<H: ByLayout, M: Lock> ByLayout for Locked<H, M> {
 ///
 /// # Time complexity
 ///
-/// That of [`SizeClasses`], and of waiting for the lock; `realloc` to another class also copies, without the lock, and
-/// `alloc_zeroed` writes the zeros.
+/// That of [`SizeClasses`], and of waiting for the lock. `realloc` to another class also
+/// copies, without the lock. `alloc_zeroed` writes zeros, without the lock too, unless
+/// the memory is known to be zero: see [`SizeClasses::allocate_zeroed`].
 // SAFETY: a block is valid until it is deallocated or the heap goes, which as a global allocator it doesn't. It has the size
 // and the alignment of the layout. Nothing unwinds out of here.
 unsafe impl<P: PageSource, M: Lock, const N: usize> GlobalAlloc for Locked<SizeClasses<P, N>, M> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         pointer(without_unwinding(|| reported(|| self.with(|heap| heap.try_allocate(layout)))))
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        pointer(without_unwinding(|| allocate_zeroed(self, layout)).map(NonNull::cast))
     }
 
     #[inline]

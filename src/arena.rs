@@ -52,7 +52,7 @@ mod make;
 /// let mut arena = Arena::from_pages(&mut pages).unwrap();
 /// let pool = FixedBlock::new(&arena, 64).unwrap();
 /// arena.reset();
-/// pool.allocate();
+/// pool.allocate().unwrap();
 /// ```
 ///
 /// An arena belongs to one thread at a time: it is `Send` where its region is, and never `Sync`.
@@ -134,6 +134,7 @@ impl<R: Region> Arena<R> {
     /// assert!(arena.alloc_page().is_none());
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
+    #[must_use = "an ignored page is lost until the arena is reset"]
     #[allow(clippy::mut_from_ref, reason = "no two calls return the same page")]
     #[inline]
     pub fn alloc_page(&self) -> Option<&mut Page> {
@@ -164,6 +165,7 @@ impl<R: Region> Arena<R> {
     /// assert_eq!(arena.alloc_pages(3).unwrap().len(), 3);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
+    #[must_use = "an ignored page is lost until the arena is reset"]
     #[allow(clippy::mut_from_ref, reason = "no two calls return the same page")]
     #[inline]
     pub fn alloc_pages(&self, count: usize) -> Option<&mut [Page]> {
@@ -193,6 +195,7 @@ impl<R: Region> Arena<R> {
     /// assert_eq!(arena.alloc_zeroed_page(), None);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
+    #[must_use = "an ignored page is lost until the arena is reset"]
     #[allow(clippy::mut_from_ref, reason = "no two calls return the same page")]
     #[inline]
     pub fn alloc_zeroed_page(&self) -> Option<&mut [u8; PAGE_SIZE]> {
@@ -228,7 +231,7 @@ impl<R: Region> Arena<R> {
     /// # use hpalloc::{Arena, Page};
     /// # let mut pages = [const { Page::new() }; 3];
     /// let arena = Arena::from_pages(&mut pages)?;
-    /// arena.alloc_pages(2);
+    /// arena.alloc_pages(2).unwrap();
     /// assert_eq!(arena.pages_allocated(), 2);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
@@ -262,7 +265,7 @@ impl<R: Region> Arena<R> {
     /// # use hpalloc::{Arena, Page};
     /// # let mut pages = [const { Page::new() }; 3];
     /// let arena = Arena::from_pages(&mut pages)?;
-    /// arena.alloc_pages(2);
+    /// arena.alloc_pages(2).unwrap();
     /// assert_eq!(arena.pages_remaining(), 1);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
@@ -288,7 +291,7 @@ impl<R: Region> Arena<R> {
     /// # use hpalloc::{Arena, Page};
     /// # let mut pages = [const { Page::new() }; 3];
     /// let mut arena = Arena::from_pages(&mut pages)?;
-    /// arena.alloc_pages(3);
+    /// arena.alloc_pages(3).unwrap();
     /// arena.reset();
     /// assert_eq!(arena.pages_remaining(), 3);
     /// # Ok::<(), hpalloc::ArenaError>(())

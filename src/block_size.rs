@@ -1,8 +1,8 @@
-use core::fmt;
-
 use static_assertions::const_assert;
 
 use crate::{BlockSizeError, MAX_ARENA_SIZE, PAGE_SIZE};
+
+mod traits;
 
 /// A block size for general use, in bytes: one cache line of most machines.
 ///
@@ -45,9 +45,12 @@ pub(crate) const RECORD_BYTES: usize = if cfg!(hpalloc_hardened) { 4 * size_of::
 /// assert_eq!(SIZE.blocks_per_page(), 170);
 /// # }
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+///
+/// Sizes are ordered by their bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockSize {
-    /// Positive, as the type promises.
+    /// Positive, as the type promises. First, because it decides the order; the rest follows
+    /// from it.
     bytes: u32,
     /// Positive. `stride * blocks_per_run` fits the run's pages.
     blocks_per_run: u16,
@@ -290,19 +293,6 @@ impl Default for BlockSize {
     /// [`DEFAULT_BLOCK_SIZE`].
     fn default() -> Self {
         Self::of::<[u64; DEFAULT_BLOCK_SIZE / 8]>()
-    }
-}
-
-impl fmt::Debug for BlockSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BlockSize({})", self.bytes)
-    }
-}
-
-#[cfg(feature = "defmt")]
-impl defmt::Format for BlockSize {
-    fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "BlockSize({=u32})", self.bytes);
     }
 }
 

@@ -5,15 +5,15 @@ use crate::hardened::{MisuseError, report, reported};
 
 /// Serves requests by their layout: what the traits of allocators are adapted to.
 pub(crate) trait ByLayout {
-    /// Whether it resizes blocks itself, by [`resize`](Self::resize), and knows which memory is zero.
+    /// Whether it resizes blocks itself, by [`resize`](Self::resize).
     const RESIZES: bool = false;
 
     /// A block for the layout, all of it.
     fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError>;
 
-    /// The same, all of it zero.
-    fn take_zeroed(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
-        Ok(self.take(layout)?.inspect(zero))
+    /// The same, and whether it is known to be zero, as far as the layout goes.
+    fn take_zeroed(&self, layout: Layout) -> Zeroed {
+        Ok(self.take(layout)?.map(|block| (block, false)))
     }
 
     /// # Safety
@@ -43,11 +43,8 @@ pub(crate) trait ByLayout {
     fn in_place(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<[u8]>>;
 }
 
-/// Writes zeros to a block that was allocated just now.
-pub(crate) fn zero(block: &NonNull<[u8]>) {
-    // SAFETY: the block has so many bytes, and is nobody else's.
-    unsafe { block.cast::<u8>().write_bytes(0, block.len()) };
-}
+/// What [`ByLayout::take_zeroed`] returns.
+pub(crate) type Zeroed = Result<Option<(NonNull<[u8]>, bool)>, MisuseError>;
 
 /// What [`ByLayout::resize`] returns.
 pub(crate) type Resized = Result<Option<Option<NonNull<[u8]>>>, MisuseError>;
@@ -59,10 +56,17 @@ pub(crate) fn allocate(heap: &impl ByLayout, layout: Layout) -> Option<NonNull<[
     reported(|| heap.take(layout))
 }
 
-/// The same, all of it zero.
+/// A block for the layout, as many bytes as it says, all of them zero. Zeros are written
+/// without a lock, if the heap doesn't do it itself.
 #[cfg_attr(hpalloc_hardened, track_caller)]
 pub(crate) fn allocate_zeroed(heap: &impl ByLayout, layout: Layout) -> Option<NonNull<[u8]>> {
-    reported(|| heap.take_zeroed(layout))
+    let (block, is_zeroed) = reported(|| heap.take_zeroed(layout))?;
+    let block = block.cast::<u8>();
+    if !is_zeroed {
+        // SAFETY: the block has at least so many bytes, and is nobody else's.
+        unsafe { block.write_bytes(0, layout.size()) };
+    }
+    Some(NonNull::slice_from_raw_parts(block, layout.size()))
 }
 
 /// Gives a block back, or reports why it can't be.

@@ -130,17 +130,37 @@ impl Carver {
             return unsafe { self.take(size) };
         }
         let Some(first) = pages.take_pages(size.pages_per_run()) else { return Ok(None) };
+        // SAFETY: the caller's promise is the one that is asked for; by PageSource, the run has these pages, and nobody
+        // else knows of it.
+        unsafe { self.begin_run(size, first.cast()) }
+    }
+
+    /// The first block of a run of pages, of which the others are carved from then on.
+    ///
+    /// # Errors
+    ///
+    /// As [`refill`](Self::refill).
+    ///
+    /// # Safety
+    ///
+    /// As `refill`. The run has the pages of a run of that size, which came from the source
+    /// and which nothing else uses from now on, and the pointer is valid for all of them.
+    #[inline]
+    pub(crate) unsafe fn begin_run(
+        &self,
+        size: BlockSize,
+        first: NonNull<u8>,
+    ) -> Result<Option<NonNull<u8>>, MisuseError> {
         if cfg!(hpalloc_hardened) && self.fresh.get() != self.end.get() {
             // The source used this pool, which has a run with fresh blocks now. Were it replaced, they would have no guards.
             // SAFETY: Size.
             return unsafe { self.take(size) };
         }
-        let first = first.cast::<u8>();
         let run = first.as_ptr();
         // For `whole_block`.
         run.expose_provenance();
-        // SAFETY: by PageSource: Run, the run has the pages that were asked for, and they hold `bytes_per_run`, of
-        // which one block is a part.
+        // SAFETY: by the caller's promise, the run has the pages of one, and they hold `bytes_per_run`, of which one block is
+        // a part.
         unsafe {
             self.fresh.set(run.add(size.stride()));
             self.end.set(run.add(size.bytes_per_run()));
@@ -203,6 +223,11 @@ impl Carver {
     /// A block was given up for good.
     pub(crate) fn forget(&self) {
         self.guard.forget();
+    }
+
+    /// Whether it has a block without more pages.
+    pub(crate) fn has_block(&self) -> bool {
+        !self.free.is_empty() || self.fresh.get() != self.end.get()
     }
 
     /// How many blocks were carved. It follows from the blocks there are and the fresh part that is left.

@@ -175,6 +175,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
+    #[must_use = "an ignored block is leaked"]
     #[inline]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn allocate(&self) -> Option<NonNull<u8>> {
@@ -384,7 +385,7 @@ impl<P: PageSource> FixedBlock<P> {
     ///
     /// let mut pages = [const { Page::new() }; 2];
     /// let pool = FixedBlock::new(Arena::from_pages(&mut pages)?, 64)?;
-    /// pool.allocate();
+    /// pool.allocate().unwrap();
     /// assert_eq!(pool.page_source().pages_remaining(), 1);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```

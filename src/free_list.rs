@@ -101,6 +101,10 @@ impl FreeList {
         Ok(Some(block))
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.get().is_none()
+    }
+
     /// How many blocks there are, by walking the list, up to the first whose link was overwritten.
     ///
     /// # Safety

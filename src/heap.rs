@@ -212,6 +212,7 @@ impl<P: PageSource> Heap<P> {
     /// assert!(heap.allocate(Layout::new::<[u8; 1000]>()).is_none());
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
+    #[must_use = "an ignored block is leaked"]
     #[inline]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
@@ -257,6 +258,7 @@ impl<P: PageSource> Heap<P> {
     /// assert_eq!(unsafe { block.cast::<[u32; 10]>().read() }, [0; 10]);
     /// # Ok::<(), hpalloc::HeapError>(())
     /// ```
+    #[must_use = "an ignored block is leaked"]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn allocate_zeroed(&self, layout: Layout) -> Option<NonNull<u8>> {
         reported(|| self.try_allocate_zeroed(layout))
@@ -352,6 +354,7 @@ impl<P: PageSource> Heap<P> {
     /// assert_eq!(unsafe { heap.grow(block, small, large) }, Some(block));
     /// # Ok::<(), hpalloc::HeapError>(())
     /// ```
+    #[must_use = "the block may have moved; if this is `None`, it has its old layout"]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
         // SAFETY: the caller's promise is the one that is asked for.
@@ -391,6 +394,7 @@ impl<P: PageSource> Heap<P> {
     /// assert_eq!(heap.used(), 104);
     /// # Ok::<(), hpalloc::HeapError>(())
     /// ```
+    #[must_use = "the block may have moved; if this is `None`, it has its old layout"]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub unsafe fn shrink(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
         // SAFETY: the caller's promise is the one that is asked for.
@@ -498,7 +502,7 @@ impl<P: PageSource> Heap<P> {
     ///
     /// let mut memory = [const { Page::new() }; 2];
     /// let heap = Heap::new(Arena::from_pages(&mut memory)?);
-    /// heap.allocate(Layout::new::<u64>());
+    /// heap.allocate(Layout::new::<u64>()).unwrap();
     /// assert_eq!(heap.page_source().pages_remaining(), 0);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```

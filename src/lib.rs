@@ -75,7 +75,7 @@
 //! | [`Pool::alloc`], and the drop of its box | as these, and moving or dropping the value | as `allocate`; the value comes back |
 //! | [`Locked::with`], [`alloc`](Locked::alloc) | as what is locked, and waiting for whoever holds the lock | as what is locked |
 //! | `Allocator::allocate`, `grow`, `shrink` for a pool | constant, in place | the request doesn't fit a block, or there is none |
-//! | [`SizeClasses::allocate`], [`deallocate`](SizeClasses::deallocate) | constant: for up to 128 words as a pool's with a look into a table; for more, or an alignment above a word, a few steps that depend on the layout and the block sizes alone | no block of the class is free and no page is left; an alignment above 4096 |
+//! | [`SizeClasses::allocate`], [`deallocate`](SizeClasses::deallocate) | constant: for up to 128 words as a pool's with a look into a table; for more, or an alignment above a word, a few steps that depend on the layout and the block sizes alone | no block of the class is free, and neither the source nor a free run has the pages; an alignment above 4096 |
 //! | [`SizeClasses::grow`], [`shrink`](SizeClasses::shrink) | constant in place; to another class also a copy | as `allocate`; then nothing has changed |
 //! | [`Heap::allocate`], [`deallocate`](Heap::deallocate), [`grow`](Heap::grow), [`shrink`](Heap::shrink) | bounded by the logarithm of the heap's size, and a copy if a block is moved | no free memory is large enough and no page is left |
 //! | `GlobalAlloc` for `Locked<Heap>`, `Locked<SizeClasses>` | as these, and waiting for the lock | null where these fail |
@@ -210,6 +210,7 @@ mod carver;
 mod fixed_block;
 mod pool;
 mod by_layout;
+mod run_size;
 mod size_table;
 mod size_classes;
 mod heap_error;

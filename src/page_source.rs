@@ -98,12 +98,15 @@ pub unsafe trait PageSource {
     /// assert_eq!(arena.take_pages(1), Some(unsafe { first.add(2) }));
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
+    #[must_use = "an ignored run of pages is lost"]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>>;
 
     /// Takes pages as [`take_pages`](Self::take_pages) does, and says whether they are known to be zero. What is provided knows
     /// nothing, which is right for any source.
     ///
-    /// It spares [`Heap::allocate_zeroed`](crate::Heap::allocate_zeroed) the writing of zeros.
+    /// It spares [`Heap::allocate_zeroed`](crate::Heap::allocate_zeroed) and
+    /// [`SizeClasses::allocate_zeroed`](crate::SizeClasses::allocate_zeroed) the writing of
+    /// zeros. These also call it for blocks of more than a page that nobody asked to be zero.
     ///
     /// Time and panics are those of `take_pages`.
     ///
@@ -116,6 +119,7 @@ pub unsafe trait PageSource {
     /// # }
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
+    #[must_use = "an ignored run of pages is lost"]
     #[inline]
     fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
         Some((self.take_pages(count)?, false))
@@ -138,6 +142,7 @@ pub unsafe trait PageSource {
     /// assert_eq!(PageSource::exclusive_pages(&&arena, 1), 0);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
+    #[must_use]
     #[inline]
     fn exclusive_pages(&self, _least: usize) -> usize {
         0

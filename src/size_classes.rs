@@ -5,11 +5,12 @@ use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 use crate::carver::Carver;
 use crate::hardened::{MisuseError, report, reported};
+use crate::run_size::RunSize;
 use crate::{Arena, BlockSize, DEFAULT_CLASSES, DEFAULT_SIZES, PageSource, RawRegion, SizeTable};
 
-pub use diagnosis::SizeClassesUsage;
+pub use usage::SizeClassesUsage;
 
-use page_runs::{PageRuns, RunSize};
+use page_runs::PageRuns;
 
 /// A heap: blocks of several sizes over one source of pages, for any [`Layout`], in constant time.
 ///
@@ -27,10 +28,8 @@ use page_runs::{PageRuns, RunSize};
 /// from where those of a [`FixedBlock`](crate::FixedBlock) do. Blocks are never split and never merged, so what an operation
 /// costs doesn't depend on what happened before, and how much memory is needed can be said beforehand: see below.
 ///
-/// What no class serves gets a run of whole pages: of 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20.. pages, four sizes for
-/// each doubling, so up to a quarter more than it needs. A run that is freed is kept for requests of its size. A program
-/// that asks for ever larger runs, as a vector does that grows, leaves all the smaller ones behind: as many pages again as
-/// the last one has. Where that hurts, reserve what is needed at once, or name the size in the table.
+/// What no class serves gets a run of whole pages: see [*Large
+/// requests*](#large-requests).
 ///
 /// In a [`Locked`](crate::Locked) it is a global allocator:
 ///
@@ -78,15 +77,53 @@ use page_runs::{PageRuns, RunSize};
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
+/// # Large requests
+///
+/// A request that no class serves gets a run of whole pages, of 1, 2, 3, 4, 5, 6, 7, 8,
+/// 10, 12, 14, 16, 20.. pages: four sizes for each doubling, so less than a quarter more
+/// than it needs.
+///
+/// A run that was freed serves the next request of its size. While the source has pages,
+/// other requests take theirs from it. When the source has none left for a request, the
+/// smallest free run that is large enough is cut: for a smaller run, or for the next page
+/// of a class. What is left over becomes free runs, at most six. So **no request fails
+/// while a free run has the pages for it**. The cost is bounded: one look at each larger
+/// size, of which there are 59 at most, and two stores for each run that is left over.
+///
+/// Three things that it doesn't do:
+///
+/// - It doesn't merge. Runs that were cut stay cut, two free runs side by side don't
+///   serve a request for both, and a page that went to a class stays there.
+/// - It doesn't cut blocks. A free block serves its own class only, even if it has pages
+///   of its own.
+/// - In a hardened program, heaps [of a family](Self::in_family) don't cut runs.
+///
+/// A vector that grows beyond the last class leaves its earlier, smaller buffers on the
+/// lists of their sizes, which together have about as many pages again. They serve
+/// smaller requests once the source is empty, but no larger one. If that hurts, reserve
+/// what is needed at once, or name the size in the table.
+///
+/// How large a request can be follows from that: [`SizeTable::largest_request`] for a new
+/// heap, and [`largest_free`](Self::largest_free) for one in use. The pages that remain,
+/// times 4096, are too much if they are no size of a run: a heap of 9 pages serves a
+/// request of 8 at most.
+///
 /// # How much memory it takes
 ///
-/// A block of a class that has `k` to a page takes a `k`-th of a page; [`DEFAULT_SIZES`] has the figures. A class in use
-/// has its own pages, the last of which may be filled in part. So a program with at most `n[c]` live blocks of class `c`
-/// takes no more than the sum of `n[c].div_ceil(k[c])` pages, in whatever order it allocates and frees. The constant for
-/// that is a [`MemoryPlan`](crate::MemoryPlan), and [`peak_blocks`](Self::peak_blocks) says which `n` a run of the program
-/// took. With few pages in all, use a table of few sizes, because each takes at least a page once it is used.
+/// A block of a class that has `k` to a page takes a `k`-th of a page; [`DEFAULT_SIZES`]
+/// has the figures. A class in use has its own pages, the last of which may be filled in
+/// part. So a program with at most `n[c]` live blocks of class `c` takes no more than the
+/// sum of `n[c].div_ceil(k[c])` pages, in whatever order it allocates and frees. The
+/// constant for that is a [`MemoryPlan`](crate::MemoryPlan), and
+/// [`peak_blocks`](Self::peak_blocks) says which `n` a run of the program took. While the
+/// program keeps to its plan, no request finds the source empty, so no run of pages is
+/// cut. With few pages in all, use a table of few sizes, because each takes at least a
+/// page once it is used.
 ///
-/// Beside the pages it takes four words for each class, and a word for each of 60 sizes of runs.
+/// Beside the pages it takes four words for each class, and a word for each of 60 sizes
+/// of runs. It doesn't count live blocks or bytes, because a counter would take up to
+/// three instructions of each `allocate` and `deallocate`, which have some 20.
+/// [`usage`](Self::usage) walks the lists of free blocks instead, when it is asked.
 ///
 /// # Example
 ///
@@ -169,13 +206,15 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// bytes gets a block too.
     ///
     /// A layout that is aligned to more than [`PAGE_SIZE`](crate::PAGE_SIZE) can't be served:
-    /// a [`Heap`](crate::Heap) serves it, see [Alignment](SizeClasses#alignment). Nor can one
-    /// that is larger than [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), or whose run of pages
-    /// the source doesn't have.
+    /// a [`Heap`](crate::Heap) serves it, see [Alignment](Self#alignment). Nor can one
+    /// that is larger than [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), or for whose pages there
+    /// is neither a run in the source nor a [free one](Self#large-requests).
     ///
     /// # Time complexity
     ///
-    /// Constant, see [`SizeTable`]. Where no block is at hand it calls [`PageSource::take_pages`] once.
+    /// Constant, see [`SizeTable`]. If no block is at hand, it asks the source for pages
+    /// once. If the source has none, it looks at the free runs of up to 59 sizes, and cuts
+    /// one into at most seven.
     ///
     /// # Panics
     ///
@@ -192,6 +231,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// assert!(heap.allocate(Layout::new::<[u8; 9000]>()).is_none());
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
+    #[must_use = "an ignored block is leaked"]
     #[inline]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
@@ -210,10 +250,11 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// For what isn't small, or aligned to more than a word.
     #[inline(never)]
     fn allocate_other(&self, layout: Layout) -> Result<Option<NonNull<u8>>, MisuseError> {
-        match self.class(self.table.class_of(layout)) {
-            Some(class) => self.take(class),
-            None => RunSize::of(layout).map_or(Ok(None), |size| self.runs.take(size, &self.pages)),
+        if let Some(class) = self.class(self.table.class_of(layout)) {
+            return self.take(class);
         }
+        let Some(size) = RunSize::of(layout) else { return Ok(None) };
+        Ok(self.runs.take(size, &self.pages)?.map(|(run, _)| run))
     }
 
     /// A class, by its index.
@@ -231,12 +272,26 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         }
     }
 
-    /// The first block of a run of pages from the source.
+    /// The first block of a run of pages from the source, or else from a free run.
     #[cold]
     #[inline(never)]
     fn refill(&self, carver: &Carver, size: BlockSize) -> Result<Option<NonNull<u8>>, MisuseError> {
         // SAFETY: Size, and `take` has found no block.
-        unsafe { carver.refill(size, &self.pages) }
+        match unsafe { carver.refill(size, &self.pages) } {
+            Ok(None) => self.take_from_free_run(carver, size),
+            block => block,
+        }
+    }
+
+    /// The first block of a run of pages that was freed.
+    #[cold]
+    #[inline(never)]
+    fn take_from_free_run(&self, carver: &Carver, size: BlockSize) -> Result<Option<NonNull<u8>>, MisuseError> {
+        match self.runs.give_up(size.pages_per_run())? {
+            // SAFETY: Size, and `take` has found no block. They are the pages of a run, which are nobody else's.
+            Some(run) => unsafe { carver.begin_run(size, run) },
+            None => Ok(None),
+        }
     }
 
     /// Takes a block back, to hand it out again: the last one first.
@@ -344,7 +399,9 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         }
     }
 
-    /// The same heap, as one of a family: see [`FixedBlock::in_family`](crate::FixedBlock::in_family).
+    /// The same heap, as one of a family: see
+    /// [`FixedBlock::in_family`](crate::FixedBlock::in_family). In a hardened program, it
+    /// doesn't cut [free runs](Self#large-requests).
     ///
     /// Linear in the number of classes. Never panics.
     ///
@@ -392,7 +449,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// let mut memory = [const { Page::new() }; 2];
     /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
-    /// heap.allocate(Layout::new::<u64>());
+    /// heap.allocate(Layout::new::<u64>()).unwrap();
     /// assert_eq!(heap.page_source().pages_allocated(), 1);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
@@ -407,3 +464,5 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
 mod diagnosis;
 mod page_runs;
 mod resize;
+mod usage;
+mod zeroed;

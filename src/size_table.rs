@@ -32,6 +32,30 @@ const STEPS: usize = 64;
 /// that is too small or not aligned enough, until one fits: over the default sizes at most 4. Of a table of one's own it is
 /// over those that lie in the same 512 bytes, or above 32 KiB, and those that are aligned too little: at most all of them.
 /// Which they are depends on the request and the block sizes alone: what was allocated and freed before makes no difference.
+///
+/// # Sizes that are aligned to little
+///
+/// A block is aligned to the largest power of two that divides its size. So in a table of
+/// 24, 40, 104 and 1000 bytes, no block is aligned to more than 8 bytes, and **a `u128`,
+/// which is aligned to 16, takes a page**. No compiler warns of that. Two constants do,
+/// beside the table:
+///
+/// ```
+/// use core::alloc::Layout;
+/// use hpalloc::SizeTable;
+///
+/// static SIZES: &SizeTable<4> = hpalloc::size_table![32, 48, 112, 1008];
+/// // Of one type: how large its block is.
+/// const _: () = assert!(SIZES.usable_size(Layout::new::<u128>()) <= 32);
+/// // Of all types aligned to 16 bytes: how many times their size they take, at most.
+/// const _: () = assert!(SIZES.worst_for(16) <= 8);
+/// ```
+///
+/// ```compile_fail,E0080
+/// # use hpalloc::SizeTable;
+/// static SIZES: &SizeTable<4> = hpalloc::size_table![24, 40, 104, 1000];
+/// const _: () = assert!(SIZES.worst_for(16) <= 8); // it is 256: 4096 bytes for 16
+/// ```
 #[derive(Clone)]
 pub struct SizeTable<const N: usize = DEFAULT_CLASSES> {
     /// Ascending.
@@ -183,10 +207,9 @@ impl<const N: usize> SizeTable<N> {
     }
 
     /// The class that serves any request; `N` where none does.
-    pub(crate) fn class_of(&self, layout: Layout) -> usize {
+    pub(crate) const fn class_of(&self, layout: Layout) -> usize {
         let mut class = self.first_candidate(layout);
-        let fits = |size: &BlockSize| size.bytes() >= layout.size() && size.align() >= layout.align();
-        while self.sizes.get(class).is_some_and(|size| !fits(size)) {
+        while class < N && !fits(layout, self.sizes[class]) {
             class += 1;
         }
         class
@@ -194,15 +217,23 @@ impl<const N: usize> SizeTable<N> {
 
     /// A class that is the one, or below it.
     #[inline]
-    fn first_candidate(&self, layout: Layout) -> usize {
+    const fn first_candidate(&self, layout: Layout) -> usize {
         // So that it begins at a class whose blocks may be aligned enough.
-        let size = layout.pad_to_align().size().max(layout.align());
-        let class = match self.by_words.get(words(size)) {
-            Some(&class) => class,
-            None => self.by_steps[(size / STEP).min(STEPS)],
+        let padded = layout.pad_to_align().size();
+        let size = if padded < layout.align() { layout.align() } else { padded };
+        let (words, steps) = (words(size), size / STEP);
+        let class = if words <= SMALL_WORDS {
+            self.by_words[words]
+        } else {
+            self.by_steps[if steps < STEPS { steps } else { STEPS }]
         };
-        class.into()
+        class as usize
     }
+}
+
+/// Whether a block is large and aligned enough.
+const fn fits(layout: Layout, size: BlockSize) -> bool {
+    size.bytes() >= layout.size() && size.align() >= layout.align()
 }
 
 /// How many words hold so many bytes.
@@ -234,6 +265,10 @@ impl<const N: usize> defmt::Format for SizeTable<N> {
 /// assert_eq!(sizes.block_sizes().len(), 8);
 /// ```
 ///
+/// Multiples of 16 serve types of every usual alignment. If a size is no multiple of 16,
+/// check [`SizeTable::worst_for`](crate::SizeTable::worst_for): a `u128` [may take a
+/// page](crate::SizeTable#sizes-that-are-aligned-to-little).
+///
 /// Sizes that [`SizeTable::new`](crate::SizeTable::new) refuses do not compile:
 ///
 /// ```compile_fail,E0080
@@ -245,6 +280,9 @@ macro_rules! size_table {
         const { &$crate::SizeTable::checked([$($bytes),*]) }
     };
 }
+
+// Last, so that the documentation begins with the methods above.
+mod checks;
 
 #[cfg(test)]
 mod tests {

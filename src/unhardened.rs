@@ -67,6 +67,16 @@ impl Guard {
     }
 
     #[inline]
+    pub(crate) const unsafe fn remove_run(&self, _start: NonNull<u8>) -> Result<(), MisuseError> {
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) const fn is_of_family(&self) -> bool {
+        false
+    }
+
+    #[inline]
     pub(crate) const fn forget(&self) {}
 
     #[inline]

@@ -18,7 +18,8 @@ use core::ptr::NonNull;
 
 use common::{address, with_pages};
 use hpalloc::{
-    Arena, ArenaError, BlockSize, DEFAULT_BLOCK_SIZE, FixedBlock, Lazy, PAGE_SIZE, Page, PageSource, RawRegion,
+    Arena, ArenaError, BlockSize, DEFAULT_BLOCK_SIZE, FixedBlock, Lazy, MAX_ARENA_SIZE, PAGE_SIZE, Page, PageSource,
+    RawRegion,
 };
 
 const WORD: usize = size_of::<usize>();
@@ -251,6 +252,27 @@ fn the_block_size_of_a_type_holds_it_aligned() {
     assert_eq!((BlockSize::of::<Page>().bytes(), BlockSize::of::<Page>().align()), (PAGE_SIZE, PAGE_SIZE));
     assert_eq!(BlockSize::of::<[Page; 2]>().bytes(), 2 * PAGE_SIZE);
     assert_eq!(BlockSize::default().bytes(), DEFAULT_BLOCK_SIZE);
+}
+
+#[test]
+fn a_block_size_is_a_number() {
+    let sizes = [WORD, 2 * WORD, 3 * WORD, 1000, PAGE_SIZE, MAX_ARENA_SIZE];
+    for (index, bytes) in sizes.into_iter().enumerate() {
+        let size = BlockSize::try_from(bytes).unwrap();
+        assert_eq!((usize::from(size), BlockSize::new(bytes)), (bytes, Ok(size)));
+        for (other_index, other) in sizes.into_iter().enumerate() {
+            let other = BlockSize::new(other).unwrap();
+            assert_eq!(
+                (size.cmp(&other), size.partial_cmp(&other)),
+                (index.cmp(&other_index), Some(index.cmp(&other_index)))
+            );
+        }
+        #[cfg(not(target_os = "none"))]
+        assert_eq!((format!("{size}"), format!("{size:>10}")), (format!("{bytes}"), format!("{bytes:>10}")));
+    }
+    for bytes in [0, 1, WORD + 1, MAX_ARENA_SIZE + WORD] {
+        assert_eq!(BlockSize::try_from(bytes), Err(BlockSize::new(bytes).unwrap_err()));
+    }
 }
 
 #[test]

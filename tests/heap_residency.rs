@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::slice;
 
-use hpalloc::{Arena, Heap, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE, PageSource, Region};
+use hpalloc::{Arena, Heap, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE, PageSource, Region, SizeClasses};
 use rustix::mm::{Advice, madvise};
 
 /// How many pages a heap of 65,536 pages may touch before it is used. Its records have a few hundred.
@@ -123,4 +123,52 @@ fn zeroed_memory_that_was_never_handed_out_is_not_written() {
     // SAFETY: the block is live, zeroed, and has so many bytes.
     let contents = unsafe { slice::from_raw_parts(block.as_ptr(), SIZE) };
     assert!(contents.iter().step_by(PAGE_SIZE / 2).all(|&byte| byte == 0));
+}
+
+#[test]
+#[cfg_attr(hpalloc_hardened, ignore = "what is handed out is filled")]
+fn zeroed_runs_and_pages_of_size_classes_are_not_written() {
+    const SIZE: usize = 20 << 20;
+    let (mapping, place) = Place::fresh();
+    let heap = SizeClasses::new(Arena::from_region(mapping).unwrap());
+    let block = heap.allocate_zeroed(bytes(SIZE)).unwrap();
+    // Of classes whose blocks have pages of their own.
+    let blocks: Vec<_> = (0..20).map(|_| heap.allocate_zeroed(bytes(4096)).unwrap()).collect();
+    let larger = [3000, 9000, 16_384].map(|size| heap.allocate_zeroed(bytes(size)).unwrap());
+    assert_eq!(place.resident_pages(), 0);
+    // SAFETY: the block is live, zeroed, and has so many bytes.
+    let contents = unsafe { slice::from_raw_parts(block.as_ptr(), SIZE) };
+    assert!(contents.iter().step_by(PAGE_SIZE / 2).all(|&byte| byte == 0));
+    for block in blocks.into_iter().chain(larger) {
+        // SAFETY: the block is live, zeroed, and has so many bytes.
+        assert_eq!(unsafe { block.cast::<[u8; 3000]>().read() }, [0; 3000]);
+    }
+
+    // The same block again isn't known to be zero, and isn't.
+    // SAFETY: it is live, and not used after this.
+    unsafe {
+        block.write_bytes(0xFF, SIZE);
+        heap.deallocate(block, bytes(SIZE));
+    }
+    let again = heap.allocate_zeroed(bytes(SIZE)).unwrap();
+    assert_eq!(again, block);
+    // SAFETY: the block is live, zeroed, and has so many bytes.
+    assert!(unsafe { slice::from_raw_parts(again.as_ptr(), SIZE) }.iter().all(|&byte| byte == 0));
+}
+
+/// The same through the global allocator's trait: that asks for zeros too.
+#[test]
+#[cfg(feature = "spin")]
+#[cfg_attr(hpalloc_hardened, ignore = "what is handed out is filled")]
+fn the_global_allocator_does_not_write_zeros_either() {
+    use std::alloc::GlobalAlloc;
+
+    let (mapping, place) = Place::fresh();
+    let heap: hpalloc::Locked<_, hpalloc::Spin> =
+        hpalloc::Locked::new(SizeClasses::new(Arena::from_region(mapping).unwrap()));
+    // SAFETY: the layouts have bytes.
+    let block = unsafe { heap.alloc_zeroed(bytes(10 << 20)) };
+    assert_eq!(place.resident_pages(), 0);
+    // SAFETY: the block is live, and zeroed.
+    assert_eq!(unsafe { block.cast::<[u8; PAGE_SIZE]>().read() }, [0; PAGE_SIZE]);
 }

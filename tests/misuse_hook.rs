@@ -8,9 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Mutex;
 
-use common::with_pages;
+use common::{GUARD, RECORD, address, with_pages};
 use hpalloc::hardened::{self, Misuse};
-use hpalloc::{Arena, Boxed, FixedBlock, Heap, Lazy, Locked, MisuseError, Pool, PoolBox, SizeClasses, Spin};
+use hpalloc::{Arena, Boxed, FixedBlock, Heap, Lazy, Locked, MisuseError, PAGE_SIZE, Pool, PoolBox, SizeClasses, Spin};
 
 static HEAP: Locked<SizeClasses<Lazy<Boxed>>, Spin> =
     Locked::new(SizeClasses::new(Lazy::new(|| Boxed::new(1 << 16).and_then(Arena::from_region))));
@@ -156,6 +156,50 @@ fn a_program_can_log_and_go_on() {
         assert_eq!(take(), [Misuse::WrittenAfterFree]);
     }
     a_heap_of_any_size();
+    free_runs_that_were_written_to();
+}
+
+/// A free run, or the record at its end, that was written to is left out when a smaller request needs it.
+fn free_runs_that_were_written_to() {
+    hardened::set_hook(|error| FOUND.lock().unwrap().push(*error));
+    let run = |pages: usize| Layout::from_size_align(pages * PAGE_SIZE - GUARD - RECORD, 1).unwrap();
+    with_pages(13 + 16, |pages| {
+        // Which run is found by way of which other depends on the numbers of their pages.
+        let skipped = (address(&mut pages[0]) / PAGE_SIZE + 2).wrapping_neg() % 16;
+        let arena = Arena::from_pages(&mut pages[skipped..skipped + 13]).unwrap();
+        let heap = SizeClasses::with_table(arena, hpalloc::size_table![64]);
+        let [two, three, four, last] = [2, 3, 4, 4].map(|pages| heap.allocate(run(pages)).unwrap());
+        // SAFETY: what isn't in order is reported, and without effect.
+        unsafe {
+            for (block, pages) in [(two, 2), (three, 3), (four, 4), (last, 4)] {
+                heap.deallocate(block, run(pages));
+            }
+            // The run that would be cut isn't as it was freed: the next larger one is.
+            two.add(100).write(0);
+            assert_eq!((heap.allocate(run(1)), take()), (Some(three), vec![Misuse::WrittenAfterFree]));
+            assert_eq!(heap.free_run_pages(), 2 + 4 + 4);
+            // The record of the next one that is cut: it can't be taken out of the runs, and another one is cut. What is cut off
+            // from that takes its place among the runs.
+            assert_eq!((heap.allocate(run(2)), take()), (Some(three.add(PAGE_SIZE)), vec![]));
+            let record = last.add(4 * PAGE_SIZE - RECORD);
+            record.write(!record.read());
+            assert_eq!((heap.allocate(run(3)), take()), (Some(four), vec![Misuse::RecordOverwritten; 2]));
+            assert_eq!(heap.free_run_pages(), 1);
+            // A class gets the page that is left, and what is cut off is known.
+            let block = heap.allocate(Layout::new::<u64>());
+            assert_eq!((block, take()), (Some(four.add(3 * PAGE_SIZE)), vec![]));
+            for (block, pages) in [(three, 1), (three.add(PAGE_SIZE), 2), (four, 3)] {
+                heap.deallocate(block, run(pages));
+            }
+            heap.deallocate(block.unwrap(), Layout::new::<u64>());
+            assert_eq!((heap.free_run_pages(), heap.free_blocks(), take()), (6, [1], vec![]));
+            // A run that was cut isn't one any more.
+            heap.deallocate(four, run(4));
+            assert_eq!(take(), [Misuse::Foreign]);
+        }
+    });
+    // The two that were left out were free, and nobody misses them.
+    assert_eq!(take(), []);
 }
 
 /// The same for a heap of blocks of any size: what is misused stays as it was.

@@ -39,10 +39,9 @@ fn alignment(size: usize) -> usize {
     1 << size.trailing_zeros().min(PAGE_SIZE.trailing_zeros())
 }
 
-/// The sizes of runs: 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20.. pages.
+/// The sizes of runs, in bytes.
 fn run_sizes() -> impl Iterator<Item = usize> {
-    let quarters = |shift: usize| (5..=8).map(move |quarters: usize| quarters << shift);
-    (1..=4).chain((0..14).flat_map(quarters)).map(|pages| pages * PAGE_SIZE)
+    common::run_sizes().map(|pages| pages * PAGE_SIZE)
 }
 
 /// What `usable_size` has to be, by searching for it.
@@ -141,7 +140,7 @@ fn internal_fragmentation_is_what_is_said() {
 /// How many blocks a sequence has live at once, at most.
 const LIVE: usize = if cfg!(target_os = "none") { 24 } else { 400 };
 /// How many classes and sizes of runs a sequence uses, at most.
-const CLASSES: usize = if cfg!(target_os = "none") { 12 } else { 48 };
+const CLASSES: usize = if cfg!(target_os = "none") { 12 } else { 64 };
 /// How many sequences, of how many steps.
 const SEQUENCES: (u32, u32) = if cfg!(miri) {
     (3, 100)
@@ -163,22 +162,29 @@ impl Random {
     }
 
     /// Small ones more often than large ones.
-    fn layout(&mut self) -> Layout {
-        let most = [16, 64, 256, 1024, PAGE_SIZE, MAX_PAGES * PAGE_SIZE][self.next() % 6];
+    fn layout(&mut self, pages: usize) -> Layout {
+        let most = [16, 64, 256, 1024, PAGE_SIZE, pages * PAGE_SIZE][self.next() % 6];
         let align = [1, 1, 1, 4, 8, 16, 64, PAGE_SIZE, 2 * PAGE_SIZE][self.next() % 9];
         layout(self.next() % (most + 1), align)
     }
 }
 
 fn random_sequences<const N: usize>(table: &'static SizeTable<N>) {
-    for number in 1..=SEQUENCES.0 {
-        with_pages(MAX_PAGES, |pages| {
+    random_sequences_of(table, MAX_PAGES, SEQUENCES);
+}
+
+fn random_sequences_of<const N: usize>(table: &'static SizeTable<N>, count: usize, sequences: (u32, u32)) {
+    for number in 1..=sequences.0 {
+        with_pages(count, |pages| {
             let base = address(&mut pages[0]);
             let arena = Arena::from_pages(pages).unwrap();
             let mut world = HeapWorld::<_, N, LIVE, CLASSES>::new(&arena, base, table);
             let mut random = Random(0x9E37_79B9 ^ number);
-            for _ in 0..SEQUENCES.1 {
-                world.step(random.next(), random.layout(), random.next() % 4 == 0);
+            for step in 0..sequences.1 {
+                world.step(random.next(), random.layout(count), random.next() % 4 == 0);
+                if step % 16 == 0 {
+                    world.check_counts();
+                }
             }
             world.check_counts();
             world.clear();
@@ -196,6 +202,14 @@ fn random_sequences_with_few_sizes() {
 #[test]
 fn random_sequences_with_the_default_sizes() {
     random_sequences(DEFAULT_SIZES);
+}
+
+/// Large runs, which are cut into several.
+#[cfg(not(any(target_os = "none", miri)))]
+#[test]
+fn random_sequences_with_many_pages() {
+    random_sequences_of(hpalloc::size_table![16, 64, 1024, 36_000], 333, (20, 1500));
+    random_sequences_of(DEFAULT_SIZES, 333, (20, 1500));
 }
 
 #[cfg(not(target_os = "none"))]
@@ -237,11 +251,11 @@ fn runs_are_reused_for_their_size_and_not_merged() {
             heap.deallocate(a, one);
             heap.deallocate(b, two);
         }
-        assert_eq!((heap.run_pages(), arena.pages_remaining()), ((3, 3), 0));
+        assert_eq!((heap.run_pages(), heap.free_run_pages(), arena.pages_remaining()), (3, 3, 0));
         // Three pages are free, side by side, but no run of three is.
         assert_eq!(heap.allocate(layout(3 * PAGE_SIZE, 1)), None);
         assert_eq!((heap.allocate(two), heap.allocate(one)), (Some(b), Some(a)));
-        assert_eq!((heap.run_pages(), heap.allocate(one)), ((3, 0), None));
+        assert_eq!((heap.run_pages(), heap.free_run_pages(), heap.allocate(one)), (3, 0, None));
     });
 }
 

@@ -171,9 +171,9 @@ pub(crate) fn perform(operation: Operation) -> Result<()> {
     // The first allocation takes a page, and the next of a page's blocks are fresh.
     let fresh = |index| {
         if index % (small.blocks_per_page() - 1) == 0 {
-            small.allocate();
+            let _ = small.allocate();
             while small.peak_blocks() % small.blocks_per_page() != 1 {
-                small.allocate();
+                let _ = small.allocate();
             }
         }
     };

@@ -28,7 +28,7 @@ impl<P: PageSource> FixedBlock<P> {
     ///     pool.deallocate(a);
     ///     pool.deallocate(b);
     /// }
-    /// pool.allocate();
+    /// pool.allocate().unwrap();
     /// assert_eq!(pool.peak_blocks(), 2);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
@@ -38,6 +38,10 @@ impl<P: PageSource> FixedBlock<P> {
     }
 
     /// How many blocks are in the free list. Blocks that were never carved don't count.
+    ///
+    /// The number of live blocks is [`peak_blocks`](Self::peak_blocks) less this one. No
+    /// counter keeps it, because that would take up to three instructions of each `allocate`
+    /// and `deallocate`, which have ten and four on `x86_64`.
     ///
     /// # Time complexity
     ///

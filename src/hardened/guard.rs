@@ -136,13 +136,31 @@ impl Guard {
             .map_err(|Overwritten| self.error(start, self.block_size.get(), Misuse::RecordOverwritten))
     }
 
+    /// A run, which is one live block, isn't the pool's any more: its pages are used in
+    /// another way.
+    ///
+    /// # Errors
+    ///
+    /// A record on the way was overwritten. The run is still found where it isn't its own,
+    /// but counts as live no more.
+    ///
+    /// # Safety
+    ///
+    /// It was added to this guard, and nothing uses it.
+    pub(crate) unsafe fn remove_run(&self, start: NonNull<u8>) -> Result<(), MisuseError> {
+        self.live.set(self.live.get().saturating_sub(1));
+        self.runs
+            .remove(start.addr().get())
+            .map_err(|Overwritten| self.error(start, self.block_size.get(), Misuse::RecordOverwritten))
+    }
+
     /// The number that the pool's blocks are marked with; zero if it has none yet.
     fn number(&self) -> usize {
         if self.number.get() == 0 { self.family } else { self.number.get() }
     }
 
     /// Whether blocks of other pools come here.
-    fn is_of_family(&self) -> bool {
+    pub(crate) fn is_of_family(&self) -> bool {
         self.number() & FAMILY != 0
     }
 

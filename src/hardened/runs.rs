@@ -176,6 +176,68 @@ impl Runs {
     }
 }
 
+/// Where a pointer in the tree is: in the record of a run, on this side; otherwise it is
+/// the root.
+type Place = Option<(NonNull<Record>, usize)>;
+
+impl Runs {
+    /// Forgets a run. One of those below it takes its place, for which any will do: a search
+    /// would have come by here for it.
+    ///
+    /// # Errors
+    ///
+    /// A record on the way was overwritten. Nothing has changed then.
+    pub(super) fn remove(&self, start: usize) -> Result<(), Overwritten> {
+        let (mut place, mut next, mut bits): (Place, _, _) = (None, self.root.get(), start / PAGE_SIZE);
+        let (removed, record) = loop {
+            let Some(address) = next else { return Ok(()) };
+            // SAFETY: Records.
+            let record = unsafe { Record::read(address) }?;
+            // SAFETY: likewise.
+            if unsafe { Run::of(address, record) }.start.addr().get() == start {
+                break (address, record);
+            }
+            (place, next) = (Some((address, bits % 2)), record.children[bits % 2]);
+            bits /= 2;
+        };
+        // The first that has none below it.
+        let (mut last_place, mut last, mut last_record) = (place, removed, record);
+        while let Some(side) = last_record.children.iter().position(Option::is_some) {
+            let Some(child) = last_record.children[side] else { break };
+            // SAFETY: Records.
+            last_record = unsafe { Record::read(child) }?;
+            (last_place, last) = (Some((last, side)), child);
+        }
+        self.set(last_place, None)?;
+        if last == removed {
+            return Ok(());
+        }
+        // SAFETY: Records; the last one may have been one of its children, so it is read again.
+        let Record { children, .. } = unsafe { Record::read(removed) }?;
+        // SAFETY: Records, and the record was just read from there.
+        unsafe { Record { children, ..last_record }.write(last) };
+        self.set(place, Some(last))
+    }
+
+    /// Writes a pointer.
+    ///
+    /// # Errors
+    ///
+    /// The record in which it is was overwritten.
+    fn set(&self, place: Place, to: Option<NonNull<Record>>) -> Result<(), Overwritten> {
+        let Some((address, side)) = place else {
+            self.root.set(to);
+            return Ok(());
+        };
+        // SAFETY: Records.
+        let mut record = unsafe { Record::read(address) }?;
+        record.children[side] = to;
+        // SAFETY: Records, and the record was just read from there.
+        unsafe { record.write(address) };
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use core::mem::MaybeUninit;
@@ -207,6 +269,28 @@ mod tests {
                 }
             }
             assert!(runs.find(0).unwrap().is_none());
+        });
+    }
+
+    /// In each order, what is removed isn't found any more, and the rest is.
+    #[test]
+    fn what_was_removed_is_not_there() {
+        with_runs(|_, pages| {
+            for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+                let runs = Runs::new();
+                for page in pages {
+                    // SAFETY: the page is not used otherwise.
+                    unsafe { runs.add(page, PAGE_SIZE) }.unwrap();
+                }
+                for (index, &removed) in order.iter().enumerate() {
+                    runs.remove(pages[removed].addr().get()).unwrap();
+                    runs.remove(pages[removed].addr().get()).unwrap();
+                    for (number, page) in pages.iter().enumerate() {
+                        let found = runs.find(page.addr().get()).unwrap().is_some();
+                        assert_eq!(found, !order[..=index].contains(&number), "{order:?}");
+                    }
+                }
+            }
         });
     }
 

@@ -4,7 +4,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use super::Heap;
-use crate::by_layout::{ByLayout, Resized};
+use crate::by_layout::{ByLayout, Resized, Zeroed};
 use crate::hardened::MisuseError;
 use crate::{PAGE_SIZE, Page, PageSource};
 
@@ -49,8 +49,9 @@ impl<P: PageSource> ByLayout for Heap<P> {
     }
 
     #[inline]
-    fn take_zeroed(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
-        Ok(self.try_allocate_zeroed(layout)?.map(|block| NonNull::slice_from_raw_parts(block, layout.size())))
+    fn take_zeroed(&self, layout: Layout) -> Zeroed {
+        let block = self.try_allocate_zeroed(layout)?;
+        Ok(block.map(|block| (NonNull::slice_from_raw_parts(block, layout.size()), true)))
     }
 
     #[inline]

@@ -15,7 +15,7 @@ impl<P: PageSource> Heap<P> {
     /// # use core::alloc::Layout;
     /// # let mut memory = [core::mem::MaybeUninit::uninit(); 1000];
     /// let heap = hpalloc::Heap::from_uninit(&mut memory)?;
-    /// heap.allocate(Layout::new::<[u8; 100]>());
+    /// heap.allocate(Layout::new::<[u8; 100]>()).unwrap();
     /// assert_eq!(heap.used(), 104);
     /// # Ok::<(), hpalloc::HeapError>(())
     /// ```
@@ -33,7 +33,7 @@ impl<P: PageSource> Heap<P> {
     /// # let mut memory = [core::mem::MaybeUninit::uninit(); 1000];
     /// let heap = hpalloc::Heap::from_uninit(&mut memory)?;
     /// let free = heap.free();
-    /// heap.allocate(Layout::new::<[u8; 100]>());
+    /// heap.allocate(Layout::new::<[u8; 100]>()).unwrap();
     /// assert_eq!(heap.free(), free - 104);
     /// # Ok::<(), hpalloc::HeapError>(())
     /// ```
@@ -80,7 +80,7 @@ impl<P: PageSource> Heap<P> {
     /// # use core::alloc::Layout;
     /// # let mut memory = [core::mem::MaybeUninit::uninit(); 2000];
     /// let heap = hpalloc::Heap::from_uninit(&mut memory)?;
-    /// heap.allocate(Layout::new::<[u8; 100]>());
+    /// heap.allocate(Layout::new::<[u8; 100]>()).unwrap();
     /// let usage = heap.usage();
     /// assert_eq!((usage.used, usage.free_blocks), (104, 1));
     /// assert!(usage.to_string().starts_with("104 bytes used, "));

@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use super::SizeClasses;
+use super::{SizeClasses, SizeClassesUsage};
 use crate::carver::Carver;
-use crate::{BlockSize, DEFAULT_CLASSES, PageSource};
+use crate::{BlockSize, PageSource};
 
 impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// For each class the most blocks that were ever live at once, which is how many were carved: see
@@ -24,8 +24,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// let mut memory = [const { Page::new() }; 2];
     /// let heap = SizeClasses::with_table(Arena::from_pages(&mut memory)?, hpalloc::size_table![32, 256]);
-    /// heap.allocate(Layout::new::<u64>());
-    /// heap.allocate(Layout::new::<u64>());
+    /// heap.allocate(Layout::new::<u64>()).unwrap();
+    /// heap.allocate(Layout::new::<u64>()).unwrap();
     /// assert_eq!(heap.peak_blocks(), [2, 0]);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
@@ -70,7 +70,27 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         counts
     }
 
-    /// How many pages were taken for runs, and how many of these are free.
+    /// The pages of runs: those that were taken from the source for [large
+    /// requests](Self#large-requests), except the ones that went to a class since.
+    ///
+    /// Constant time. Never panics.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 8];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// heap.allocate(Layout::new::<[u8; 20_000]>()).unwrap();
+    /// assert_eq!((heap.run_pages(), heap.free_run_pages()), (5, 0));
+    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// ```
+    #[must_use]
+    pub fn run_pages(&self) -> usize {
+        self.runs.pages()
+    }
+
+    /// The pages of runs that are free.
     ///
     /// # Time complexity
     ///
@@ -86,20 +106,67 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// let mut memory = [const { Page::new() }; 8];
     /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
-    /// heap.allocate(Layout::new::<[u8; 20_000]>());
-    /// assert_eq!(heap.run_pages(), (5, 0));
+    /// let layout = Layout::new::<[u8; 20_000]>();
+    /// let block = heap.allocate(layout).unwrap();
+    /// // SAFETY: it came from this heap with this layout, and isn't used any more.
+    /// unsafe { heap.deallocate(block, layout) };
+    /// assert_eq!(heap.free_run_pages(), 5);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[must_use]
-    pub fn run_pages(&self) -> (usize, usize) {
-        (self.runs.taken(), self.runs.free_pages())
+    pub fn free_run_pages(&self) -> usize {
+        self.runs.free_pages()
+    }
+
+    /// The largest request that succeeds now, in bytes, if it is aligned to a word at most; 0
+    /// if none does. A smaller one may fail all the same, if its class has neither a block
+    /// nor a page.
+    ///
+    /// That counts free blocks, free runs, and the pages that a source has which only this
+    /// heap uses, such as an arena. If others can take pages too, as with a reference to an
+    /// arena, ask the source, and
+    /// [`SizeTable::largest_request`](crate::SizeTable::largest_request) what that many pages
+    /// are good for: the larger number of the two succeeds. (In a hardened program, a heap
+    /// [of a family](Self::in_family) doesn't cut runs, so that a request for less than a run
+    /// may fail.)
+    ///
+    /// # Time complexity
+    ///
+    /// Linear in the number of classes and of sources: for diagnosis.
+    ///
+    /// # Panics
+    ///
+    /// Only if the source of pages does.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use hpalloc::{Arena, DEFAULT_SIZES, Page, SizeClasses};
+    ///
+    /// let mut memory = [const { Page::new() }; 9];
+    /// let arena = Arena::from_pages(&mut memory)?;
+    /// let shared = SizeClasses::new(&arena);
+    /// assert_eq!(shared.largest_free(), 0); // others may take the pages
+    /// let largest = DEFAULT_SIZES.largest_request(arena.pages_remaining());
+    /// assert!(shared.allocate(Layout::from_size_align(largest, 1)?).is_some());
+    ///
+    /// let mut memory = [const { Page::new() }; 9];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// assert_eq!(heap.largest_free(), largest); // runs have 8 pages or 10
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn largest_free(&self) -> usize {
+        let with_pages = self.table.largest_request(self.runs.most_pages().max(most_pages(&self.pages)));
+        let with_blocks = self.classes().filter(|(carver, _)| carver.has_block()).map(|(_, size)| size.bytes());
+        with_blocks.last().unwrap_or(0).max(with_pages)
     }
 
     /// All of that at once, to be looked at or printed when the heap isn't locked any more.
     ///
     /// # Time complexity
     ///
-    /// That of [`free_blocks`](Self::free_blocks) and [`run_pages`](Self::run_pages).
+    /// That of [`free_blocks`](Self::free_blocks) and
+    /// [`free_run_pages`](Self::free_run_pages).
     ///
     /// # Panics
     ///
@@ -112,7 +179,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// let mut memory = [const { Page::new() }; 8];
     /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
     /// for layout in [Layout::new::<u8>(), Layout::new::<[u64; 8]>(), Layout::new::<[u64; 8]>(), Layout::new::<[u64; 2500]>()] {
-    ///     heap.allocate(layout);
+    ///     heap.allocate(layout).unwrap();
     /// }
     /// assert_eq!(
     ///     heap.usage().to_string(),
@@ -132,11 +199,24 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
             peak_blocks: self.peak_blocks(),
             free_blocks: self.free_blocks(),
             run_pages: self.run_pages(),
+            free_run_pages: self.free_run_pages(),
         }
     }
 
     fn classes(&self) -> impl Iterator<Item = (&Carver, &'static BlockSize)> {
         self.carvers.iter().zip(self.block_sizes())
+    }
+}
+
+/// How many pages the longest run of a source has; 0 if others may take them.
+fn most_pages(source: &impl PageSource) -> usize {
+    let mut most = 0;
+    loop {
+        // Of several sources, the first that has more.
+        match source.exclusive_pages(most + 1) {
+            pages if pages > most => most = pages,
+            _ => return most,
+        }
     }
 }
 
@@ -146,43 +226,6 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
 impl<P: PageSource, const N: usize> fmt::Display for SizeClasses<P, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.usage().fmt(f)
-    }
-}
-
-/// How many blocks a heap had, at one time: see [`SizeClasses::usage`].
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct SizeClassesUsage<const N: usize = DEFAULT_CLASSES> {
-    /// The block sizes, ascending.
-    pub block_sizes: &'static [BlockSize; N],
-    /// The most that were live at once, of each size: as [`SizeClasses::peak_blocks`].
-    pub peak_blocks: [usize; N],
-    /// Those that are free, of each size: as [`SizeClasses::free_blocks`].
-    pub free_blocks: [usize; N],
-    /// Pages of runs, and how many of them are free: as [`SizeClasses::run_pages`].
-    pub run_pages: (usize, usize),
-}
-
-impl<const N: usize> SizeClassesUsage<N> {
-    /// For each size that was used: how large it is, how many are live, were at the peak, and are free.
-    fn rows(&self) -> impl Iterator<Item = [usize; 4]> {
-        let counts = self.peak_blocks.into_iter().zip(self.free_blocks);
-        let rows = self.block_sizes.iter().zip(counts);
-        let rows = rows.map(|(size, (peak, free))| [size.bytes(), peak.saturating_sub(free), peak, free]);
-        rows.filter(|row| row[2] > 0 || row[3] > 0)
-    }
-}
-
-/// The classes, with how many of their blocks are live, how many were at the peak, and how many are free; those that were
-/// never used are left out.
-impl<const N: usize> fmt::Display for SizeClassesUsage<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:>10}{:>11}{:>11}{:>11}", "block size", "live", "peak", "free")?;
-        for [size, live, peak, free] in self.rows() {
-            writeln!(f, "{size:>10}{live:>11}{peak:>11}{free:>11}")?;
-        }
-        let (peak, free) = self.run_pages;
-        writeln!(f, "{:>10}{:>11}{peak:>11}{free:>11}", "run pages", peak.saturating_sub(free))
     }
 }
 
@@ -199,17 +242,5 @@ impl<P: PageSource, const N: usize> fmt::Debug for SizeClasses<P, N> {
 impl<P: PageSource, const N: usize> defmt::Format for SizeClasses<P, N> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::Format::format(&self.usage(), f);
-    }
-}
-
-#[cfg(feature = "defmt")]
-impl<const N: usize> defmt::Format for SizeClassesUsage<N> {
-    fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "SizeClasses {{ ");
-        for [size, live, peak, _] in self.rows() {
-            defmt::write!(f, "{=usize} bytes: {=usize} live, {=usize} at the peak; ", size, live, peak);
-        }
-        let (peak, free) = self.run_pages;
-        defmt::write!(f, "pages of runs: {=usize} live, {=usize} at the peak }}", peak.saturating_sub(free), peak);
     }
 }

@@ -2,97 +2,169 @@ use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-use crate::block_size::{GUARD_BYTES, RECORD_BYTES};
 use crate::free_list::FreeList;
 use crate::hardened::{Guard, MisuseError, Shape};
-use crate::{MAX_ARENA_SIZE, PAGE_SIZE, PageSource};
-
-/// From 1 page to [`MAX_ARENA_SIZE`], four for each doubling.
-const SIZES: usize = RunSize::of_pages(MAX_ARENA_SIZE / PAGE_SIZE).list + 1;
-
-/// What a run has after its block.
-const OVERHEAD: usize = GUARD_BYTES + RECORD_BYTES;
+use crate::run_size::{RUN_SIZES, RunSize};
+use crate::{PAGE_SIZE, PageSource};
 
 /// Runs of pages for what no class serves, and a list of the free ones for each size.
 ///
-/// *Invariant (Runs):* what is in a list is a run of its size that was taken from the source.
+/// *Invariant (Runs):* what is in a list is a run of its size, of pages that were taken
+/// from the source and that nothing else uses. The pointer is valid for all of it.
 pub(super) struct PageRuns {
-    free: [FreeList; SIZES],
-    /// How many pages were taken from the source.
-    taken: Cell<usize>,
+    free: [FreeList; RUN_SIZES],
+    /// The pages that were taken from the source and didn't go to a class.
+    pages: Cell<usize>,
     guard: Guard,
-}
-
-/// A size that runs have: 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20.. pages.
-///
-/// From 4 pages on it is four to eight quarters of a power of two.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct RunSize {
-    /// How many sizes are smaller.
-    list: usize,
-}
-
-impl RunSize {
-    /// The smallest that serves the layout, unless none does.
-    pub(super) const fn of(layout: Layout) -> Option<Self> {
-        if layout.size() > MAX_ARENA_SIZE - OVERHEAD || layout.align() > PAGE_SIZE {
-            return None;
-        }
-        Some(Self::of_pages((layout.size() + OVERHEAD).div_ceil(PAGE_SIZE)))
-    }
-
-    /// The smallest of at least so many pages.
-    const fn of_pages(pages: usize) -> Self {
-        let last = pages.saturating_sub(1);
-        let shift = (last | 4).ilog2() - 2;
-        Self { list: 4 * shift as usize + (last >> shift) }
-    }
-
-    const fn pages(self) -> usize {
-        if self.list < 4 { self.list + 1 } else { (5 + self.list % 4) << (self.list / 4 - 1) }
-    }
-
-    /// How many bytes there are to use.
-    pub(super) const fn bytes(self) -> usize {
-        self.pages() * PAGE_SIZE - OVERHEAD
-    }
 }
 
 impl PageRuns {
     pub(super) const fn new() -> Self {
-        Self { free: [const { FreeList::new() }; SIZES], taken: Cell::new(0), guard: Guard::new() }
+        Self { free: [const { FreeList::new() }; RUN_SIZES], pages: Cell::new(0), guard: Guard::new() }
     }
 
     pub(super) const fn in_family(&mut self, family: u16) {
         self.guard.in_family(family);
     }
 
+    /// A run, and whether all of it is known to be zero: from its list, from the source, or
+    /// from a larger free run.
+    ///
     /// # Errors
     ///
     /// The free run that would come next was written to. It is taken out; the next call goes on.
-    pub(super) fn take(&self, size: RunSize, source: &impl PageSource) -> Result<Option<NonNull<u8>>, MisuseError> {
-        let Some(list) = self.free.get(size.list) else { return Ok(None) };
+    pub(super) fn take(
+        &self,
+        size: RunSize,
+        source: &impl PageSource,
+    ) -> Result<Option<(NonNull<u8>, bool)>, MisuseError> {
+        let Some(list) = self.free.get(size.index()) else { return Ok(None) };
         // SAFETY: Runs.
         if let Some(run) = unsafe { list.pop(size.bytes(), &self.guard) }? {
-            return Ok(Some(run));
+            return Ok(Some((run, false)));
         }
-        let pages = size.pages();
-        let Some(run) = source.take_pages(pages) else { return Ok(None) };
-        let run = run.cast::<u8>();
-        // For `whole_block`.
-        run.as_ptr().expose_provenance();
-        self.taken.set(self.taken.get() + pages);
-        // SAFETY: the run has these pages, and nobody else knows of it.
+        let (run, is_zeroed) = if let Some((run, is_zeroed)) = source.take_zeroed_pages(size.pages()) {
+            self.pages.set(self.pages.get() + size.pages());
+            // For `whole_block`.
+            run.as_ptr().expose_provenance();
+            (run.cast(), is_zeroed)
+        } else {
+            let Some(run) = self.cut(size.pages())? else { return Ok(None) };
+            (run, false)
+        };
+        // SAFETY: by PageSource or `cut`, the run has these pages, and nobody else knows of it.
+        let run = unsafe { self.add(run, size) }?;
+        // In a hardened program it is filled.
+        Ok(Some((run, is_zeroed && !cfg!(hpalloc_hardened))))
+    }
+
+    /// So many pages from the smallest free run that has them. The rest of it becomes free
+    /// runs.
+    ///
+    /// Bounded: it looks at each larger size once, and at most six runs are left over.
+    ///
+    /// # Errors
+    ///
+    /// A free run or a record was written to. What it concerns is taken out; the next call
+    /// goes on.
+    #[cold]
+    fn cut(&self, pages: usize) -> Result<Option<NonNull<u8>>, MisuseError> {
+        // There, a run may be another heap's, which has a record of its length.
+        if self.guard.is_of_family() {
+            return Ok(None);
+        }
+        for size in RunSize::from_pages(pages) {
+            let Some(list) = self.free.get(size.index()) else { return Ok(None) };
+            // SAFETY: Runs.
+            let Some(run) = (unsafe { list.pop(size.bytes(), &self.guard) })? else { continue };
+            // SAFETY: it is a whole run of this guard, by Runs, and nothing uses it.
+            unsafe { self.guard.remove_run(run) }?;
+            // SAFETY: the run has more pages than `pages`, or as many.
+            let rest = unsafe { run.add(pages * PAGE_SIZE) };
+            // SAFETY: they are nobody's.
+            return match unsafe { self.keep_all(rest, size.pages() - pages) } {
+                Ok(()) => Ok(Some(run)),
+                // SAFETY: likewise.
+                Err(error) => unsafe { self.keep_all(run, pages) }.and(Err(error)),
+            };
+        }
+        Ok(None)
+    }
+
+    /// Pages for a class, from a free run: see [`cut`](Self::cut). They aren't counted here
+    /// any more.
+    ///
+    /// # Errors
+    ///
+    /// Those of `cut`.
+    pub(super) fn give_up(&self, pages: usize) -> Result<Option<NonNull<u8>>, MisuseError> {
+        let run = self.cut(pages)?;
+        if run.is_some() {
+            // Those of a run that another heap took aren't counted here.
+            self.pages.set(self.pages.get().saturating_sub(pages));
+        }
+        Ok(run)
+    }
+
+    /// Makes a live run of pages.
+    ///
+    /// # Errors
+    ///
+    /// A record of another run was overwritten. The run is in its list, so that the next call
+    /// finds it.
+    ///
+    /// # Safety
+    ///
+    /// They are as many pages as the size says, which were taken from the source and which
+    /// nothing uses, and the pointer is valid for all of them.
+    unsafe fn add(&self, run: NonNull<u8>, size: RunSize) -> Result<NonNull<u8>, MisuseError> {
+        // SAFETY: as the caller promises.
         unsafe {
-            let added = self.guard.add_run(run, pages * PAGE_SIZE);
+            let added = self.guard.add_run(run, size.pages() * PAGE_SIZE);
             self.guard.hand_out_fresh(run, size.bytes());
             if let Err(error) = added {
-                // So that the next call finds it.
-                list.push(run, size.bytes(), &self.guard);
+                self.keep(run, size);
                 return Err(error);
             }
         }
-        Ok(Some(run))
+        Ok(run)
+    }
+
+    /// Puts a run that was live in its list.
+    ///
+    /// # Safety
+    ///
+    /// That of [`add`](Self::add), which made it live.
+    unsafe fn keep(&self, run: NonNull<u8>, size: RunSize) {
+        if let Some(list) = self.free.get(size.index()) {
+            // SAFETY: as the caller promises; a page holds a pointer.
+            unsafe { list.push(run, size.bytes(), &self.guard) };
+        }
+    }
+
+    /// Makes free runs of pages, the largest first.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`add`](Self::add). All of the pages are in the lists nevertheless.
+    ///
+    /// # Safety
+    ///
+    /// That of `add`, for so many pages.
+    unsafe fn keep_all(&self, mut start: NonNull<u8>, mut pages: usize) -> Result<(), MisuseError> {
+        let mut result = Ok(());
+        while let Some(size) = RunSize::within(pages) {
+            // SAFETY: as the caller promises; `pages` are left from `start` on, and the size has no more.
+            unsafe {
+                match self.add(start, size) {
+                    Ok(run) => self.keep(run, size),
+                    Err(error) => result = Err(error),
+                }
+                start = start.add(size.pages() * PAGE_SIZE);
+            }
+            pages -= size.pages();
+        }
+        result
     }
 
     /// # Errors
@@ -105,12 +177,10 @@ impl PageRuns {
     /// uses it, and the pointer is valid for all of it. (With `--cfg hpalloc_hardened`, what isn't so is an error. In a family,
     /// that of [`Guard::check_live`].)
     pub(super) unsafe fn give_back(&self, run: NonNull<u8>, size: RunSize) -> Result<(), MisuseError> {
-        if let Some(list) = self.free.get(size.list) {
-            // SAFETY: by the caller's promise, the run is unused and not in the list; a page holds a pointer.
-            unsafe {
-                let run = self.check(run, size)?;
-                list.push(run, size.bytes(), &self.guard);
-            }
+        // SAFETY: by the caller's promise, the run is unused and not in the list.
+        unsafe {
+            let run = self.check(run, size)?;
+            self.keep(run, size);
         }
         Ok(())
     }
@@ -137,41 +207,25 @@ impl PageRuns {
         self.guard.refuse(block, layout.size())
     }
 
-    /// How many pages were taken from the source.
-    pub(super) fn taken(&self) -> usize {
-        self.taken.get()
+    /// The pages that were taken from the source and didn't go to a class.
+    pub(super) fn pages(&self) -> usize {
+        self.pages.get()
     }
 
-    /// How many of these are free, by walking the lists: with `--cfg hpalloc_hardened`, each up to the first run whose link was
-    /// overwritten.
+    /// The pages of free runs, by walking the lists: with `--cfg hpalloc_hardened`, each up
+    /// to the first run whose link was overwritten.
     pub(super) fn free_pages(&self) -> usize {
-        let sizes = (0..SIZES).map(|list| RunSize { list });
         let pages = |(size, free): (RunSize, &FreeList)| {
             // SAFETY: Runs.
             (unsafe { free.len(size.bytes(), &self.guard) }) * size.pages()
         };
-        sizes.zip(&self.free).map(pages).sum()
+        RunSize::from_pages(1).zip(&self.free).map(pages).sum()
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::{MAX_ARENA_SIZE, PAGE_SIZE, RunSize, SIZES};
-
-    /// Every number of pages gets the smallest size that holds it, and less than a quarter more than it needs.
-    #[test]
-    fn sizes_are_close() {
-        // From 1024 pages on, sizes are multiples of 64 pages.
-        const STEP: usize = if cfg!(miri) { 64 } else { 1 };
-        let mut sizes = (0..SIZES).map(|list| RunSize { list });
-        let mut size = sizes.next().unwrap();
-        for pages in (1..1024).chain((1024..=MAX_ARENA_SIZE / PAGE_SIZE).step_by(STEP)) {
-            if size.pages() < pages {
-                size = sizes.next().unwrap();
-            }
-            assert_eq!(RunSize::of_pages(pages).list, size.list, "{pages} pages");
-            assert!((pages..pages + pages.div_ceil(4)).contains(&size.pages()), "{pages} pages");
-        }
-        assert!(sizes.next().is_none());
+    /// The pages of the largest free run; 0 if there is none.
+    pub(super) fn most_pages(&self) -> usize {
+        let sizes = self.free.iter().zip(RunSize::from_pages(1));
+        let free = sizes.filter(|(list, _)| !list.is_empty()).last();
+        free.map_or(0, |(_, size)| size.pages())
     }
 }

@@ -4,10 +4,10 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use super::SizeClasses;
-use super::page_runs::RunSize;
-use crate::by_layout::{ByLayout, resize};
+use crate::by_layout::{ByLayout, Zeroed, resize};
 use crate::hardened::MisuseError;
 use crate::page_source::whole_block;
+use crate::run_size::RunSize;
 use crate::{BlockSize, PageSource};
 
 /// Where blocks come from.
@@ -20,6 +20,8 @@ enum Place {
 
 impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// How many bytes a block for the layout has; 0 where it can't be served, whatever memory there is.
+    ///
+    /// As [`SizeTable::usable_size`](crate::SizeTable::usable_size), which is for constants.
     ///
     /// # Time complexity
     ///
@@ -42,11 +44,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// ```
     #[must_use]
     pub fn usable_size(&self, layout: Layout) -> usize {
-        match self.place(layout) {
-            Some(Place::Class(size)) => size.bytes(),
-            Some(Place::Run(size)) => size.bytes(),
-            None => 0,
-        }
+        self.table.usable_size(layout)
     }
 
     /// Where blocks for the layout come from, if it can be served.
@@ -89,6 +87,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// }
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
+    #[must_use = "the block may have moved; if this is `None`, it has its old layout"]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
         // SAFETY: the caller's promise is the one that is asked for.
@@ -128,6 +127,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// }
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
+    #[must_use = "the block may have moved; if this is `None`, it has its old layout"]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub unsafe fn shrink(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
         // SAFETY: the caller's promise is the one that is asked for.
@@ -140,6 +140,11 @@ impl<P: PageSource, const N: usize> ByLayout for SizeClasses<P, N> {
     fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
         let block = self.try_allocate(layout)?;
         Ok(block.map(|block| NonNull::slice_from_raw_parts(block, self.usable_size(layout))))
+    }
+
+    fn take_zeroed(&self, layout: Layout) -> Zeroed {
+        let block = self.try_allocate_zeroed(layout)?;
+        Ok(block.map(|(block, is_zeroed)| (NonNull::slice_from_raw_parts(block, layout.size()), is_zeroed)))
     }
 
     #[inline]

@@ -3,7 +3,7 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use super::{GUARD, RECORD, blocks_per_page, pages_per_run};
+use super::{GUARD, RECORD, blocks_per_page, pages_per_run, run_sizes};
 use hpalloc::{Arena, PAGE_SIZE, Region, SizeClasses, SizeTable};
 
 #[derive(Clone, Copy)]
@@ -14,10 +14,11 @@ struct Block {
     stamp: u8,
 }
 
-/// What is known of the blocks of a size.
+/// What is known of the blocks of a class, or of the runs of a size.
 #[derive(Clone, Copy, Default)]
 struct Class {
     size: usize,
+    is_run: bool,
     free: usize,
     fresh: usize,
     carved: usize,
@@ -25,6 +26,13 @@ struct Class {
 
 /// Bytes that are compared at a time: Miri takes as long for each of them as for one byte.
 const CHUNK: usize = 128;
+
+impl Class {
+    /// Whether one of these is a free run of so many pages.
+    fn is_run_of(&self, pages: usize) -> bool {
+        self.is_run && self.free > 0 && pages_per_run(self.size) >= pages
+    }
+}
 
 impl Block {
     /// So many bytes are still as they were.
@@ -39,6 +47,7 @@ impl Block {
 /// A heap, and a model of it.
 pub struct HeapWorld<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> {
     heap: SizeClasses<&'a Arena<R>, N>,
+    table: &'static SizeTable<N>,
     arena: &'a Arena<R>,
     base: usize,
     classes: [Class; CLASSES],
@@ -53,6 +62,7 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
         assert_eq!(arena.pages_allocated(), 0);
         Self {
             heap: SizeClasses::with_table(arena, table),
+            table,
             arena,
             base,
             classes: [Class::default(); CLASSES],
@@ -86,37 +96,83 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
         }
     }
 
+    /// The class of that size, or the runs of that size.
+    fn class(&mut self, size: usize, is_run: bool) -> &mut Class {
+        let is_it = |class: &&mut Class| (class.size, class.is_run) == (size, is_run) || class.size == 0;
+        let class = self.classes.iter_mut().find(is_it).expect("the model has enough classes");
+        (class.size, class.is_run) = (size, is_run);
+        class
+    }
+
+    /// What serves a layout. Runs that are no larger than a block are left over by larger ones, and serve classes only.
+    fn class_of(&mut self, layout: Layout) -> &mut Class {
+        let size = self.heap.usable_size(layout);
+        let is_run = self.heap.block_sizes().iter().all(|class| class.bytes() != size);
+        self.class(size, is_run)
+    }
+
     /// Whether a block for the layout is to be had; if so, it is taken out of the model.
     fn model_allocates(&mut self, layout: Layout) -> bool {
         let size = self.heap.usable_size(layout);
-        let Some(class) = self.classes.iter_mut().find(|class| class.size == size || class.size == 0) else {
-            panic!("the model has too few classes")
-        };
         if size == 0 {
             return false;
         }
-        class.size = size;
-        if class.free > 0 {
-            class.free -= 1;
+        let Class { free, fresh, .. } = *self.class_of(layout);
+        if free > 0 {
+            self.class_of(layout).free -= 1;
             return true;
         }
-        if class.fresh == 0 {
+        if fresh == 0 {
             let pages = pages_per_run(size);
-            if pages > self.arena.total_pages() - self.pages_taken {
+            if pages <= self.arena.total_pages() - self.pages_taken {
+                self.pages_taken += pages;
+            } else if !self.model_cuts(pages) {
                 return false;
             }
-            self.pages_taken += pages;
-            class.fresh = blocks_per_page(size).max(1);
+            self.class_of(layout).fresh = blocks_per_page(size).max(1);
         }
+        let class = self.class_of(layout);
         class.fresh -= 1;
         class.carved += 1;
         true
     }
 
+    /// Whether there is a free run of so many pages. If so, the smallest is used: what is left over becomes free runs, each as
+    /// large as a run can be.
+    fn model_cuts(&mut self, pages: usize) -> bool {
+        let runs = self.classes.iter().filter(|class| class.is_run_of(pages)).map(|class| class.size);
+        let Some(run) = runs.min() else { return false };
+        let class = self.class(run, true);
+        class.free -= 1;
+        class.carved -= 1;
+        let mut rest = pages_per_run(run) - pages;
+        while let Some(pages) = run_sizes().take_while(|&size| size <= rest).last() {
+            let class = self.class(pages * PAGE_SIZE - GUARD - RECORD, true);
+            class.free += 1;
+            class.carved += 1;
+            rest -= pages;
+        }
+        true
+    }
+
     fn model_frees(&mut self, layout: Layout) {
-        let size = self.heap.usable_size(layout);
-        let class = self.classes.iter_mut().find(|class| class.size == size).expect("a block came from it");
-        class.free += 1;
+        self.class_of(layout).free += 1;
+    }
+
+    /// The largest request that the model would serve: as large as a block or a run.
+    fn model_largest(&self) -> usize {
+        let serves = |size: usize, is_run: bool| {
+            let pages = pages_per_run(size);
+            let class = self.classes.iter().find(|class| (class.size, class.is_run) == (size, is_run));
+            class.is_some_and(|class| class.free > 0 || class.fresh > 0)
+                || pages <= self.arena.total_pages() - self.pages_taken
+                || self.classes.iter().any(|class| class.is_run_of(pages))
+        };
+        let sizes = self.heap.block_sizes().iter().map(|size| size.bytes());
+        let most = sizes.clone().max().unwrap_or(0);
+        let runs = run_sizes().map(|pages| pages * PAGE_SIZE - GUARD - RECORD).filter(|&size| size > most);
+        let runs = runs.take(CLASSES).filter(|&size| serves(size, true));
+        sizes.filter(|&size| serves(size, false)).chain(runs).max().unwrap_or(0)
     }
 
     fn allocate(&mut self, place: usize, layout: Layout) {
@@ -168,21 +224,32 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
     }
 
     /// Compares all counts.
-    pub fn check_counts(&self) {
-        let of_size = |size: usize| self.classes.iter().find(|class| class.size == size).copied().unwrap_or_default();
+    pub fn check_counts(&mut self) {
+        let of_size = |size: usize| self.classes.iter().find(|class| (class.size, class.is_run) == (size, false));
         let (peaks, frees) = (self.heap.peak_blocks(), self.heap.free_blocks());
         for ((size, peak), free) in self.heap.block_sizes().iter().zip(peaks).zip(frees) {
-            let class = of_size(size.bytes());
+            let class = of_size(size.bytes()).copied().unwrap_or_default();
             assert_eq!((peak, free), (class.carved, class.free), "{size:?}");
         }
-        let is_run = |class: &&Class| self.heap.block_sizes().iter().all(|size| size.bytes() != class.size);
-        let pages = |count: fn(&Class) -> usize| -> usize {
-            self.classes
-                .iter()
-                .filter(is_run)
-                .map(|class| count(class) * (class.size + GUARD + RECORD) / PAGE_SIZE)
-                .sum()
+        let runs = |count: fn(&Class) -> usize| -> usize {
+            let runs = self.classes.iter().filter(|class| class.is_run);
+            runs.map(|class| count(class) * pages_per_run(class.size)).sum()
         };
-        assert_eq!(self.heap.run_pages(), (pages(|class| class.carved), pages(|class| class.free)));
+        let free_pages = runs(|class| class.free);
+        assert_eq!((self.heap.run_pages(), self.heap.free_run_pages()), (runs(|class| class.carved), free_pages));
+
+        let usage = self.heap.usage();
+        let blocks = self.classes.iter().filter(|class| !class.is_run);
+        let free: usize = blocks.map(|class| class.free * class.size).sum();
+        assert_eq!(usage.free_bytes(), free + free_pages * PAGE_SIZE);
+        let live = self.live;
+        let live = live.iter().flatten().map(|block| {
+            let Class { size, is_run, .. } = *self.class_of(block.layout);
+            if is_run { pages_per_run(size) * PAGE_SIZE } else { size }
+        });
+        assert_eq!(usage.live_bytes(), live.sum());
+
+        let of_source = self.table.largest_request(self.arena.pages_remaining());
+        assert_eq!(self.heap.largest_free().max(of_source), self.model_largest());
     }
 }

@@ -63,6 +63,12 @@ pub fn pages_per_run(block_size: usize) -> usize {
     (block_size + GUARD + RECORD).div_ceil(PAGE_SIZE)
 }
 
+/// How many pages runs of a heap of size classes have: 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20.. pages.
+pub fn run_sizes() -> impl Iterator<Item = usize> {
+    let quarters = |shift: usize| (5..=8).map(move |quarters: usize| quarters << shift);
+    (1..=4).chain((0..14).flat_map(quarters))
+}
+
 /// What the rubbish consists of.
 pub const RUBBISH: u8 = 0xA5;
 

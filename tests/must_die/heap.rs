@@ -117,7 +117,7 @@ dies! {
         with_heap(|heap| {
             let block = heap.allocate(layout(100)).unwrap();
             heap.deallocate(block, layout(100));
-            heap.grow(block, layout(100), layout(200));
+            let _ = heap.grow(block, layout(100), layout(200));
         });
     }
 
@@ -125,7 +125,7 @@ dies! {
         with_heap(|heap| {
             let block = heap.allocate(layout(100)).unwrap();
             heap.deallocate(block, layout(100));
-            heap.shrink(block, layout(100), layout(50));
+            let _ = heap.shrink(block, layout(100), layout(50));
         });
     }
 
@@ -148,7 +148,7 @@ dies! {
             let block = heap.allocate(layout(100)).unwrap();
             heap.deallocate(block, layout(100));
             overwrite(block.add(60));
-            heap.allocate(layout(100));
+            let _ = heap.allocate(layout(100));
         });
     }
 
@@ -157,7 +157,7 @@ dies! {
             let block = heap.allocate(layout(100)).unwrap();
             heap.deallocate(block, layout(100));
             overwrite(block.add(60));
-            heap.allocate_zeroed(layout(100));
+            let _ = heap.allocate_zeroed(layout(100));
         });
     }
 
@@ -168,7 +168,7 @@ dies! {
                 heap.deallocate(block, layout(100));
             }
             overwrite(blocks[1]);
-            heap.allocate(layout(200));
+            let _ = heap.allocate(layout(200));
         });
     }
 
@@ -177,7 +177,7 @@ dies! {
             let blocks = [(); 2].map(|()| heap.allocate(layout(100)).unwrap());
             heap.deallocate(blocks[1], layout(100));
             overwrite(blocks[1].add(60));
-            heap.grow(blocks[0], layout(100), layout(190));
+            let _ = heap.grow(blocks[0], layout(100), layout(190));
         });
     }
 
@@ -186,7 +186,7 @@ dies! {
             let block = heap.allocate(layout(200)).unwrap();
             let block = heap.shrink(block, layout(200), layout(100)).unwrap();
             overwrite(block.add(150));
-            heap.allocate(layout(100));
+            let _ = heap.allocate(layout(100));
         });
     }
 

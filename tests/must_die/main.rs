@@ -200,7 +200,7 @@ dies! {
             let block = pool.allocate().unwrap();
             pool.deallocate(block);
             overwrite(block.add(63));
-            pool.allocate();
+            let _ = pool.allocate();
         });
     }
 
@@ -210,7 +210,7 @@ dies! {
             pool.deallocate(one);
             pool.deallocate(other);
             other.cast::<usize>().write_volatile(0x1000);
-            pool.allocate();
+            let _ = pool.allocate();
         });
     }
 
@@ -245,7 +245,7 @@ dies! {
             let block = pool.allocate().unwrap();
             pool.deallocate(block);
             overwrite(block.add(64 + size_of::<usize>()));
-            pool.allocate();
+            let _ = pool.allocate();
         });
     }
 
@@ -348,7 +348,7 @@ dies! {
             let block = heap.allocate(layout(100)).unwrap();
             heap.deallocate(block, layout(100));
             overwrite(block.add(111));
-            heap.allocate(layout(100));
+            let _ = heap.allocate(layout(100));
         });
     }
 

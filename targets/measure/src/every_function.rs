@@ -125,6 +125,11 @@ fn every_heap() {
         Locked::new(SizeClasses::new(Lazy::new(|| Arena::from_region(MEMORY.claim()?))));
 
     let _ = black_box(SizeTable::new(black_box([16, 64, 256])).map(|table| table.block_sizes()[0].bytes()));
+    let _ = black_box(BlockSize::try_from(black_box(64)).map(usize::from));
+    if let Ok(table) = SizeTable::new(black_box([16, 64, 256])) {
+        let layout = black_box(Layout::new::<u64>());
+        black_box((table.usable_size(layout), table.worst_for(black_box(16)), table.largest_request(black_box(9))));
+    }
     let Ok(small) = Layout::from_size_align(black_box(40), black_box(8)) else { return };
     let Ok(large) = Layout::from_size_align(black_box(9000), black_box(64)) else { return };
     if let Ok(arena) = MEMORY.claim().and_then(Arena::from_region) {
@@ -159,7 +164,13 @@ fn every_class<P: PageSource, const N: usize>(heap: &SizeClasses<P, N>, small: L
         }
     }
     black_box((heap.usable_size(small), heap.block_sizes()));
-    black_box((heap.peak_blocks(), heap.free_blocks(), heap.run_pages()));
+    if let Some(block) = black_box(heap.allocate_zeroed(large)) {
+        // SAFETY: the block was allocated just now.
+        unsafe { heap.deallocate(block, large) };
+    }
+    black_box((heap.peak_blocks(), heap.free_blocks(), heap.run_pages(), heap.free_run_pages(), heap.largest_free()));
+    let usage = heap.usage();
+    black_box((usage.live_blocks(), usage.live_bytes(), usage.free_bytes()));
     black_box(heap.page_source());
     every_allocation(heap, small, large);
 }

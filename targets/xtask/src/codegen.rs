@@ -21,10 +21,11 @@ struct HotPath {
     functions: [Limits; 3],
 }
 
-/// What isn't small. The length of the name is a part of the symbol, and tells them apart.
-const OTHER: [&str; 2] = ["14allocate_other", "15give_back_other"];
+/// What isn't small, and what the source has no page for. The length of the name is a part of the symbol, and tells them apart.
+const OTHER: [&str; 3] = ["14allocate_other", "15give_back_other", "take_from_free_run"];
 
-// From the free list, and a fresh block. A refill is another function, which is jumped to: without a page, and with one.
+// From the free list, and a fresh block. A refill is another function, which is jumped to: without a page, and with one. That of
+// `SizeClasses` jumps on without a page.
 
 const X86_64: [HotPath; 2] = [
     HotPath {
@@ -41,7 +42,7 @@ const X86_64: [HotPath; 2] = [
         out_of_line: &OTHER,
         functions: [
             Limits { function: "footprint_allocate", paths: &[20, 24] },
-            Limits { function: "refill", paths: &[11, 21] },
+            Limits { function: "refill", paths: &[24] },
             Limits { function: "footprint_deallocate", paths: &[15] },
         ],
     },
@@ -62,7 +63,7 @@ const THUMBV7M: [HotPath; 2] = [
         out_of_line: &OTHER,
         functions: [
             Limits { function: "footprint_allocate", paths: &[21, 25] },
-            Limits { function: "refill", paths: &[11, 22] },
+            Limits { function: "refill", paths: &[28] },
             Limits { function: "footprint_deallocate", paths: &[18] },
         ],
     },

@@ -1,0 +1,124 @@
+use core::alloc::Layout;
+
+use crate::block_size::{GUARD_BYTES, RECORD_BYTES};
+use crate::{MAX_ARENA_SIZE, PAGE_SIZE};
+
+/// How many sizes there are: from 1 page to [`MAX_ARENA_SIZE`], four for each doubling.
+pub(crate) const RUN_SIZES: usize = RunSize::of_pages(MAX_ARENA_SIZE / PAGE_SIZE).index + 1;
+
+/// The bytes that a run has after its block.
+const OVERHEAD: usize = GUARD_BYTES + RECORD_BYTES;
+
+/// A size that runs of pages have in [`SizeClasses`](crate::SizeClasses): 1, 2, 3, 4, 5,
+/// 6, 7, 8, 10, 12, 14, 16, 20.. pages.
+///
+/// From 4 pages on it is four to eight quarters of a power of two: a number of which only
+/// the three highest binary digits can be set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RunSize {
+    /// The number of smaller sizes.
+    index: usize,
+}
+
+impl RunSize {
+    /// The smallest that serves the layout, unless none does.
+    pub(crate) const fn of(layout: Layout) -> Option<Self> {
+        if layout.size() > MAX_ARENA_SIZE - OVERHEAD || layout.align() > PAGE_SIZE {
+            return None;
+        }
+        Some(Self::of_pages((layout.size() + OVERHEAD).div_ceil(PAGE_SIZE)))
+    }
+
+    /// The smallest of at least so many pages.
+    const fn of_pages(pages: usize) -> Self {
+        let last = pages.saturating_sub(1);
+        let shift = (last | 4).ilog2() - 2;
+        Self { index: 4 * shift as usize + (last >> shift) }
+    }
+
+    /// The largest of at most so many pages; `None` for no pages.
+    pub(crate) const fn within(pages: usize) -> Option<Self> {
+        const MOST: usize = MAX_ARENA_SIZE / PAGE_SIZE;
+        if pages == 0 {
+            return None;
+        }
+        let pages = if pages < MOST { pages } else { MOST };
+        let shift = (pages | 4).ilog2() - 2;
+        Some(Self::of_pages(pages >> shift << shift))
+    }
+
+    /// All of at least so many pages, ascending.
+    pub(crate) fn from_pages(pages: usize) -> impl DoubleEndedIterator<Item = Self> {
+        (Self::of_pages(pages).index..RUN_SIZES).map(|index| Self { index })
+    }
+
+    /// The number of smaller sizes: below [`RUN_SIZES`] if it has no more than an arena.
+    pub(crate) const fn index(self) -> usize {
+        self.index
+    }
+
+    pub(crate) const fn pages(self) -> usize {
+        if self.index < 4 { self.index + 1 } else { (5 + self.index % 4) << (self.index / 4 - 1) }
+    }
+
+    /// The bytes of a run that can be used.
+    pub(crate) const fn bytes(self) -> usize {
+        self.pages() * PAGE_SIZE - OVERHEAD
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_ARENA_SIZE, PAGE_SIZE, RUN_SIZES, RunSize};
+
+    // From 1024 pages on, sizes are multiples of 64 pages.
+    const STEP: usize = if cfg!(miri) { 64 } else { 1 };
+
+    /// Every number of pages gets the smallest size that holds it, and less than a quarter
+    /// more than it needs.
+    #[test]
+    fn sizes_are_close() {
+        let mut sizes = RunSize::from_pages(1);
+        let mut size = sizes.next().unwrap();
+        for pages in (1..1024).chain((1024..=MAX_ARENA_SIZE / PAGE_SIZE).step_by(STEP)) {
+            if size.pages() < pages {
+                size = sizes.next().unwrap();
+            }
+            assert_eq!(RunSize::of_pages(pages).index, size.index, "{pages} pages");
+            assert!((pages..pages + pages.div_ceil(4)).contains(&size.pages()), "{pages} pages");
+        }
+        assert!(sizes.next().is_none());
+    }
+
+    /// The largest size within a number of pages is the one before the smallest that is
+    /// larger.
+    #[test]
+    fn sizes_within() {
+        assert!(RunSize::within(0).is_none());
+        for pages in (1..1024).chain((1024..MAX_ARENA_SIZE / PAGE_SIZE).step_by(STEP)) {
+            let within = RunSize::within(pages).unwrap();
+            assert!(within.pages() <= pages, "{pages} pages");
+            assert_eq!(RunSize::of_pages(pages + 1).index, within.index + 1, "{pages} pages");
+        }
+        for pages in [MAX_ARENA_SIZE / PAGE_SIZE, MAX_ARENA_SIZE / PAGE_SIZE + 1, usize::MAX] {
+            assert_eq!(RunSize::within(pages).unwrap().index, RUN_SIZES - 1);
+        }
+    }
+
+    /// What the documentation of `SizeClasses` says of a run that is cut: at most six runs
+    /// are left over.
+    #[test]
+    fn few_runs_are_left_over() {
+        let runs = |mut pages: usize| {
+            let mut count = 0;
+            while let Some(size) = RunSize::within(pages) {
+                pages -= size.pages();
+                count += 1;
+            }
+            count
+        };
+        // The numbers with the most digits that are set are among those that the step leaves.
+        let rests = (1..1024).chain((1023..MAX_ARENA_SIZE / PAGE_SIZE).step_by(STEP));
+        assert_eq!(rests.map(runs).max(), Some(6));
+    }
+}
