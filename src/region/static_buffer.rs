@@ -45,7 +45,14 @@ impl<const PAGES: usize> StaticBuffer<PAGES> {
     #[must_use]
     #[allow(clippy::new_without_default, reason = "there is none")]
     pub const fn new() -> Self {
-        const { panic!("declare the buffer as `hpalloc::static_buffer! {{ static NAME: StaticBuffer<PAGES>; }}`") }
+        // Depends on the number of pages, so that it is evaluated for those who call it.
+        const {
+            assert!(
+                PAGES > MAX_ARENA_SIZE,
+                "declare the buffer as `hpalloc::static_buffer! {{ static NAME: StaticBuffer<PAGES>; }}`"
+            );
+        }
+        panic!("never compiled")
     }
 
     /// What [`static_buffer!`](crate::static_buffer) expands to.
