@@ -128,14 +128,11 @@ unsafe impl<P: PageSource, M: Lock, const N: usize> GlobalAlloc for Locked<SizeC
 /// A global allocator, in one line, for whatever the program allocates:
 ///
 /// ```
-/// # #[cfg(all(feature = "critical-section", feature = "static-buffer"))] mod firmware {
-/// use hpalloc::{Arena, CriticalSection, Heap, Lazy, Locked, StaticRegion};
-///
-/// hpalloc::static_buffer! { static MEMORY: StaticBuffer<4>; }
-///
-/// #[global_allocator]
-/// static HEAP: Locked<Heap<Lazy<StaticRegion>>, CriticalSection> =
-///     Locked::new(Heap::new(Lazy::new(|| MEMORY.claim().and_then(Arena::from_region))));
+/// # #[cfg(feature = "critical-section")] mod firmware {
+/// hpalloc::static_heap! {
+///     #[global_allocator]
+///     static HEAP: Heap<{ 16 * 1024 }>;
+/// }
 /// # }
 /// ```
 ///

@@ -49,7 +49,10 @@
 //! | pages that come back | [`Heap`], with one or many in a block that is aligned to [`PAGE_SIZE`]; [`FixedBlock`], with single ones in constant time |
 //! | a few KiB that are no pages | [`Heap::from_uninit`], [`Pool::from_uninit`], [`FixedBlock::from_uninit`] |
 //! | any of these for several threads, cores or interrupts (none is `Sync` by itself) | [`Locked`] around it |
-//! | any of these in a `static`, with no `init` | [`Lazy`] as its source of pages |
+//! | a pool or a heap in a `static`, with its memory | [`static_pool!`], [`static_heap!`] |
+//! | any of these in a `static`, over other memory, with no `init` | [`Lazy`] as its source of pages |
+//! | a box that goes to another thread, a task or a queue, and keeps its pool alive | [`PoolBox::new_in`] |
+//! | trait objects, slices, tasks in a pool | [`unsize!`], [`PoolBox::fit_in`] |
 //! | how much memory is enough, in a constant | [`MemoryPlan`] |
 //!
 //! | memory | becomes an arena by |

@@ -124,7 +124,7 @@ impl<'p, T: ?Sized, H> PoolBox<T, &'p H>
 where
     &'p H: Home,
 {
-    /// The value's address, with the value left in its block. [`Pool::from_raw`] makes it a box again; without that,
+    /// The value's address, with the value left in its block. [`Pool::from_raw`](crate::Pool::from_raw) makes it a box again; without that,
     /// neither is the value dropped nor does the block return to the pool. For a box with a share of its pool, see
     /// [`into_parts`](Self::into_parts).
     ///

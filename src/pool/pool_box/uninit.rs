@@ -6,7 +6,7 @@ use super::PoolBox;
 use crate::Home;
 
 impl<T, H: Home<Value = T>> PoolBox<MaybeUninit<T>, H> {
-    /// A block for a value that is constructed in place: see [`Pool::alloc_uninit`], also for the time and for panics.
+    /// A block for a value that is constructed in place: see [`Pool::alloc_uninit`](crate::Pool::alloc_uninit), also for the time and for panics.
     ///
     /// ```
     /// # #[cfg(feature = "alloc")] {
@@ -28,7 +28,7 @@ impl<T, H: Home<Value = T>> PoolBox<MaybeUninit<T>, H> {
         PoolBox::take(home)
     }
 
-    /// As [`new_uninit_in`](Self::new_uninit_in), with all bytes zero: see [`Pool::alloc_zeroed`], also for the time and
+    /// As [`new_uninit_in`](Self::new_uninit_in), with all bytes zero: see [`Pool::alloc_zeroed`](crate::Pool::alloc_zeroed), also for the time and
     /// for panics.
     ///
     /// ```
