@@ -19,8 +19,8 @@ const MIN: usize = size_of::<*mut u8>();
 /// What every block size is a multiple of, for the same reason.
 const ALIGN: usize = align_of::<*mut u8>();
 
-// What a `BlockSize` keeps fits its fields.
-const_assert!(MAX_ARENA_SIZE <= u32::MAX as usize && PAGE_SIZE <= u16::MAX as usize);
+// `bytes` and `blocks_per_run` of a `BlockSize` are `u32`.
+const_assert!(MAX_ARENA_SIZE <= u32::MAX as usize);
 
 /// The bytes of the guard after each block in a program built with `--cfg hpalloc_hardened`: two words.
 pub(crate) const GUARD_BYTES: usize = if cfg!(hpalloc_hardened) { 2 * size_of::<usize>() } else { 0 };
@@ -53,11 +53,14 @@ pub struct BlockSize {
     /// from it.
     bytes: u32,
     /// Positive. `stride * blocks_per_run` fits the run's pages.
-    blocks_per_run: u16,
-    /// A power of two that divides the size, from that of a pointer to [`PAGE_SIZE`].
-    align: u16,
+    blocks_per_run: u32,
+    /// A power of two that divides the size, from that of a pointer to [`PAGE_SIZE`]. In other programs it is the largest
+    /// one, and nothing depends on another.
+    #[cfg(hpalloc_hardened)]
+    align: u32,
 }
 
+#[cfg(not(hpalloc_hardened))]
 const_assert!(size_of::<BlockSize>() == 8);
 
 impl BlockSize {
@@ -88,9 +91,7 @@ impl BlockSize {
         if bytes % ALIGN != 0 {
             return Err(BlockSizeError::Misaligned { bytes, align: ALIGN });
         }
-        // The lowest bit that is set in either.
-        let bits = bytes | PAGE_SIZE;
-        Ok(Self::aligned(bytes, bits & bits.wrapping_neg()))
+        Ok(Self::aligned(bytes, align(bytes)))
     }
 
     /// The block size of so many bytes, for blocks that are aligned to `align`. Both are as the type says.
@@ -101,11 +102,16 @@ impl BlockSize {
             clippy::cast_possible_truncation,
             reason = "MAX_ARENA_SIZE fits, and a page has fewer blocks than bytes"
         )]
-        Self { bytes: bytes as u32, blocks_per_run: blocks_per_run as u16, align: align as u16 }
+        Self {
+            bytes: bytes as u32,
+            blocks_per_run: blocks_per_run as u32,
+            #[cfg(hpalloc_hardened)]
+            align: align as u32,
+        }
     }
 
-    /// As [`of`](Self::of), for blocks that are aligned to what a `T` and a pointer are aligned to, and no more: the
-    /// memory of a static needs no other alignment then.
+    /// As [`of`](Self::of), for blocks that lie as close together as the alignment of a `T` and a pointer allows, as in a
+    /// static. Only what guards a block in a hardened program makes a difference.
     pub(crate) const fn packed<T>() -> Self {
         let align = if align_of::<T>() > ALIGN { align_of::<T>() } else { ALIGN };
         Self::aligned(Self::of::<T>().bytes(), align)
@@ -166,8 +172,8 @@ impl BlockSize {
     }
 
     /// What every block's address is a multiple of, in bytes: the largest power of two that divides the size, but at
-    /// most [`PAGE_SIZE`](crate::PAGE_SIZE). (In a [`StaticPool`](crate::StaticPool) only what its values and a pointer
-    /// are aligned to.)
+    /// most [`PAGE_SIZE`](crate::PAGE_SIZE). (Not in a [`StaticPool`](crate::StaticPool): see
+    /// [`FixedBlock::block_align`](crate::FixedBlock::block_align).)
     ///
     /// Constant time. Never panics.
     ///
@@ -180,7 +186,10 @@ impl BlockSize {
     /// ```
     #[must_use]
     pub const fn align(self) -> usize {
-        self.align as usize
+        #[cfg(hpalloc_hardened)]
+        return self.align as usize;
+        #[cfg(not(hpalloc_hardened))]
+        align(self.bytes())
     }
 
     /// How many blocks a page holds; 0 where a block is larger than a page.
@@ -272,6 +281,13 @@ impl BlockSize {
         let bytes = bytes as u32;
         (bytes >> shift).wrapping_mul(inverse) as usize
     }
+}
+
+/// The largest power of two that divides the size, but at most a page.
+const fn align(bytes: usize) -> usize {
+    // The lowest bit that is set in either.
+    let bits = bytes | PAGE_SIZE;
+    bits & bits.wrapping_neg()
 }
 
 /// How many bytes a run of one block takes.

@@ -4,6 +4,7 @@ use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 use crate::carver::Carver;
 use crate::hardened::{MisuseError, report, reported};
+use crate::seal::SEAL;
 use crate::{Arena, BlockSize, BlockSizeError, Borrowed, PageSource, RawRegion};
 
 pub use in_memory::NoPages;
@@ -342,7 +343,8 @@ impl<P: PageSource> FixedBlock<P> {
         self.block_size.bytes()
     }
 
-    /// What the address of every block is a multiple of: see [`BlockSize::align`].
+    /// What the address of every block is a multiple of: see [`BlockSize::align`]. In a [`StaticPool`](crate::StaticPool),
+    /// whose memory may start anywhere, it can be less, but not less than its values and a pointer need.
     ///
     /// Constant time. Never panics.
     ///
@@ -355,7 +357,7 @@ impl<P: PageSource> FixedBlock<P> {
     #[must_use]
     #[inline]
     pub fn block_align(&self) -> usize {
-        self.block_size.align()
+        self.block_size.align().min(self.pages.align_limit(SEAL))
     }
 
     /// How many blocks a page holds; 0 where a block is larger than a page.

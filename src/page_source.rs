@@ -4,8 +4,8 @@ use alloc::sync::Arc;
 use alloc::{boxed::Box, rc::Rc};
 use core::ptr::{self, NonNull};
 
-use crate::Page;
 use crate::seal::Seal;
+use crate::{PAGE_SIZE, Page};
 
 /// Where a [`FixedBlock`](crate::FixedBlock) gets its pages: the seam between pages and blocks.
 ///
@@ -153,6 +153,13 @@ pub unsafe trait PageSource {
     #[inline]
     fn take_slice(&self, _: Seal) -> Option<NonNull<[u8]>> {
         None
+    }
+
+    /// What the blocks in that slice are aligned to at most.
+    #[doc(hidden)]
+    #[inline]
+    fn align_limit(&self, _: Seal) -> usize {
+        PAGE_SIZE
     }
 }
 

@@ -50,8 +50,9 @@ pub type StaticHeap<M> = Locked<Heap<StaticMemory>, M>;
 /// *Invariant (Slice):* the memory is that of a static, which nothing else uses. For a pool it is a whole number of blocks,
 /// aligned for them; for a heap it is as large as a heap may be.
 pub struct StaticMemory {
-    /// `None` once the pool or the heap has it.
-    memory: Cell<Option<NonNull<[u8]>>>,
+    start: NonNull<u8>,
+    /// Zero once the pool or the heap has the memory.
+    len: Cell<usize>,
 }
 
 assert_not_impl_any!(StaticMemory: Sync, Clone);
@@ -69,18 +70,22 @@ unsafe impl PageSource for StaticMemory {
 
     #[inline]
     fn take_slice(&self, _: Seal) -> Option<NonNull<[u8]>> {
-        self.memory.take()
+        let len = self.len.take();
+        (len > 0).then(|| NonNull::slice_from_raw_parts(self.start, len))
+    }
+
+    #[inline]
+    fn align_limit(&self, _: Seal) -> usize {
+        let address = self.start.addr().get();
+        address & address.wrapping_neg()
     }
 }
 
 impl StaticMemory {
-    const fn new(start: *mut u8, len: usize) -> Self {
-        // A static isn't at address zero.
-        let slice = match NonNull::new(start) {
-            Some(start) => Some(NonNull::slice_from_raw_parts(start, len)),
-            None => None,
-        };
-        Self { memory: Cell::new(slice) }
+    /// The memory of a static, by the pointer of its cell.
+    const fn new<T>(memory: *mut T) -> Self {
+        // SAFETY: a pointer into a static isn't null.
+        Self { start: unsafe { NonNull::new_unchecked(memory) }.cast(), len: Cell::new(size_of::<T>()) }
     }
 }
 
@@ -120,14 +125,13 @@ union Value<T> {
 unsafe impl<T, const N: usize> Sync for PoolMemory<T, N> {}
 
 impl<T, const N: usize> PoolMemory<T, N> {
-    const BYTES: usize = {
+    const CHECKED: () = {
         assert!(N > 0, "a pool needs room for at least one value");
         assert!(
             N <= MAX_ARENA_SIZE / size_of::<Slot<T>>(),
             "a static pool can't be larger than MAX_ARENA_SIZE: use several, or an Arena of each memory"
         );
         assert!(size_of::<Slot<T>>() == BlockSize::packed::<T>().stride(), "a slot is as large as a block");
-        size_of::<[Slot<T>; N]>()
     };
 
     /// Memory that holds nothing yet. Constant time. Never panics.
@@ -144,7 +148,8 @@ impl<T, const N: usize> PoolMemory<T, N> {
     /// No other pool is made over this memory.
     #[must_use]
     pub const unsafe fn pool<M: crate::Lock>(&'static self) -> StaticPool<T, M> {
-        Locked::new(Pool::packed(StaticMemory::new(self.0.get().cast(), Self::BYTES)))
+        const { Self::CHECKED };
+        Locked::new(Pool::packed(StaticMemory::new(self.0.get())))
     }
 }
 
@@ -176,7 +181,7 @@ impl<const BYTES: usize> HeapMemory<BYTES> {
     /// No other heap is made over this memory.
     #[must_use]
     pub const unsafe fn heap<M: crate::Lock>(&'static self) -> StaticHeap<M> {
-        Locked::new(Heap::new(StaticMemory::new(self.0.get().cast(), BYTES)))
+        Locked::new(Heap::new(StaticMemory::new(self.0.get())))
     }
 }
 

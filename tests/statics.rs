@@ -70,7 +70,7 @@ fn blocks_are_aligned_as_they_say() {
     hpalloc::static_pool! { static BUFFERS: Pool<[u8; 256], 3>; }
 
     let align = BUFFERS.with(|pool| pool.blocks().block_align());
-    assert_eq!(align, align_of::<usize>());
+    assert!(align >= align_of::<usize>());
     for _ in 0..3 {
         let block = BUFFERS.with(|pool| pool.blocks().allocate()).unwrap();
         assert_eq!(block.addr().get() % align, 0);
