@@ -25,6 +25,7 @@ fn run() {
     let _ = black_box(every_source());
     let _ = black_box(block_size(black_box(64)));
     every_pool();
+    every_static();
     every_heap();
     every_heap_of_any_size();
     let _ = black_box(in_a_slice(black_box(&mut [[MaybeUninit::uninit(); 50]; 2])));
@@ -89,7 +90,7 @@ fn every_block<P: PageSource>(pool: &FixedBlock<P>) {
         unsafe { pool.deallocate(block) };
     }
     black_box((pool.block_size(), pool.block_align(), pool.blocks_per_page()));
-    black_box((pool.peak_blocks(), pool.free_blocks()));
+    black_box((pool.peak_blocks(), pool.free_blocks(), pool.available()));
 }
 
 /// A pool of values behind a lock, in a static.
@@ -113,10 +114,39 @@ fn every_pool() {
     if let Ok(value) = POOL.alloc(black_box([4; 4])) {
         black_box(PoolBox::leak(value));
     }
+    if let Some(value) = POOL.alloc_uninit() {
+        black_box(PoolBox::write(value, [5; 4]));
+    }
+    if let Some(value) = POOL.alloc_zeroed() {
+        // SAFETY: zeros are numbers.
+        black_box(unsafe { PoolBox::assume_init(value) });
+    }
+    if let Ok(value) = PoolBox::fit_in(black_box([6_u32; 2]), &POOL) {
+        let (value, home) = PoolBox::into_parts(hpalloc::unsize!(value => [u32]));
+        // SAFETY: they are the parts of one box.
+        black_box(unsafe { PoolBox::from_parts(value, home) });
+    }
+    black_box(POOL.available());
     let mut own: Locked<_, CriticalSection> = Locked::new(black_box(7));
     black_box(own.get_mut());
     black_box(own.try_with(|own| *own));
     black_box(own.into_inner());
+}
+
+/// What is declared in a static with its memory.
+fn every_static() {
+    hpalloc::static_pool! { static POOL: Pool<[u64; 4], 2>; }
+    hpalloc::static_heap! { static HEAP: Heap<1024>; }
+
+    let first = black_box(PoolBox::new_in([1; 4], &POOL));
+    black_box((POOL.available(), POOL.with(|pool| pool.blocks().block_align())));
+    drop(first);
+    // SAFETY: the size isn't zero, and the block is freed once.
+    unsafe {
+        let block = black_box(HEAP.alloc(black_box(Layout::new::<u64>())));
+        HEAP.dealloc(block, Layout::new::<u64>());
+    }
+    black_box((HEAP.used(), HEAP.free(), HEAP.largest_free(), HEAP.usage()));
 }
 
 /// Heaps of size classes: with sizes that are known at run time, over an arena, and as the global allocator.
