@@ -1,10 +1,17 @@
 use core::alloc::Layout;
 
+use static_assertions::const_assert;
+
 use crate::block_size::{GUARD_BYTES, RECORD_BYTES};
 use crate::{MAX_ARENA_SIZE, PAGE_SIZE};
 
 /// How many sizes there are: from 1 page to [`MAX_ARENA_SIZE`], four for each doubling.
 pub(crate) const RUN_SIZES: usize = RunSize::of_pages(MAX_ARENA_SIZE / PAGE_SIZE).index + 1;
+
+/// A set of sizes: a bit for each.
+pub(crate) type RunSizes = u64;
+
+const_assert!(RUN_SIZES <= RunSizes::BITS as usize);
 
 /// The bytes that a run has after its block.
 const OVERHEAD: usize = GUARD_BYTES + RECORD_BYTES;
@@ -47,9 +54,27 @@ impl RunSize {
         Some(Self::of_pages(pages >> shift << shift))
     }
 
-    /// All of at least so many pages, ascending.
-    pub(crate) fn from_pages(pages: usize) -> impl DoubleEndedIterator<Item = Self> {
-        (Self::of_pages(pages).index..RUN_SIZES).map(|index| Self { index })
+    /// All, ascending.
+    pub(crate) fn all() -> impl DoubleEndedIterator<Item = Self> {
+        (0..RUN_SIZES).map(|index| Self { index })
+    }
+
+    /// The bit of the size in a [`RunSizes`].
+    pub(crate) const fn bit(self) -> RunSizes {
+        1 << self.index
+    }
+
+    /// The smallest of some sizes that has at least so many pages.
+    pub(crate) fn first_of(sizes: RunSizes, pages: usize) -> Option<Self> {
+        let index = Self::of_pages(pages).index;
+        let larger = u32::try_from(index).ok().and_then(|index| sizes.checked_shr(index))?;
+        if larger == 0 { None } else { Some(Self { index: index + larger.trailing_zeros() as usize }) }
+    }
+
+    /// The largest of some sizes.
+    pub(crate) fn last_of(sizes: RunSizes) -> Option<Self> {
+        let after = RunSizes::BITS - sizes.leading_zeros();
+        after.checked_sub(1).map(|index| Self { index: index as usize })
     }
 
     /// The number of smaller sizes: below [`RUN_SIZES`] if it has no more than an arena.
@@ -78,7 +103,7 @@ mod tests {
     /// more than it needs.
     #[test]
     fn sizes_are_close() {
-        let mut sizes = RunSize::from_pages(1);
+        let mut sizes = RunSize::all();
         let mut size = sizes.next().unwrap();
         for pages in (1..1024).chain((1024..=MAX_ARENA_SIZE / PAGE_SIZE).step_by(STEP)) {
             if size.pages() < pages {

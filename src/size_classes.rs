@@ -87,8 +87,8 @@ use page_runs::PageRuns;
 /// other requests take theirs from it. When the source has none left for a request, the
 /// smallest free run that is large enough is cut: for a smaller run, or for the next page
 /// of a class. What is left over becomes free runs, at most six. So **no request fails
-/// while a free run has the pages for it**. The cost is bounded: one look at each larger
-/// size, of which there are 59 at most, and two stores for each run that is left over.
+/// while a free run has the pages for it**. The cost is constant: a search for a bit, and
+/// a few stores for each run that is left over.
 ///
 /// Three things that it doesn't do:
 ///
@@ -213,8 +213,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// # Time complexity
     ///
     /// Constant, see [`SizeTable`]. If no block is at hand, it asks the source for pages
-    /// once. If the source has none, it looks at the free runs of up to 59 sizes, and cuts
-    /// one into at most seven.
+    /// once. If the source has none, it cuts a free run into at most seven.
     ///
     /// # Panics
     ///

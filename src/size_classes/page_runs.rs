@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 use crate::free_list::FreeList;
 use crate::hardened::{Guard, MisuseError, Shape};
-use crate::run_size::{RUN_SIZES, RunSize};
+use crate::run_size::{RUN_SIZES, RunSize, RunSizes};
 use crate::{PAGE_SIZE, PageSource};
 
 /// Runs of pages for what no class serves, and a list of the free ones for each size.
@@ -13,6 +13,8 @@ use crate::{PAGE_SIZE, PageSource};
 /// from the source and that nothing else uses. The pointer is valid for all of it.
 pub(super) struct PageRuns {
     free: [FreeList; RUN_SIZES],
+    /// *Invariant (Filled):* the sizes whose lists have a run.
+    filled: Cell<RunSizes>,
     /// The pages that were taken from the source and didn't go to a class.
     pages: Cell<usize>,
     guard: Guard,
@@ -20,7 +22,12 @@ pub(super) struct PageRuns {
 
 impl PageRuns {
     pub(super) const fn new() -> Self {
-        Self { free: [const { FreeList::new() }; RUN_SIZES], pages: Cell::new(0), guard: Guard::new() }
+        Self {
+            free: [const { FreeList::new() }; RUN_SIZES],
+            filled: Cell::new(0),
+            pages: Cell::new(0),
+            guard: Guard::new(),
+        }
     }
 
     pub(super) const fn in_family(&mut self, family: u16) {
@@ -38,9 +45,7 @@ impl PageRuns {
         size: RunSize,
         source: &impl PageSource,
     ) -> Result<Option<(NonNull<u8>, bool)>, MisuseError> {
-        let Some(list) = self.free.get(size.index()) else { return Ok(None) };
-        // SAFETY: Runs.
-        if let Some(run) = unsafe { list.pop(size.bytes(), &self.guard) }? {
+        if let Some(run) = self.pop(size)? {
             return Ok(Some((run, false)));
         }
         let (run, is_zeroed) = if let Some((run, is_zeroed)) = source.take_zeroed_pages(size.pages()) {
@@ -58,10 +63,23 @@ impl PageRuns {
         Ok(Some((run, is_zeroed && !cfg!(hpalloc_hardened))))
     }
 
-    /// So many pages from the smallest free run that has them. The rest of it becomes free
-    /// runs.
+    /// The run of a size that was freed last.
     ///
-    /// Bounded: it looks at each larger size once, and at most six runs are left over.
+    /// # Errors
+    ///
+    /// It was written to, and is taken out.
+    fn pop(&self, size: RunSize) -> Result<Option<NonNull<u8>>, MisuseError> {
+        let Some(list) = self.free.get(size.index()) else { return Ok(None) };
+        // SAFETY: Runs.
+        let run = unsafe { list.pop(size.bytes(), &self.guard) };
+        if list.is_empty() {
+            self.filled.set(self.filled.get() & !size.bit());
+        }
+        run
+    }
+
+    /// So many pages from the smallest free run that has them. The rest of it becomes free
+    /// runs, at most six.
     ///
     /// # Errors
     ///
@@ -73,22 +91,18 @@ impl PageRuns {
         if self.guard.is_of_family() {
             return Ok(None);
         }
-        for size in RunSize::from_pages(pages) {
-            let Some(list) = self.free.get(size.index()) else { return Ok(None) };
-            // SAFETY: Runs.
-            let Some(run) = (unsafe { list.pop(size.bytes(), &self.guard) })? else { continue };
-            // SAFETY: it is a whole run of this guard, by Runs, and nothing uses it.
-            unsafe { self.guard.remove_run(run) }?;
-            // SAFETY: the run has more pages than `pages`, or as many.
-            let rest = unsafe { run.add(pages * PAGE_SIZE) };
-            // SAFETY: they are nobody's.
-            return match unsafe { self.keep_all(rest, size.pages() - pages) } {
-                Ok(()) => Ok(Some(run)),
-                // SAFETY: likewise.
-                Err(error) => unsafe { self.keep_all(run, pages) }.and(Err(error)),
-            };
+        let Some(size) = RunSize::first_of(self.filled.get(), pages) else { return Ok(None) };
+        let Some(run) = self.pop(size)? else { return Ok(None) };
+        // SAFETY: it is a whole run of this guard, by Runs, and nothing uses it.
+        unsafe { self.guard.remove_run(run) }?;
+        // SAFETY: the run has more pages than `pages`, or as many.
+        let rest = unsafe { run.add(pages * PAGE_SIZE) };
+        // SAFETY: they are nobody's.
+        match unsafe { self.keep_all(rest, size.pages() - pages) } {
+            Ok(()) => Ok(Some(run)),
+            // SAFETY: likewise.
+            Err(error) => unsafe { self.keep_all(run, pages) }.and(Err(error)),
         }
-        Ok(None)
     }
 
     /// Pages for a class, from a free run: see [`cut`](Self::cut). They aren't counted here
@@ -139,6 +153,7 @@ impl PageRuns {
         if let Some(list) = self.free.get(size.index()) {
             // SAFETY: as the caller promises; a page holds a pointer.
             unsafe { list.push(run, size.bytes(), &self.guard) };
+            self.filled.set(self.filled.get() | size.bit());
         }
     }
 
@@ -219,13 +234,11 @@ impl PageRuns {
             // SAFETY: Runs.
             (unsafe { free.len(size.bytes(), &self.guard) }) * size.pages()
         };
-        RunSize::from_pages(1).zip(&self.free).map(pages).sum()
+        RunSize::all().zip(&self.free).map(pages).sum()
     }
 
     /// The pages of the largest free run; 0 if there is none.
     pub(super) fn most_pages(&self) -> usize {
-        let sizes = self.free.iter().zip(RunSize::from_pages(1));
-        let free = sizes.filter(|(list, _)| !list.is_empty()).last();
-        free.map_or(0, |(_, size)| size.pages())
+        RunSize::last_of(self.filled.get()).map_or(0, RunSize::pages)
     }
 }
