@@ -68,8 +68,8 @@ use crate::{PAGE_SIZE, Page};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` hands out no pages",
-    note = "an `Arena` does, a reference, an `Rc` or an `Arc` of one, a `Lazy`, a slice, an array or a pair of these, and any of \
-            them in a `Locked`, which takes the place of a `Mutex`"
+    note = "an `Arena` does, a `Heap`, a `Lazy`, a reference, an `Option`, a slice, an array or a pair of these, with the feature \
+            `alloc` an `Rc`, an `Arc` or a `Box`, and any of them in a `Locked`, which takes the place of a `Mutex`"
 )]
 pub unsafe trait PageSource {
     /// Takes `count` pages at successive addresses and returns the first; `None`, with nothing taken, where there is no

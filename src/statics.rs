@@ -47,7 +47,8 @@ pub type StaticHeap<M> = Locked<Heap<StaticMemory>, M>;
 
 /// The memory of a [`StaticPool`] or a [`StaticHeap`]: one slice of any size, and no pages.
 ///
-/// *Invariant (Slice):* the memory is that of a static, which nothing else uses. For a pool it is a whole number of blocks,
+/// *Invariant (Slice):* the memory is that of a static, over which no other `StaticMemory` is made, and which nothing else
+/// uses. For a pool it is a whole number of blocks,
 /// aligned for them; for a heap it is as large as a heap may be.
 pub struct StaticMemory {
     start: NonNull<u8>,
@@ -126,10 +127,10 @@ unsafe impl<T, const N: usize> Sync for PoolMemory<T, N> {}
 
 impl<T, const N: usize> PoolMemory<T, N> {
     const CHECKED: () = {
-        assert!(N > 0, "a pool needs room for at least one value");
+        assert!(N > 0, "a static pool needs room for at least one value");
         assert!(
             N <= MAX_ARENA_SIZE / size_of::<Slot<T>>(),
-            "a static pool can't be larger than MAX_ARENA_SIZE: use several, or an Arena of each memory"
+            "a static pool can't be larger than 256 MiB (MAX_ARENA_SIZE): declare several, of fewer values each"
         );
         assert!(size_of::<Slot<T>>() == BlockSize::packed::<T>().stride(), "a slot is as large as a block");
     };
@@ -168,8 +169,8 @@ impl<const BYTES: usize> HeapMemory<BYTES> {
     #[allow(clippy::new_without_default, reason = "the macro alone makes one")]
     pub const fn new() -> Self {
         const {
-            assert!(BYTES >= HeapError::MIN, "a static heap needs at least HeapError::MIN bytes");
-            assert!(BYTES <= MAX_ARENA_SIZE, "a static heap can't be larger than MAX_ARENA_SIZE");
+            assert!(BYTES >= HeapError::MIN, "a static heap needs at least 256 bytes (HeapError::MIN)");
+            assert!(BYTES <= MAX_ARENA_SIZE, "a static heap can't be larger than 256 MiB (MAX_ARENA_SIZE)");
         }
         Self(UnsafeCell::new([const { MaybeUninit::uninit() }; BYTES]))
     }
@@ -218,8 +219,9 @@ impl<const BYTES: usize> HeapMemory<BYTES> {
 ///
 /// # Attributes
 ///
-/// `#[unsafe(link_section = "..")]` and other unsafe attributes go to the memory, and all others to the pool. A visibility
-/// goes where it always does:
+/// `#[unsafe(link_section = "..")]` goes to the memory, alone or in a `cfg_attr`. Documentation, `cfg`, `allow`, `expect`, `deprecated`
+/// and `global_allocator` go to the pool, as the visibility does; other attributes are refused. (The lint `unsafe_code` says
+/// nothing of what is in this macro.)
 ///
 /// ```
 /// # #[cfg(feature = "spin")] {
@@ -234,8 +236,16 @@ impl<const BYTES: usize> HeapMemory<BYTES> {
 ///
 /// # What it expands to
 ///
-/// Two statics, the memory and the pool. By hand, with the memory claimed when the first block is allocated and in whole
-/// pages, that is:
+/// Two statics: the pool, and its memory, which nothing else can name. The types of the memory are not part of the contract.
+///
+/// ```text
+/// static PACKETS: StaticPool<Packet> = {
+///     static MEMORY: PoolMemory<Packet, 64> = PoolMemory::new(); // 64 blocks in `.bss`
+///     unsafe { MEMORY.pool() } // a `Locked<Pool<Packet, StaticMemory>, CriticalSection>`, which begins with that memory
+/// };
+/// ```
+///
+/// Without the macro, a pool in a `static` takes whole pages, from a static buffer that it claims when the first block is allocated:
 ///
 /// ```
 /// # #[cfg(all(feature = "critical-section", feature = "static-buffer"))] {
@@ -269,7 +279,7 @@ macro_rules! static_pool {
 /// percent. It need not be a multiple of anything.
 ///
 /// The lock and the attributes are as in [`static_pool!`](crate::static_pool); for another lock: `Heap<{ 64 * 1024 }, Spin>`. It expands to
-/// two statics, the memory and the heap. By hand, with whole pages, that is:
+/// two statics as well, the memory and the heap. Without the macro, with whole pages:
 ///
 /// ```
 /// # #[cfg(all(feature = "critical-section", feature = "static-buffer"))] mod firmware {
@@ -290,17 +300,52 @@ macro_rules! static_heap {
 }
 
 /// `static_pool!` and `static_heap!`: first the attributes, sorted into those of the memory and those of the static.
+///
+/// Others are refused. The memory is that of one pool or heap because the initialiser of a static is evaluated once, and an
+/// attribute could make it a static of each thread.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __static {
-    ($what:ident [$($memory:tt)*] [$($item:tt)*] #[unsafe($($attribute:tt)*)] $($rest:tt)*) => {
-        $crate::__static! { $what [$($memory)* #[unsafe($($attribute)*)]] [$($item)*] $($rest)* }
+    ($what:ident [$($memory:tt)*] $item:tt #[unsafe(link_section = $section:literal)] $($rest:tt)*) => {
+        $crate::__static! { $what [$($memory)* #[unsafe(link_section = $section)]] $item $($rest)* }
     };
-    ($what:ident [$($memory:tt)*] [$($item:tt)*] #[link_section = $section:literal] $($rest:tt)*) => {
-        $crate::__static! { $what [$($memory)* #[unsafe(link_section = $section)]] [$($item)*] $($rest)* }
+    (
+        $what:ident [$($memory:tt)*] $item:tt
+        #[cfg_attr($condition:meta, unsafe(link_section = $section:literal))] $($rest:tt)*
+    ) => {
+        $crate::__static! {
+            $what [$($memory)* #[cfg_attr($condition, unsafe(link_section = $section))]] $item $($rest)*
+        }
     };
-    ($what:ident [$($memory:tt)*] [$($item:tt)*] #[$($attribute:tt)*] $($rest:tt)*) => {
-        $crate::__static! { $what [$($memory)*] [$($item)* #[$($attribute)*]] $($rest)* }
+    ($what:ident $memory:tt $item:tt #[doc $($attribute:tt)*] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[doc $($attribute)*] $($rest)* }
+    };
+    ($what:ident $memory:tt $item:tt #[cfg $($attribute:tt)*] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[cfg $($attribute)*] $($rest)* }
+    };
+    ($what:ident $memory:tt $item:tt #[allow $($attribute:tt)*] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[allow $($attribute)*] $($rest)* }
+    };
+    ($what:ident $memory:tt $item:tt #[expect $($attribute:tt)*] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[expect $($attribute)*] $($rest)* }
+    };
+    ($what:ident $memory:tt $item:tt #[deprecated $($attribute:tt)*] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[deprecated $($attribute)*] $($rest)* }
+    };
+    ($what:ident $memory:tt $item:tt #[global_allocator] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[global_allocator] $($rest)* }
+    };
+    ($what:ident $memory:tt $item:tt #[cfg_attr($condition:meta, global_allocator)] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[cfg_attr($condition, global_allocator)] $($rest)* }
+    };
+    (@keep $what:ident $memory:tt [$($item:tt)*] #[$($attribute:tt)*] $($rest:tt)*) => {
+        $crate::__static! { $what $memory [$($item)* #[$($attribute)*]] $($rest)* }
+    };
+    ($what:ident $memory:tt $item:tt #[$($attribute:tt)*] $($rest:tt)*) => {
+        compile_error!(concat!(
+            "this attribute can't be here: #[", stringify!($($attribute)*), "]. There can be `doc`, `cfg`, `allow`, `expect`, \
+             `deprecated`, `global_allocator`, and `unsafe(link_section = \"..\")` for the memory; the last two also in a `cfg_attr`"
+        ));
     };
     (pool $memory:tt $item:tt $visibility:vis static $name:ident: Pool<$value:ty, $count:tt $(,)?>;) => {
         $crate::__static! {
@@ -320,7 +365,7 @@ macro_rules! __static {
         $visibility static $name: $crate::StaticPool<$value, $lock> = {
             $($memory)*
             static __HPALLOC_MEMORY: $crate::PoolMemory<$value, $count> = $crate::PoolMemory::new();
-            // SAFETY: nothing outside of this block names the memory.
+            // SAFETY: nothing outside of this block names the memory, and a static is initialised once.
             unsafe { __HPALLOC_MEMORY.pool() }
         };
     };
@@ -332,7 +377,7 @@ macro_rules! __static {
         $visibility static $name: $crate::StaticHeap<$lock> = {
             $($memory)*
             static __HPALLOC_MEMORY: $crate::HeapMemory<$bytes> = $crate::HeapMemory::new();
-            // SAFETY: nothing outside of this block names the memory.
+            // SAFETY: nothing outside of this block names the memory, and a static is initialised once.
             unsafe { __HPALLOC_MEMORY.heap() }
         };
     };

@@ -131,6 +131,7 @@ const_assert_eq!(size_of::<Page>(), PAGE_SIZE);
 const_assert_eq!(align_of::<Page>(), PAGE_SIZE);
 #[cfg(not(hpalloc_asan))]
 const_assert_eq!(size_of::<Arena<RawRegion>>(), 4 * size_of::<usize>());
+#[cfg(not(hpalloc_hardened))]
 const_assert_eq!(size_of::<BlockSize>(), 8);
 #[cfg(not(any(hpalloc_hardened, hpalloc_asan)))]
 static_assertions::const_assert!(size_of::<FixedBlock<&Arena<RawRegion>>>() <= 7 * size_of::<usize>());

@@ -90,12 +90,27 @@ unsafe impl Lock for Counting {
             f()
         })
     }
+
+    fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        Some(self.with(f))
+    }
 }
 
 static LOCKED: AtomicU32 = AtomicU32::new(0);
 
 mod elsewhere {
     use super::Counting;
+
+    hpalloc::static_pool! {
+        #[cfg_attr(all(), unsafe(link_section = ".bss.statics_test"))]
+        #[cfg(all())]
+        pub(super) static CONDITIONAL: Pool<u64, 3>;
+    }
+
+    hpalloc::static_pool! {
+        #[cfg(any())]
+        pub(super) static CONDITIONAL: Pool<u64, 99>;
+    }
 
     hpalloc::static_pool! {
         /// Attributes in any order, a visibility, and a lock.
@@ -120,6 +135,11 @@ fn another_lock_attributes_and_a_visibility_pass_through() {
     drop(sample);
     assert!(LOCKED.load(Ordering::Relaxed) > before + 1);
     assert_eq!(elsewhere::HEAP.used(), 0);
+    assert_eq!(elsewhere::CONDITIONAL.available(), 3);
+    // The memory is where it was asked to be: next to each other, since nothing else is in that section.
+    let conditional = elsewhere::CONDITIONAL.alloc(7).unwrap();
+    let sample = elsewhere::SAMPLES.alloc([7; 8]).unwrap();
+    assert!((&raw const *conditional).addr().abs_diff((&raw const *sample).addr()) < 2048);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{env, fs, process};
 use crate::Result;
 
 /// What people write at first, with which features, and what the compiler then has to tell them.
-const MISTAKES: [(&str, &str, &str); 10] = [
+const MISTAKES: [(&str, &str, &str); 13] = [
     (
         "static-buffer",
         "static MEMORY: hpalloc::StaticBuffer<4> = hpalloc::StaticBuffer::new();",
@@ -26,15 +26,26 @@ const MISTAKES: [(&str, &str, &str); 10] = [
         "hpalloc::static_pool! { static POOL: Pool<u32>; }",
         "write `static NAME: Pool<TYPE, COUNT>;`",
     ),
-    (
-        "critical-section",
-        "hpalloc::static_heap! { static HEAP: Heap<100>; }",
-        "a static heap needs at least HeapError::MIN bytes",
-    ),
+    ("critical-section", "hpalloc::static_heap! { static HEAP: Heap<100>; }", "a static heap needs at least 256 bytes"),
     (
         "critical-section",
         "hpalloc::static_pool! { static POOL: Pool<u32, 0>; }",
-        "a pool needs room for at least one value",
+        "a static pool needs room for at least one value",
+    ),
+    (
+        "critical-section",
+        "hpalloc::static_pool! { #[link_section = \".bss.pool\"] static POOL: Pool<u32, 4>; }",
+        "and `unsafe(link_section = \\\"..\\\")` for the memory",
+    ),
+    (
+        "critical-section",
+        "hpalloc::static_heap! { #[thread_local] static HEAP: Heap<4096>; }",
+        "this attribute can't be here: #[thread_local]",
+    ),
+    (
+        "critical-section",
+        "hpalloc::static_pool! { #[unsafe(no_mangle)] static POOL: Pool<u32, 4>; }",
+        "this attribute can't be here: #[unsafe(no_mangle)]",
     ),
     ("", "hpalloc::static_buffer! { static MEMORY: StaticBuffer<4>; }", "needs hpalloc's feature `static-buffer`"),
     ("", "static HEAP: Option<hpalloc::Spin> = None;", "gated behind the `spin` feature"),
