@@ -1,6 +1,5 @@
 use core::alloc::Layout;
-
-use static_assertions::const_assert;
+use core::cell::Cell;
 
 use crate::block_size::{GUARD_BYTES, RECORD_BYTES};
 use crate::{MAX_ARENA_SIZE, PAGE_SIZE};
@@ -8,10 +7,49 @@ use crate::{MAX_ARENA_SIZE, PAGE_SIZE};
 /// How many sizes there are: from 1 page to [`MAX_ARENA_SIZE`], four for each doubling.
 pub(crate) const RUN_SIZES: usize = RunSize::of_pages(MAX_ARENA_SIZE / PAGE_SIZE).index + 1;
 
-/// A set of sizes: a bit for each.
-pub(crate) type RunSizes = u64;
+const WORD: usize = u32::BITS as usize;
 
-const_assert!(RUN_SIZES <= RunSizes::BITS as usize);
+/// A set of sizes.
+pub(crate) struct RunSizes {
+    /// A bit for each size.
+    words: [Cell<u32>; RUN_SIZES.div_ceil(WORD)],
+}
+
+impl RunSizes {
+    pub(crate) const fn new() -> Self {
+        Self { words: [const { Cell::new(0) }; RUN_SIZES.div_ceil(WORD)] }
+    }
+
+    /// Adds the size, or removes it.
+    #[inline]
+    pub(crate) fn set(&self, size: RunSize, is_in: bool) {
+        if let Some(word) = self.words.get(size.index / WORD) {
+            let shift = size.index % WORD;
+            // Without a branch, so that it always takes as long.
+            word.set(word.get() & !(1 << shift) | u32::from(is_in) << shift);
+        }
+    }
+
+    /// The smallest size that has at least so many pages.
+    pub(crate) fn first(&self, pages: usize) -> Option<RunSize> {
+        let index = RunSize::of_pages(pages).index;
+        let mut mask = u32::MAX << (index % WORD);
+        for (number, word) in self.words.iter().enumerate().skip(index / WORD) {
+            let bits = word.get() & mask;
+            if bits != 0 {
+                return Some(RunSize { index: number * WORD + bits.trailing_zeros() as usize });
+            }
+            mask = u32::MAX;
+        }
+        None
+    }
+
+    /// The largest size.
+    pub(crate) fn last(&self) -> Option<RunSize> {
+        let (number, bits) = self.words.iter().map(Cell::get).enumerate().rev().find(|&(_, bits)| bits != 0)?;
+        Some(RunSize { index: number * WORD + (WORD - 1 - bits.leading_zeros() as usize) })
+    }
+}
 
 /// The bytes that a run has after its block.
 const OVERHEAD: usize = GUARD_BYTES + RECORD_BYTES;
@@ -57,24 +95,6 @@ impl RunSize {
     /// All, ascending.
     pub(crate) fn all() -> impl DoubleEndedIterator<Item = Self> {
         (0..RUN_SIZES).map(|index| Self { index })
-    }
-
-    /// The bit of the size in a [`RunSizes`].
-    pub(crate) const fn bit(self) -> RunSizes {
-        1 << self.index
-    }
-
-    /// The smallest of some sizes that has at least so many pages.
-    pub(crate) fn first_of(sizes: RunSizes, pages: usize) -> Option<Self> {
-        let index = Self::of_pages(pages).index;
-        let larger = u32::try_from(index).ok().and_then(|index| sizes.checked_shr(index))?;
-        if larger == 0 { None } else { Some(Self { index: index + larger.trailing_zeros() as usize }) }
-    }
-
-    /// The largest of some sizes.
-    pub(crate) fn last_of(sizes: RunSizes) -> Option<Self> {
-        let after = RunSizes::BITS - sizes.leading_zeros();
-        after.checked_sub(1).map(|index| Self { index: index as usize })
     }
 
     /// The number of smaller sizes: below [`RUN_SIZES`] if it has no more than an arena.

@@ -14,7 +14,7 @@ use crate::{PAGE_SIZE, PageSource};
 pub(super) struct PageRuns {
     free: [FreeList; RUN_SIZES],
     /// *Invariant (Filled):* the sizes whose lists have a run.
-    filled: Cell<RunSizes>,
+    filled: RunSizes,
     /// The pages that were taken from the source and didn't go to a class.
     pages: Cell<usize>,
     guard: Guard,
@@ -24,7 +24,7 @@ impl PageRuns {
     pub(super) const fn new() -> Self {
         Self {
             free: [const { FreeList::new() }; RUN_SIZES],
-            filled: Cell::new(0),
+            filled: RunSizes::new(),
             pages: Cell::new(0),
             guard: Guard::new(),
         }
@@ -72,9 +72,7 @@ impl PageRuns {
         let Some(list) = self.free.get(size.index()) else { return Ok(None) };
         // SAFETY: Runs.
         let run = unsafe { list.pop(size.bytes(), &self.guard) };
-        if list.is_empty() {
-            self.filled.set(self.filled.get() & !size.bit());
-        }
+        self.filled.set(size, !list.is_empty());
         run
     }
 
@@ -91,7 +89,7 @@ impl PageRuns {
         if self.guard.is_of_family() {
             return Ok(None);
         }
-        let Some(size) = RunSize::first_of(self.filled.get(), pages) else { return Ok(None) };
+        let Some(size) = self.filled.first(pages) else { return Ok(None) };
         let Some(run) = self.pop(size)? else { return Ok(None) };
         // SAFETY: it is a whole run of this guard, by Runs, and nothing uses it.
         unsafe { self.guard.remove_run(run) }?;
@@ -153,7 +151,7 @@ impl PageRuns {
         if let Some(list) = self.free.get(size.index()) {
             // SAFETY: as the caller promises; a page holds a pointer.
             unsafe { list.push(run, size.bytes(), &self.guard) };
-            self.filled.set(self.filled.get() | size.bit());
+            self.filled.set(size, true);
         }
     }
 
@@ -239,6 +237,6 @@ impl PageRuns {
 
     /// The pages of the largest free run; 0 if there is none.
     pub(super) fn most_pages(&self) -> usize {
-        RunSize::last_of(self.filled.get()).map_or(0, RunSize::pages)
+        self.filled.last().map_or(0, RunSize::pages)
     }
 }

@@ -35,7 +35,7 @@ const MISTAKES: [(&str, &str, &str); 13] = [
     (
         "critical-section",
         "hpalloc::static_pool! { #[link_section = \".bss.pool\"] static POOL: Pool<u32, 4>; }",
-        "and `unsafe(link_section = \\\"..\\\")` for the memory",
+        "and `unsafe(link_section = \"..\")` for the memory",
     ),
     (
         "critical-section",
