@@ -166,6 +166,30 @@ fn a_value_moves_out_or_stays() {
 }
 
 #[test]
+fn values_are_constructed_in_their_blocks() {
+    with_pages(1, |pages| {
+        // Larger than the stack that is left on a small chip.
+        let pool: Pool<[u16; 1500], _> = Pool::new(Arena::from_pages(pages).unwrap());
+        for round in 0..3 {
+            let mut boxed = pool.alloc_uninit().unwrap();
+            let first = boxed.as_mut_ptr().cast::<u16>();
+            for index in 0..1500 {
+                // SAFETY: the value has so many numbers.
+                unsafe { first.add(usize::from(index)).write(index ^ round) };
+            }
+            // SAFETY: all of them were written.
+            let boxed = unsafe { PoolBox::assume_init(boxed) };
+            assert!(boxed.iter().zip(0..).all(|(&number, index)| number == index ^ round));
+            drop(boxed);
+            // SAFETY: zeros are numbers.
+            let zeroed = unsafe { PoolBox::assume_init(pool.alloc_zeroed().unwrap()) };
+            assert!(zeroed.iter().all(|&number| number == 0));
+        }
+        assert_eq!((pool.blocks().peak_blocks(), pool.blocks().free_blocks()), (1, 1));
+    });
+}
+
+#[test]
 fn values_can_own_others_of_the_same_pool() {
     struct Node<'p> {
         value: u32,

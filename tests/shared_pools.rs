@@ -101,6 +101,22 @@ fn the_parts_of_a_box_become_one_again() {
     assert_eq!(drops.get(), 1);
 }
 
+/// A box may own its pool, and moves with it.
+#[test]
+fn a_box_that_owns_its_pool() {
+    let drops = Rc::new(Cell::new(0));
+    let mut memory = memory::<100>();
+    let pool = Pool::from_uninit(&mut memory).unwrap();
+    let boxed = PoolBox::new_in(Noting(drops.clone(), 5), pool).ok().unwrap();
+    let moved = Box::new(boxed);
+    assert_eq!((moved.1, drops.get()), (5, 0));
+    let (value, home) = PoolBox::into_parts(*moved);
+    assert_eq!(home.blocks().free_blocks(), 0);
+    // SAFETY: they are the parts of one box.
+    drop(unsafe { PoolBox::from_parts(value, home) });
+    assert_eq!(drops.get(), 1);
+}
+
 /// A value that is leaked from its box takes the share of the pool along, which keeps its memory.
 #[test]
 #[cfg_attr(hpalloc_asan, ignore = "leaks")]

@@ -217,7 +217,7 @@ fn the_error_of_a_full_pool_is_for_people() {
     let mut text = Text([0; 400], 0);
     write!(text, "{error:?}").unwrap();
     let text = core::str::from_utf8(&text.0[..text.1]).unwrap();
-    assert!(text.contains("the pool is full") && text.contains("1000 bytes") && text.len() < 250, "{text}");
+    assert!(text.contains("the pool is full") && text.contains("1000 B") && text.len() < 250, "{text}");
     assert_eq!(error.0, [2; 1000]);
     let error = PoolFull(NeitherDebugNorDisplay);
     let _: &dyn Error = &error;

@@ -5,8 +5,6 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use super::Arena;
-#[cfg(not(any(feature = "mmap", feature = "static-buffer")))]
-use crate::MAX_ARENA_SIZE;
 use crate::poison::Memory;
 use crate::region::DefaultRegion;
 use crate::region::whole_pages;
@@ -41,20 +39,22 @@ impl Arena {
     }
 }
 
+/// No size is one: what [`Arena::new`] without a region asks for, so that the compiler says what to do.
+#[cfg(not(any(feature = "mmap", feature = "static-buffer")))]
+#[doc(hidden)]
+#[allow(unreachable_pub, reason = "nobody can name it")]
+#[diagnostic::on_unimplemented(
+    message = "`Arena::new` needs hpalloc's feature `mmap` (a memory mapping) or `static-buffer` (a built-in buffer)",
+    note = "over other memory, make the arena by `Arena::from_pages`, `from_uninit`, `from_raw` or `from_region`"
+)]
+pub trait SizeWithRegion {}
+
 #[cfg(not(any(feature = "mmap", feature = "static-buffer")))]
 impl Arena<DefaultRegion> {
     /// Does not compile, and says why.
     #[doc(hidden)]
-    #[allow(clippy::missing_errors_doc, clippy::needless_pass_by_value, reason = "there is no such function")]
-    pub fn new<S>(_size_in_bytes: S) -> Result<Self, ArenaError> {
-        // Depends on the type of the size, so that it is evaluated for those who call it.
-        const {
-            assert!(
-                size_of::<S>() > MAX_ARENA_SIZE,
-                "`Arena::new` needs hpalloc's feature `mmap` (a memory mapping) or `static-buffer` (a built-in buffer); \
-                 over other memory, make the arena by `Arena::from_pages`, `from_uninit`, `from_raw` or `from_region`"
-            );
-        }
+    #[allow(clippy::missing_errors_doc, reason = "it can't be called")]
+    pub fn new<S: SizeWithRegion>(_size_in_bytes: S) -> Result<Self, ArenaError> {
         Err(ArenaError::InvalidSize { size: 0 })
     }
 }

@@ -5,7 +5,8 @@ use crate::{Heap, HeapUsage, Lock, PageSource};
 impl<P: PageSource, M: Lock> Locked<Heap<P>, M> {
     /// As [`Heap::used`]: bytes in live blocks.
     ///
-    /// Constant time, and waiting for the lock. Panics only if the lock does.
+    /// Constant time, and waiting for the lock; the first use of a heap in a static also takes the time of its first
+    /// allocation. Panics only if the lock does.
     ///
     /// ```
     /// # #[cfg(feature = "critical-section")] {
@@ -21,7 +22,8 @@ impl<P: PageSource, M: Lock> Locked<Heap<P>, M> {
 
     /// As [`Heap::free`]: bytes that are free, in one piece or several.
     ///
-    /// Constant time, and waiting for the lock. Panics only if the lock does.
+    /// Constant time, and waiting for the lock; the first use of a heap in a static also takes the time of its first
+    /// allocation. Panics only if the lock does.
     ///
     /// ```
     /// # #[cfg(feature = "critical-section")] {

@@ -17,6 +17,7 @@ use crate::seal::Seal;
 /// | `&Locked<Pool<T, P>, M>` | borrows the pool, and locks it to return its block. It can be sent to other threads |
 /// | `Rc<Pool<T, P>>` (feature `alloc`) | shares the pool, which lasts as long as a box of it |
 /// | `Arc<Locked<Pool<T, P>, M>>` (feature `alloc`) | both: it can be sent, and it keeps the pool alive |
+/// | `Pool<T, P>`, `Locked<Pool<T, P>, M>` | owns the pool, which has no other box then |
 ///
 /// This crate alone implements it, and its methods can't be called from outside:
 ///

@@ -16,7 +16,8 @@ mod uninit;
 /// A value in a block of a [`Pool`]: the owner of both.
 ///
 /// It derefs to the value. When it is dropped, it drops the value and returns the block to the pool, the latter also if
-/// the former panics. It compares, hashes and formats like the value. It is two pointers large.
+/// the former panics. It compares, hashes and formats like the value. With a reference to
+/// the pool it is two pointers large, or three if its value is a `dyn Trait` or a slice.
 ///
 /// `H` is where the block goes home to: a reference to the pool, or an `Rc` or `Arc` of it, see [`Home`].
 ///

@@ -2,7 +2,9 @@ use core::fmt;
 
 /// The error of [`Pool::alloc`](crate::Pool::alloc): the pool is full. It returns the value.
 ///
-/// It is an [`Error`](core::error::Error) for any `T`, so `?` takes it, and neither `Debug` nor `Display` shows the value.
+/// It is an [`Error`](core::error::Error) for any `T`, so `?` takes it, and neither `Debug` nor `Display` shows the value. It is as
+/// large as the value: a function that returns the error of a large one as it is gets Clippy's `result_large_err`, and one that returns
+/// a `Box<dyn Error>` or an error of its own doesn't.
 ///
 /// ```
 /// # #[cfg(not(hpalloc_hardened))] {
@@ -26,8 +28,8 @@ impl<T> fmt::Display for PoolFull<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the pool is full: none of its blocks is free for a value of {} bytes, and its source has no more memory; \
-             drop a box of this pool first, or give the pool more memory",
+            "the pool is full: no block is free for a value of {} B, and its source has no more memory; drop a box of this \
+             pool first, or give the pool more memory",
             size_of::<T>()
         )
     }

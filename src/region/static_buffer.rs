@@ -39,20 +39,25 @@ pub struct StaticBuffer<const PAGES: usize> {
     claim: Claim,
 }
 
+/// No array is one: what [`StaticBuffer::new`] asks for, so that the compiler says what to do.
+#[doc(hidden)]
+#[allow(unreachable_pub, reason = "nobody can name it")]
+#[diagnostic::on_unimplemented(
+    message = "declare the buffer as `hpalloc::static_buffer! {{ static NAME: StaticBuffer<PAGES>; }}`",
+    note = "a buffer needs a static for its pages, which the macro declares as well"
+)]
+pub trait Declared {}
+
 impl<const PAGES: usize> StaticBuffer<PAGES> {
     /// Does not compile, and says what to write.
     #[doc(hidden)]
     #[must_use]
-    #[allow(clippy::new_without_default, reason = "there is none")]
-    pub const fn new() -> Self {
-        // Depends on the number of pages, so that it is evaluated for those who call it.
-        const {
-            assert!(
-                PAGES > MAX_ARENA_SIZE,
-                "declare the buffer as `hpalloc::static_buffer! {{ static NAME: StaticBuffer<PAGES>; }}`"
-            );
-        }
-        panic!("never compiled")
+    #[allow(clippy::new_without_default, reason = "it can't be called")]
+    pub const fn new() -> Self
+    where
+        [(); PAGES]: Declared,
+    {
+        panic!("it can't be called")
     }
 
     /// What [`static_buffer!`](crate::static_buffer) expands to.

@@ -77,7 +77,6 @@ pub(crate) fn run() -> Result<()> {
         fs::write(folder.join("Cargo.toml"), manifest)?;
         let main = if code.contains("fn main") { "" } else { "fn main() {}" };
         fs::write(folder.join("src/main.rs"), format!("{code}\n{main}\n"))?;
-        // A whole build: what is refused by a constant is refused when it is used.
         let mut cargo = Command::new("cargo");
         let output = cargo
             .args(["build", "--target-dir", "target/mistakes"])
