@@ -26,6 +26,7 @@ fn take() -> Vec<Misuse> {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "the hook is set once, for one test")]
 fn a_program_can_log_and_go_on() {
     assert!(!hardened::set_key(0), "no key");
     assert!(hardened::set_key(0x1357_9BDF));
