@@ -172,64 +172,50 @@ pub(crate) fn whole_block(block: NonNull<u8>) -> NonNull<u8> {
     unsafe { NonNull::new_unchecked(exposed) }
 }
 
-// SAFETY: a reference takes its pages from `P`, which lives for at least as long.
-unsafe impl<P: PageSource + ?Sized> PageSource for &P {
-    #[inline]
-    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
-        P::take_pages(self, count)
-    }
+/// Those who share a source take its pages in turn, so none of them can be told that it is theirs alone.
+macro_rules! shares {
+    ($($(#[$attribute:meta])* $share:ty;)*) => {$(
+        $(#[$attribute])*
+        // SAFETY: the pages are the source's, which lives at least as long as each share of it, and which nobody can borrow
+        // mutably while there are several.
+        unsafe impl<P: PageSource + ?Sized> PageSource for $share {
+            #[inline]
+            fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
+                P::take_pages(self, count)
+            }
 
-    #[inline]
-    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
-        P::take_zeroed_pages(self, count)
-    }
+            #[inline]
+            fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
+                P::take_zeroed_pages(self, count)
+            }
+        }
+    )*};
 }
 
-/// A shared source. Its pages last as long as the last of those who share it.
-///
-/// ```
-/// use std::rc::Rc;
-/// use hpalloc::{Arena, Boxed, Pool};
-///
-/// struct Session {
-///     names: Pool<[u8; 32], Rc<Arena<Boxed>>>,
-///     totals: Pool<u64, Rc<Arena<Boxed>>>,
-/// }
-/// # #[cfg(feature = "std")] {
-/// let arena = Rc::new(Arena::from_region(Boxed::new(64 << 10)?)?);
-/// let session = Session { names: Pool::new(arena.clone()), totals: Pool::new(arena) };
-/// let total = session.totals.alloc(7)?;
-/// # }
-/// # Ok::<(), Box<dyn core::error::Error>>(())
-/// ```
-#[cfg(feature = "alloc")]
-// SAFETY: as for a reference; the source lives until the last `Rc` of it is dropped, and while there are several, nobody
-// can borrow it mutably.
-unsafe impl<P: PageSource + ?Sized> PageSource for Rc<P> {
-    #[inline]
-    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
-        P::take_pages(self, count)
-    }
-
-    #[inline]
-    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
-        P::take_zeroed_pages(self, count)
-    }
-}
-
-/// A shared source, for threads if it is behind a [`Locked`](crate::Locked).
-#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-// SAFETY: as for an `Rc`.
-unsafe impl<P: PageSource + ?Sized> PageSource for Arc<P> {
-    #[inline]
-    fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
-        P::take_pages(self, count)
-    }
-
-    #[inline]
-    fn take_zeroed_pages(&self, count: usize) -> Option<(NonNull<Page>, bool)> {
-        P::take_zeroed_pages(self, count)
-    }
+shares! {
+    &P;
+    /// A shared source. Its pages last as long as the last of those who share it.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use hpalloc::{Arena, Boxed, Pool};
+    ///
+    /// struct Session {
+    ///     names: Pool<[u8; 32], Rc<Arena<Boxed>>>,
+    ///     totals: Pool<u64, Rc<Arena<Boxed>>>,
+    /// }
+    /// # #[cfg(feature = "std")] {
+    /// let arena = Rc::new(Arena::from_region(Boxed::new(64 << 10)?)?);
+    /// let session = Session { names: Pool::new(arena.clone()), totals: Pool::new(arena) };
+    /// let total = session.totals.alloc(7)?;
+    /// # }
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    #[cfg(feature = "alloc")]
+    Rc<P>;
+    /// A shared source, for threads if it is behind a [`Locked`](crate::Locked).
+    #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+    Arc<P>;
 }
 
 /// The source in the box, which may be one that is chosen at run time: a `Box<dyn PageSource>`.
