@@ -283,6 +283,10 @@ pub use size_table::{DEFAULT_CLASSES, DEFAULT_SIZES, SizeTable};
 pub use statics::{HeapMemory, PoolMemory};
 pub use statics::{StaticBox, StaticHeap, StaticMemory, StaticPool};
 
+/// What `static_heap!` expands to, whatever the name means in the program.
+#[doc(hidden)]
+pub use core::prelude::v1::global_allocator as __global_allocator;
+
 /// Whether the program is built with `--cfg hpalloc_hardened`, so that misuse of blocks is detected.
 ///
 /// ```

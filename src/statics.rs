@@ -219,8 +219,8 @@ impl<const BYTES: usize> HeapMemory<BYTES> {
 ///
 /// # Attributes
 ///
-/// `#[unsafe(link_section = "..")]` goes to the memory, alone or in a `cfg_attr`. Documentation, `cfg`, `allow`, `expect`, `deprecated`
-/// and `global_allocator` go to the pool, as the visibility does; other attributes are refused. (The lint `unsafe_code` says
+/// `#[unsafe(link_section = "..")]` goes to the memory. Documentation, `cfg`, `allow`, `expect`, `deprecated` and `global_allocator`
+/// go to the pool, as the visibility does. `link_section` and `global_allocator` can be in a `cfg_attr`. Other attributes are refused. (The lint `unsafe_code` says
 /// nothing of what is in this macro.)
 ///
 /// ```
@@ -302,7 +302,9 @@ macro_rules! static_heap {
 /// `static_pool!` and `static_heap!`: first the attributes, sorted into those of the memory and those of the static.
 ///
 /// Others are refused. The memory is that of one pool or heap because the initialiser of a static is evaluated once, and an
-/// attribute could make it a static of each thread.
+/// attribute could make something else of the static: one of each thread, or a constant. So only whole forms of attributes
+/// that are built into the language are taken, and `global_allocator`, which a program can give another meaning, by a path
+/// of this crate. This macro is not public: whoever calls it by itself can pass anything.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __static {
@@ -311,32 +313,41 @@ macro_rules! __static {
     };
     (
         $what:ident [$($memory:tt)*] $item:tt
-        #[cfg_attr($condition:meta, unsafe(link_section = $section:literal))] $($rest:tt)*
+        #[cfg_attr($condition:meta, unsafe(link_section = $section:literal) $(,)?)] $($rest:tt)*
     ) => {
         $crate::__static! {
             $what [$($memory)* #[cfg_attr($condition, unsafe(link_section = $section))]] $item $($rest)*
         }
     };
-    ($what:ident $memory:tt $item:tt #[doc $($attribute:tt)*] $($rest:tt)*) => {
-        $crate::__static! { @keep $what $memory $item #[doc $($attribute)*] $($rest)* }
+    ($what:ident $memory:tt $item:tt #[doc = $($argument:tt)*] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[doc = $($argument)*] $($rest)* }
     };
-    ($what:ident $memory:tt $item:tt #[cfg $($attribute:tt)*] $($rest:tt)*) => {
-        $crate::__static! { @keep $what $memory $item #[cfg $($attribute)*] $($rest)* }
+    ($what:ident $memory:tt $item:tt #[doc($($argument:tt)*)] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[doc($($argument)*)] $($rest)* }
     };
-    ($what:ident $memory:tt $item:tt #[allow $($attribute:tt)*] $($rest:tt)*) => {
-        $crate::__static! { @keep $what $memory $item #[allow $($attribute)*] $($rest)* }
+    ($what:ident $memory:tt $item:tt #[cfg($($argument:tt)*)] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[cfg($($argument)*)] $($rest)* }
     };
-    ($what:ident $memory:tt $item:tt #[expect $($attribute:tt)*] $($rest:tt)*) => {
-        $crate::__static! { @keep $what $memory $item #[expect $($attribute)*] $($rest)* }
+    ($what:ident $memory:tt $item:tt #[allow($($argument:tt)*)] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[allow($($argument)*)] $($rest)* }
     };
-    ($what:ident $memory:tt $item:tt #[deprecated $($attribute:tt)*] $($rest:tt)*) => {
-        $crate::__static! { @keep $what $memory $item #[deprecated $($attribute)*] $($rest)* }
+    ($what:ident $memory:tt $item:tt #[expect($($argument:tt)*)] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[expect($($argument)*)] $($rest)* }
+    };
+    ($what:ident $memory:tt $item:tt #[deprecated] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[deprecated] $($rest)* }
+    };
+    ($what:ident $memory:tt $item:tt #[deprecated = $($argument:tt)*] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[deprecated = $($argument)*] $($rest)* }
+    };
+    ($what:ident $memory:tt $item:tt #[deprecated($($argument:tt)*)] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[deprecated($($argument)*)] $($rest)* }
     };
     ($what:ident $memory:tt $item:tt #[global_allocator] $($rest:tt)*) => {
-        $crate::__static! { @keep $what $memory $item #[global_allocator] $($rest)* }
+        $crate::__static! { @keep $what $memory $item #[$crate::__global_allocator] $($rest)* }
     };
-    ($what:ident $memory:tt $item:tt #[cfg_attr($condition:meta, global_allocator)] $($rest:tt)*) => {
-        $crate::__static! { @keep $what $memory $item #[cfg_attr($condition, global_allocator)] $($rest)* }
+    ($what:ident $memory:tt $item:tt #[cfg_attr($condition:meta, global_allocator $(,)?)] $($rest:tt)*) => {
+        $crate::__static! { @keep $what $memory $item #[cfg_attr($condition, $crate::__global_allocator)] $($rest)* }
     };
     (@keep $what:ident $memory:tt [$($item:tt)*] #[$($attribute:tt)*] $($rest:tt)*) => {
         $crate::__static! { $what $memory [$($item)* #[$($attribute)*]] $($rest)* }
@@ -344,7 +355,8 @@ macro_rules! __static {
     ($what:ident $memory:tt $item:tt #[$($attribute:tt)*] $($rest:tt)*) => {
         compile_error!(concat!(
             "this attribute can't be here: #[", stringify!($($attribute)*), "]. There can be `doc`, `cfg`, `allow`, `expect`, \
-             `deprecated`, `global_allocator`, and `unsafe(link_section = \"..\")` for the memory; the last two also in a `cfg_attr`"
+             `deprecated`, `global_allocator`, and `unsafe(link_section = \"..\")` for the memory; the last two also in a `cfg_attr`. A macro that passes attributes on takes them \
+             as `#[$($attribute:tt)*]`"
         ));
     };
     (pool $memory:tt $item:tt $visibility:vis static $name:ident: Pool<$value:ty, $count:tt $(,)?>;) => {

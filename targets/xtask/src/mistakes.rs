@@ -4,7 +4,7 @@ use std::{env, fs, process};
 use crate::Result;
 
 /// What people write at first, with which features, and what the compiler then has to tell them.
-const MISTAKES: [(&str, &str, &str); 13] = [
+const MISTAKES: [(&str, &str, &str); 15] = [
     (
         "static-buffer",
         "static MEMORY: hpalloc::StaticBuffer<4> = hpalloc::StaticBuffer::new();",
@@ -46,6 +46,17 @@ const MISTAKES: [(&str, &str, &str); 13] = [
         "critical-section",
         "hpalloc::static_pool! { #[unsafe(no_mangle)] static POOL: Pool<u32, 4>; }",
         "this attribute can't be here: #[unsafe(no_mangle)]",
+    ),
+    (
+        "critical-section",
+        "mod allow {} hpalloc::static_pool! { #[allow::other] static POOL: Pool<u32, 4>; }",
+        "this attribute can't be here: #[allow::other]",
+    ),
+    (
+        "critical-section",
+        "use core::prelude::v1::derive as global_allocator;
+         hpalloc::static_heap! { #[doc::other] #[global_allocator] static HEAP: Heap<4096>; }",
+        "this attribute can't be here: #[doc::other]",
     ),
     ("", "hpalloc::static_buffer! { static MEMORY: StaticBuffer<4>; }", "needs hpalloc's feature `static-buffer`"),
     ("", "static HEAP: Option<hpalloc::Spin> = None;", "gated behind the `spin` feature"),
