@@ -47,7 +47,7 @@ use page_runs::PageRuns;
 /// If the sizes are known, each request must take some 20 instructions, and there are 64 pages or more. Otherwise a
 /// [`Heap`](crate::Heap), which merges what is freed, needs far less memory. Over 19 traces of firmware-like programs a heap with the
 /// default sizes needs 4.6 times the peak of live bytes, where the heaps of other crates need 1.1 to 2.2. (The traces in `benches/memory`
-/// of the repository, which are others: 4.1 on a 64-bit machine and 4.4 on a 32-bit one, where a `Heap` needs 1.3.)
+/// of the repository, which are others: 4.0 on a 64-bit machine and 4.4 on a 32-bit one, where a `Heap` needs 1.3.)
 ///
 /// In a small heap most of the memory lies in classes that don't need it. For requests of 1 to 700 bytes, this share of the heap is live
 /// when the first one fails, in the mean:
