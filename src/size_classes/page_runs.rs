@@ -235,7 +235,7 @@ impl PageRuns {
         RunSize::all().zip(&self.free).map(pages).sum()
     }
 
-    /// The pages of the largest free run; 0 if there is none.
+    /// The pages of the largest free run, or 0 if no run is free.
     pub(super) fn most_pages(&self) -> usize {
         self.filled.last().map_or(0, RunSize::pages)
     }

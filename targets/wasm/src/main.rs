@@ -85,7 +85,7 @@ fn hosts_page() -> &'static [u8] {
     unsafe extern "C" {
         fn take_page(byte: u8) -> usize;
     }
-    // SAFETY: the host makes the memory grow by a page that nobody else has, fills it, and returns its address.
+    // SAFETY: the host makes the memory grow by a page of its own, fills it, and returns its address.
     unsafe { core::slice::from_raw_parts(ptr::with_exposed_provenance(take_page(HOSTS)), 64 * 1024) }
 }
 
