@@ -1,14 +1,65 @@
-//! Fixed-size blocks in constant time, for firmware, kernels and programs that can't wait.
+//! A memory allocator for firmware, kernels and low-latency programs, with a worst case
+//! that is counted in instructions.
 //!
-//! An [`Arena`] hands out the 4 KiB pages of a [`Region`] in order. A [`FixedBlock`] cuts pages into blocks of one size
-//! and takes them back. Both take a few instructions, every time. A [`Heap`] serves any size in the same pages, in a bounded number of
-//! steps, and merges what is freed at once: it is the global allocator. Between these and an arena is a [`PageSource`]: an arena,
-//! several, or whatever else hands out pages.
+//! [`Pool`] allocates values of one type in constant time. On a Cortex-M3 that is 9
+//! instructions for a free block, 16 for a fresh block, 46 with a new page, and 6 to
+//! free; a lock, a [`Lazy`] and moving the value come on top. [`Heap`] serves any size in
+//! a bounded number of steps, merges freed memory immediately, and can be the global
+//! allocator.
+//!
+//! ```
+//! use hpalloc::{Arena, Page, Pool};
+//!
+//! let mut memory = [const { Page::new() }; 4]; // 16 KiB: a slice, a `static`, a mapping
+//! let arena = Arena::from_pages(&mut memory)?;
+//! let packets = Pool::new(&arena);
+//!
+//! let mut packet = packets.alloc([0_u8; 128])?; // a box in a block of the pool
+//! packet[0] = 0x45;
+//! drop(packet); // the block returns to the pool
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! The guides begin with a whole program for [firmware](guide::firmware), for
+//! [kernels](guide::kernels) and for [hosts](guide::hosts). [Migration](guide::migration)
+//! translates the calls of other allocators, and
+//! [troubleshooting](guide::troubleshooting) lists error messages and their remedies.
+//!
+//! # Which type
+//!
+//! | If you need | use |
+//! |---|---|
+//! | values of one type, in boxes that return their block | [`Pool`] |
+//! | any size in little memory: `Box`, `Vec`, the global allocator | [`Heap`] |
+//! | the same in about 20 instructions, for known sizes and at least 64 pages | [`SizeClasses`] |
+//! | a pool or a heap in a `static`, with its memory | [`static_pool!`], [`static_heap!`] |
+//! | to share one between threads, cores or interrupts | [`Locked`] around it |
+//! | a box for another thread, a task or a queue, which keeps its pool alive | [`PoolBox::new_in`] |
+//! | trait objects, slices or tasks in a pool | [`unsize!`], [`PoolBox::fit_in`] |
+//! | raw blocks of one size | [`FixedBlock`] |
+//! | pages of 4 KiB that are never freed one by one | [`Arena`] |
+//! | pages that are freed | [`FixedBlock`], for single pages in constant time; [`Heap`], for any number of contiguous pages |
+//! | the memory that a plan needs, as a constant | [`MemoryPlan`] |
+//!
+//! # Where the memory comes from
+//!
+//! | Your memory | use |
+//! |---|---|
+//! | a slice of pages | [`Arena::from_pages`] |
+//! | a slice of bytes | [`Arena::from_uninit`], [`Arena::from_uninit_trimmed`] |
+//! | a few KiB, without pages | [`Pool::from_uninit`], [`Heap::from_uninit`], [`FixedBlock::from_uninit`] |
+//! | an address range | [`Arena::from_raw`] |
+//! | a `static`, a memory mapping, boxed pages | [`Arena::from_region`] of a `StaticBuffer`'s claim, a `Mapping`, a `Boxed` |
+//! | a `static` that must not need an `init` | [`Lazy`] |
+//! | anything else | a [`Region`] of your own, or a [`PageSource`] without an arena |
+//!
+//! A [`Region`] owns the memory. An [`Arena`] hands out its pages in order. Pools and
+//! heaps get their pages from a [`PageSource`]: an arena, several arenas, another heap,
+//! or your own.
 //!
 //! ```text
-//! Region                     Arena<R>                    FixedBlock<P>
-//! who owns the memory        hands out 4 KiB pages,      cuts pages into equal blocks,
-//!                            in order, never back        takes them back in O(1)
+//! Region                     Arena<R>                    FixedBlock<P>, Pool<T, P>
+//! owns the memory            hands out 4 KiB pages       cuts pages into equal blocks
 //!
 //! Borrowed (&mut [..]) ─┐
 //! RawRegion (kernels) ──┤    ┌───┬───┬───┬───┐           ┌──┬──┬──┬──┬──┬──────┐
@@ -17,121 +68,90 @@
 //! Boxed (std) ──────────┘            next      PageSource     └──◄──┘  free: LIFO
 //! ```
 //!
-//! ```
-//! use hpalloc::{Arena, FixedBlock, Page};
-//!
-//! let mut memory = [const { Page::new() }; 4];
-//! let arena = Arena::from_pages(&mut memory)?;
-//! let pool = FixedBlock::new(&arena, 64)?;
-//!
-//! let block = pool.allocate().ok_or("no block is free")?;
-//! // SAFETY: the block is 64 bytes, used by nobody else, and given back once.
-//! unsafe {
-//!     block.write_bytes(0, 64);
-//!     pool.deallocate(block);
-//! }
-//! # Ok::<(), Box<dyn core::error::Error>>(())
-//! ```
-//!
-//! Two pools over one arena, at four times (drawn by the example `memory_map`):
+//! Two pools over one arena, at four points in time (drawn by the example `memory_map`):
 //!
 #![doc = include_str!("../examples/memory_map.svg")]
 //!
-//! # Which type
-//!
-//! | If you need | use |
-//! |---|---|
-//! | values of one type, in boxes that return their block | [`Pool`] |
-//! | blocks of one size, as bytes | [`FixedBlock`] |
-//! | any size in little memory: `Box`, `Vec`, collections, the global allocator | [`Heap`] |
-//! | the same, of sizes that are known, in some 20 instructions, from about 64 pages on | [`SizeClasses`] |
-//! | whole pages, in order and for good | [`Arena`] |
-//! | pages that come back | [`Heap`], with one or many in a block that is aligned to [`PAGE_SIZE`]; [`FixedBlock`], with single ones in constant time |
-//! | a few KiB that are no pages | [`Heap::from_uninit`], [`Pool::from_uninit`], [`FixedBlock::from_uninit`] |
-//! | any of these for several threads, cores or interrupts (none is `Sync` by itself) | [`Locked`] around it |
-//! | a pool or a heap in a `static`, with its memory | [`static_pool!`], [`static_heap!`] |
-//! | any of these in a `static`, over other memory, with no `init` | [`Lazy`] as its source of pages |
-//! | a box that goes to another thread, a task or a queue, and keeps its pool alive | [`PoolBox::new_in`] |
-//! | trait objects, slices, tasks in a pool | [`unsize!`], [`PoolBox::fit_in`] |
-//! | how much memory is enough, in a constant | [`MemoryPlan`] |
-//!
-//! | memory | becomes an arena by |
-//! |---|---|
-//! | a slice | [`Arena::from_pages`], [`from_uninit`](Arena::from_uninit), [`from_uninit_trimmed`](Arena::from_uninit_trimmed) |
-//! | an address range | [`Arena::from_raw`] |
-//! | a `static`, a memory mapping, boxed pages | [`Arena::from_region`] of a `StaticBuffer`'s claim, a `Mapping`, a `Boxed` |
-//! | of another kind | a [`Region`] of your own; or, without an arena, a [`PageSource`] |
-//!
-//! How these go together is shown for [firmware](guide::firmware), [kernels](guide::kernels) and [hosts](guide::hosts).
-//! [Migration](guide::migration) says what the calls of other allocators become, and
-//! [troubleshooting](guide::troubleshooting) what helps when it doesn't work.
+//! - An arena is a positive multiple of 4096 bytes, at most [`MAX_ARENA_SIZE`]. For more
+//!   memory, a pool takes an array of arenas. Pages return only when the arena is reset
+//!   or dropped.
+//! - A block of a pool is at least as large as a pointer, a multiple of a pointer's size,
+//!   and at most as large as an arena. Its address is a multiple of the largest power of
+//!   two that divides its size, up to 4096. Blocks have no headers.
+//! - Fresh blocks are carved in ascending order. The block that was freed last is
+//!   allocated first.
+//! - Memory that was never handed out is not touched, unless it is prefaulted.
 //!
 //! # What it costs
 //!
-//! | operation | cost | fails if |
+//! | Operation | costs | fails if |
 //! |---|---|---|
-//! | [`Arena::alloc_page`], [`alloc_pages`](Arena::alloc_pages) | constant | fewer pages are left; nothing is consumed |
-//! | [`Arena::alloc_zeroed_page`] | constant on a fresh mapping, else one `memset` of a page | no page is left |
-//! | [`Arena::reset`] | constant | never; it needs `&mut`, so nothing can be in use |
-//! | [`FixedBlock::allocate`] | constant, no loop, no division; one call to the page source where no block is at hand | no block is free and no page is left |
+//! | [`Pool::alloc`] | constant time, and moving the value | no block is free and no page is left; the error returns the value |
+//! | dropping a [`PoolBox`] | constant time, and dropping the value | never |
+//! | [`FixedBlock::allocate`] | constant time; one call to the page source if no block is free or fresh | no block is free and no page is left |
 //! | [`FixedBlock::deallocate`] | two stores | never |
-//! | [`Pool::alloc`], and the drop of its box | as these, and moving or dropping the value | as `allocate`; the value comes back |
-//! | [`Locked::with`], [`alloc`](Locked::alloc) | as what is locked, and waiting for whoever holds the lock | as what is locked |
-//! | `Allocator::allocate`, `grow`, `shrink` for a pool | constant, in place | the request doesn't fit a block, or there is none |
-//! | [`SizeClasses::allocate`], [`deallocate`](SizeClasses::deallocate) | constant: for up to 128 words as a pool's with a look into a table; for more, or an alignment above a word, a few steps that depend on the layout and the block sizes alone | no block of the class is free, and neither the source nor a free run has the pages; an alignment above 4096 |
-//! | [`SizeClasses::grow`], [`shrink`](SizeClasses::shrink) | constant in place; to another class also a copy | as `allocate`; then nothing has changed |
-//! | [`Heap::allocate`], [`deallocate`](Heap::deallocate), [`grow`](Heap::grow), [`shrink`](Heap::shrink) | bounded by the logarithm of the heap's size, and a copy if a block is moved | no free memory is large enough and no page is left |
-//! | `GlobalAlloc` for `Locked<Heap>`, `Locked<SizeClasses>` | as these, and waiting for the lock | null where these fail |
-//! | [`FixedBlock::peak_blocks`] | constant, and nothing is counted on the way | never |
+//! | [`Heap::allocate`], [`deallocate`](Heap::deallocate) | logarithmic in the size of the heap | no free memory is large enough and no page is left; freeing never |
+//! | [`Heap::grow`], [`shrink`](Heap::shrink) | the same, and a copy if the block moves | as `allocate`; then nothing has changed |
+//! | [`SizeClasses::allocate`], [`deallocate`](SizeClasses::deallocate) | constant time for up to 128 words: a pool's, and a table lookup. Otherwise a few steps more, which depend on the layout and the block sizes alone | no block of the class is free, and neither the source nor a free run has the pages; an alignment above 4096 |
+//! | [`SizeClasses::grow`], [`shrink`](SizeClasses::shrink) | constant time in place; a copy to another class | as `allocate`; then nothing has changed |
+//! | `Allocator` for a pool | constant time, in place | the request doesn't fit a block, or no block is free |
+//! | [`Locked::with`], [`alloc`](Locked::alloc), `GlobalAlloc` | the same as unlocked, and waiting for the lock's holder | as unlocked; `GlobalAlloc` returns null |
+//! | [`Arena::alloc_page`], [`alloc_pages`](Arena::alloc_pages) | constant time | too few pages are left; none is consumed |
+//! | [`Arena::alloc_zeroed_page`] | constant time on a fresh mapping, otherwise a `memset` of one page | no page is left |
+//! | [`Arena::reset`] | constant time | never; it needs `&mut`, so nothing can be in use |
+//! | [`FixedBlock::peak_blocks`] | constant time; allocating doesn't count | never |
 //! | [`FixedBlock::free_blocks`] | linear in the result: for diagnosis | never |
 //!
-//! An arena is a positive multiple of 4096 bytes, at most [`MAX_ARENA_SIZE`]; for more memory, a pool takes an array of arenas.
-//! A block is at least as large as a pointer and a multiple of its size, at most a whole arena. Its address is a multiple of
-//! the largest power of two that divides its size (at most 4096). Blocks have no headers. They are carved in ascending order;
-//! of the free ones, the last freed is the next allocated. Memory that was never handed out is not touched, unless it is
-//! prefaulted. No page goes back before its arena does. This holds for the blocks of pools and size classes; for those of a heap
-//! see [`Heap`].
+//! The first touch of a fresh mapping is a page fault, which costs a thousand times as
+//! much as an allocation: see [prefaulting](guide::hosts).
 //!
-//! Nothing panics except what the program passes in (a closure, a hook; a region, a source or a lock of its own), and misuse that a
-//! hardened program detects. What can't be served is `None`, or an error that says which bound was broken.
+//! A request that can't be served returns `None` or an error that names the violated
+//! bound. hpalloc itself never panics, with one exception: a hardened build panics when
+//! it detects misuse. Closures, hooks, regions, page sources and locks of the program may
+//! panic.
 //!
 //! # Features
 //!
-//! All are off by default, and each only adds, with one exception: `mmap` and `static-buffer` choose the region of [`Arena`] without
-//! a parameter, and so of `Arena::new`. A library names the region that it means.
+//! All features are off by default, and each only adds, with one exception: `mmap` and
+//! `static-buffer` choose the region of an [`Arena`] without a parameter, and so of
+//! `Arena::new`. A library should therefore name its region.
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `mmap` | `Mapping`, and `Arena::new` over an anonymous memory mapping, through raw system calls |
-//! | `static-buffer` | `StaticBuffer`, and `Arena::new` over a built-in one where `mmap` is off |
+//! | `critical-section` | `CriticalSection`, a lock for one core and its interrupts; the default of [`static_pool!`] and [`static_heap!`] |
+//! | `static-buffer` | `StaticBuffer`, and `Arena::new` over a built-in buffer if `mmap` is off |
+//! | `mmap` | `Mapping`, and `Arena::new` over an anonymous memory mapping, by raw system calls on Linux |
 //! | `alloc` | [`PageSource`] and [`Home`] for `Rc`, `Arc` and `Box`: a struct that owns its arena, a box that owns a share of its pool |
-//! | `std` | `alloc`, `Boxed`, the errors as `std::io::Error`, and `OsLock`, a lock for [`Locked`] that sleeps |
-//! | `spin` | `Spin`, a spin lock for [`Locked`]; needs a compare-and-swap |
-//! | `critical-section` | `CriticalSection` as a lock for [`Locked`] |
-//! | `lock-api` | `RawLock`: any lock of the crate `lock_api` for [`Locked`] |
-//! | `allocator-api2` | `Allocator` for pools and heaps, so that collections can be in their blocks |
+//! | `std` | `alloc`; `Boxed` pages; errors as `std::io::Error`; `OsLock`, a lock that sleeps |
+//! | `spin` | `Spin`, a spin lock; needs a compare-and-swap |
+//! | `lock-api` | `RawLock`: any lock of the crate `lock_api` |
+//! | `allocator-api2` | `Allocator` for pools and heaps, for collections on stable Rust |
 //! | `stable-deref` | `StableDeref` for [`PoolBox`] |
-//! | `defmt` | `defmt::Format` on the public types and errors |
+//! | `defmt` | `defmt::Format` for the public types and errors |
 //!
-//! What changes the whole program is a `--cfg` that only its builder sets:
+//! Two options change the whole program. They are a `--cfg`, which only the builder of
+//! the program sets, because any dependency can turn on a feature:
 //!
 //! | `--cfg` | effect |
 //! |---|---|
-//! | `hpalloc_hardened` | misuse of blocks is detected when they are freed or handed out again: see the module `hardened`. Blocks of pools and size classes take more memory, and what is constant above is linear in the block size |
-//! | `hpalloc_asan` | `AddressSanitizer` is told which blocks are free |
+//! | `hpalloc_hardened` | detects misuse of blocks when they are freed or handed out again: see the module `hardened`. Blocks of pools and size classes need more memory, and the constant times above become linear in the block size |
+//! | `hpalloc_asan` | tells `AddressSanitizer` which blocks are free |
 //!
 //! # Versions
 //!
-//! Versions follow Cargo's semantic versioning: before 1.0 a breaking change raises the second number, anything else the third.
+//! Versions follow Cargo's semantic versioning. Before 1.0, a breaking change raises the
+//! second number, and any other change the third.
 //!
-//! What is public and documented is the contract: signatures, bounds, the order in which blocks and pages come, when an
-//! operation fails, and that it takes constant time where it says so. Not part of it are numbers of instructions, the sizes of
-//! types, the values of [`DEFAULT_SIZES`], the text of errors and of `Debug`, `Display` and `defmt`, and what the documentation
-//! hides. Errors and enums that are `non_exhaustive` may get variants.
+//! The contract is everything public that is documented: signatures, bounds, the order of
+//! blocks and pages, when an operation fails, and where it takes constant time. The
+//! contract does not include instruction counts, the sizes of types, the values of
+//! [`DEFAULT_SIZES`], the text of errors and of `Debug`, `Display` and `defmt`, or hidden
+//! items. Errors and enums that are `non_exhaustive` may gain variants.
 //!
-//! A breaking change is also another incompatible version of a crate whose types or traits appear here: `allocator-api2`,
-//! `critical-section`, `defmt`, `lock_api`, `spin`, `stable_deref_trait`. A newer minimum version of Rust, which is the
-//! `rust-version` in `Cargo.toml`, is not: Cargo then chooses a version of hpalloc that the compiler at hand can build.
+//! A new incompatible version of a crate whose types or traits appear here is a breaking
+//! change too: `allocator-api2`, `critical-section`, `defmt`, `lock_api`, `spin`,
+//! `stable_deref_trait`. A newer minimum Rust version (`rust-version` in `Cargo.toml`) is
+//! not, because Cargo then selects a version of hpalloc that the compiler can build.
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -152,13 +172,13 @@ test::entry!(test_main);
 
 #[cfg(target_pointer_width = "16")]
 compile_error!(
-    "hpalloc: this target has 16-bit pointers; hpalloc needs 32 or 64 bits, because an arena may have 256 MiB and a page has 4 KiB"
+    "hpalloc: this target has 16-bit pointers; hpalloc needs 32 or 64 bits, because an arena may have 256 MiB"
 );
 
 #[cfg(all(feature = "mmap", windows))]
 compile_error!(
-    "hpalloc: the feature `mmap` needs a Unix-like operating system; on Windows turn it off, and use `Boxed` (feature `std`), \
-     whose pages come from the global allocator"
+    "hpalloc: the feature `mmap` needs a Unix-like operating system; on Windows, turn it off and use `Boxed` (feature `std`), \
+     which gets its pages from the global allocator"
 );
 
 #[cfg(all(
@@ -167,29 +187,29 @@ compile_error!(
     any(not(unix), target_os = "espidf", target_os = "horizon", target_os = "vita")
 ))]
 compile_error!(
-    "hpalloc: the feature `mmap` needs a Unix-like operating system with memory mappings; on bare metal use the feature \
-     `static-buffer`, or `Arena::from_raw` with no feature at all"
+    "hpalloc: the feature `mmap` needs a Unix-like operating system with memory mappings; on bare metal, use the feature \
+     `static-buffer`, or `Arena::from_raw`, which needs no feature"
 );
 
 #[cfg(all(feature = "static-buffer", not(target_has_atomic = "ptr"), not(feature = "critical-section")))]
 compile_error!(
-    "hpalloc: this chip has no compare-and-swap, so the feature `static-buffer` also needs the feature `critical-section`: \
-     claiming a static buffer takes one, which the program provides (see the crate `critical-section`)"
+    "hpalloc: this chip has no compare-and-swap, so the feature `static-buffer` also needs the feature `critical-section` \
+     to claim a static buffer; the program provides the critical section (see the crate `critical-section`)"
 );
 
 #[cfg(all(hpalloc_hardened, not(target_has_atomic = "ptr"), not(feature = "critical-section")))]
 compile_error!(
-    "hpalloc: this chip has no compare-and-swap, so `--cfg hpalloc_hardened` also needs the feature `critical-section`, \
-     which the program provides (see the crate `critical-section`)"
+    "hpalloc: this chip has no compare-and-swap, so `--cfg hpalloc_hardened` also needs the feature `critical-section`; \
+     the program provides the critical section (see the crate `critical-section`)"
 );
 
 #[cfg(all(feature = "spin", not(target_has_atomic = "8")))]
 compile_error!(
-    "hpalloc: this chip has no compare-and-swap, which a spin lock takes; use the feature `critical-section` and the lock \
+    "hpalloc: this chip has no compare-and-swap, which a spin lock needs; use the feature `critical-section` and the lock \
      `CriticalSection` instead of the feature `spin`"
 );
 
-// The order of these lines is that of the layers: a module uses only those above it.
+// In the order of the layers: a module uses only the modules above it.
 mod page;
 mod poison;
 mod seal;
@@ -244,9 +264,10 @@ pub use lock::RawLock;
 pub use lock::Spin;
 #[cfg(all(
     feature = "std",
-    // The targets whose standard library has a mutex that is not boxed, and native thread-local values. Android, OpenBSD and
-    // Windows with the GNU tools can follow when `rust-version` is 1.93: their thread-local values are then allocated by the
-    // system's allocator.
+    // `OsLock` must not allocate. These are the targets on which the standard library's
+    // mutex is not boxed and thread-local values are native. Android, OpenBSD and Windows
+    // with the GNU tools can follow when `rust-version` is 1.93: from then on the
+    // system's allocator allocates their thread-local values.
     any(
         all(
             target_os = "linux",
@@ -283,19 +304,21 @@ pub use size_table::{DEFAULT_CLASSES, DEFAULT_SIZES, SizeTable};
 pub use statics::{HeapMemory, PoolMemory};
 pub use statics::{StaticBox, StaticHeap, StaticMemory, StaticPool};
 
-/// What `static_heap!` expands to, whatever the name means in the program.
+/// The attribute in the expansion of `static_heap!`, under a path that the program can't
+/// shadow.
 #[doc(hidden)]
 pub use core::prelude::v1::global_allocator as __global_allocator;
 
-/// Whether the program is built with `--cfg hpalloc_hardened`, so that misuse of blocks is detected.
+/// `true` in a hardened build (`--cfg hpalloc_hardened`), which detects misuse of blocks.
 ///
 /// ```
-/// // In a program that must not be built without: `const _: () = assert!(hpalloc::IS_HARDENED);`
+/// // To require a hardened build: const _: () = assert!(hpalloc::IS_HARDENED);
 /// println!("hardened: {}", hpalloc::IS_HARDENED);
 /// ```
 pub const IS_HARDENED: bool = cfg!(hpalloc_hardened);
 
-/// The code of the README and of the guide, as doctests: it uses features of all kinds, but not the larger blocks of a hardened program.
+// The code of the README and of the guides, as doctests. They need most features, and
+// they state sizes that a hardened build doesn't have.
 #[cfg(all(
     doctest,
     feature = "allocator-api2",
@@ -304,7 +327,7 @@ pub const IS_HARDENED: bool = cfg!(hpalloc_hardened);
     feature = "spin",
     feature = "static-buffer",
     feature = "std",
-    // The pages for hosts have `OsLock`, which not all targets have.
+    // The host guide uses `OsLock`, which some targets lack.
     target_os = "linux",
     not(hpalloc_hardened)
 ))]
