@@ -3,11 +3,13 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use hpalloc::NoPages;
-
 use crate::counter;
 
-pub(crate) type Heap<'m> = hpalloc::Heap<NoPages<'m>>;
+/// A peer, in `heap_traces`.
+#[cfg(feature = "peer")]
+pub(crate) use crate::any_heap::Heap;
+#[cfg(not(feature = "peer"))]
+pub(crate) type Heap<'m> = hpalloc::Heap<hpalloc::NoPages<'m>>;
 
 // What is measured, as an index.
 pub(crate) const ALLOCATE: usize = 0;

@@ -6,6 +6,8 @@
 #![no_std]
 #![no_main]
 
+#[cfg(feature = "peer")]
+mod any_heap;
 mod board;
 mod calls;
 mod counter;
@@ -165,7 +167,8 @@ fn run() {
     // SAFETY: this program is the only one that uses it, here.
     let [one, all] = unsafe { &mut *(&raw mut COUNTS) };
     for (name, bytes) in [(PROPORTIONAL, 0)].into_iter().chain(MEMORIES) {
-        if bytes > board.heap.len() {
+        // Peers are compared in memory that is in proportion only.
+        if bytes > board.heap.len() || cfg!(feature = "peer") && name != PROPORTIONAL {
             continue;
         }
         let mut numbers = board.traces;

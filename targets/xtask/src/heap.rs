@@ -63,9 +63,11 @@ fn write_traces() -> Result<&'static Path> {
     Ok(Path::new(TRACES))
 }
 
-fn run(target: &Target, program: &str, file: Option<&Path>) -> Result<Vec<Line>> {
-    let mut cargo = target.cargo("build")?;
-    succeed(cargo.args(["--release", "--manifest-path", MEASURE, "--bin", program]))?;
+fn run(target: &Target, program: &str, features: &str, file: Option<&Path>) -> Result<Vec<Line>> {
+    // talc depends on a crate that needs `alloc`.
+    let mut cargo = if features.is_empty() { target.cargo("build")? } else { target.cargo_with_alloc("build")? };
+    cargo.args(["--release", "--manifest-path", MEASURE, "--features", features, "--bin", program]);
+    succeed(&mut cargo)?;
     let output = target.run_with(&target.binary("release", program), file)?;
     let text = String::from_utf8(output.stdout)?;
     if !output.status.success() {
@@ -83,7 +85,10 @@ fn run(target: &Target, program: &str, file: Option<&Path>) -> Result<Vec<Line>>
 
 impl Measured {
     fn on(target: &Target, traces: &Path) -> Result<Self> {
-        Ok(Self { traces: run(target, "heap_traces", Some(traces))?, worst: run(target, "heap_worst_case", None)? })
+        Ok(Self {
+            traces: run(target, "heap_traces", "", Some(traces))?,
+            worst: run(target, "heap_worst_case", "", None)?,
+        })
     }
 
     /// A statistic over all traces in a memory. `None` if none fits, or none has such an operation.
@@ -190,18 +195,47 @@ fn families(lines: &[Line]) -> String {
     table.into_text()
 }
 
-/// What was measured on all targets.
-pub(crate) struct Heap(BTreeMap<&'static str, Measured>);
+/// The allocators that serve any size, by name and by the feature that selects them.
+const ANY_SIZE: [(&str, &str); 6] = [
+    ("Heap", ""),
+    ("SizeClasses", "size_classes"),
+    ("linked_list_allocator", "linked_list_allocator"),
+    ("rlsf", "rlsf"),
+    ("talc 5", "talc"),
+    ("buddy_system_allocator", "buddy_system_allocator"),
+];
+
+/// The table of `Heap` beside its peers, on the limited target.
+fn peers_table(traces: &Path) -> Result<String> {
+    let target = target::find(LIMITED_TARGET)?;
+    let columns = ["programs", "allocate: median", "99 %", "maximum", "deallocate: median", "99 %", "maximum"];
+    let mut table = Table::new(LIMITED_TARGET, &columns);
+    for (name, features) in ANY_SIZE {
+        let lines = run(target, "heap_traces", features, Some(traces))?;
+        let lines: Vec<_> = lines.iter().filter(|line| line.memory == PROPORTIONAL).collect();
+        let (all, programs) = lines.split_last().ok_or("no trace was measured")?;
+        let figures = [ALLOCATE, DEALLOCATE].map(|operation| statistics(all, operation)).concat();
+        let succeeded = programs.len() as u64;
+        table.row(name, [succeeded].iter().chain(&figures).map(ToString::to_string));
+    }
+    Ok(table.into_text())
+}
+
+/// What was measured on all targets, and beside peers on one.
+pub(crate) struct Heap {
+    targets: BTreeMap<&'static str, Measured>,
+    peers: String,
+}
 
 impl Heap {
     pub(crate) fn measure() -> Result<Self> {
         let traces = write_traces()?;
         let measured = TARGETS.iter().map(|target| Ok((target.triple, Measured::on(target, traces)?)));
-        Ok(Self(measured.collect::<Result<_>>()?))
+        Ok(Self { targets: measured.collect::<Result<_>>()?, peers: peers_table(traces)? })
     }
 
     fn limited(&self) -> &Measured {
-        &self.0[LIMITED_TARGET]
+        &self.targets[LIMITED_TARGET]
     }
 
     /// What the README at the root says of the limited target.
@@ -241,7 +275,7 @@ impl Heap {
         let triples = TARGETS.map(|target| target.triple);
         let mut table = Table::new("instructions", &triples);
         for (name, figure) in rows {
-            let cells = triples.map(|triple| figure(&self.0[triple]));
+            let cells = triples.map(|triple| figure(&self.targets[triple]));
             table.row(&name, cells.map(|figure| figure.map_or("-".to_owned(), |figure| figure.to_string())));
         }
         table.into_text()
@@ -257,6 +291,11 @@ impl Heap {
             let name = format!("{memory}: {}: {}", OPERATIONS[operation], STATISTICS[statistic]);
             (name, move |measured: &Measured| measured.over_traces(memory, operation, statistic))
         }))
+    }
+
+    /// The table of `Heap` beside its peers.
+    pub(crate) fn peers_table(&self) -> String {
+        self.peers.clone()
     }
 
     /// The table of each trace on the limited target.

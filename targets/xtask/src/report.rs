@@ -21,12 +21,13 @@ pub(crate) const SIZE_CLASSES: [&str; 7] =
     ["footprint_allocate", "footprint_deallocate", "size_classes", "size_table", "carver", "take_pages", "clz"];
 
 /// The tables of the README.
-const SECTIONS: [&str; 7] = [
+const SECTIONS: [&str; 8] = [
     "footprint",
     "instructions",
     "heap instructions",
     "heap worst case",
     "heap traces",
+    "heap peers",
     "heap programs",
     "hardened instructions",
 ];
@@ -53,6 +54,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
         instructions.heap_operations.table(),
         heap.worst_table(),
         heap.traces_table(),
+        heap.peers_table(),
         heap.programs_table(),
         instructions.hardened_operations.table(),
     ];
