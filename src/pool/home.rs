@@ -9,17 +9,19 @@ use crate::PageSource;
 use crate::hardened::MisuseError;
 use crate::seal::Seal;
 
-/// What a [`PoolBox`](crate::PoolBox) returns its block to: a reference to a pool, or a share of one.
+/// The place to which a [`PoolBox`](crate::PoolBox) returns its block: a reference to a
+/// pool, or a share of one.
 ///
 /// | home | the box |
 /// |---|---|
-/// | `&Pool<T, P>` | borrows the pool, and stays on its thread |
-/// | `&Locked<Pool<T, P>, M>` | borrows the pool, and locks it to return its block. It can be sent to other threads |
-/// | `Rc<Pool<T, P>>` (feature `alloc`) | shares the pool, which lasts as long as a box of it |
-/// | `Arc<Locked<Pool<T, P>, M>>` (feature `alloc`) | both: it can be sent, and it keeps the pool alive |
-/// | `Pool<T, P>`, `Locked<Pool<T, P>, M>` | owns the pool, which has no other box then |
+/// | `&Pool<T, P>` | borrows the pool and stays on its thread |
+/// | `&Locked<Pool<T, P>, M>` | borrows the pool, can be sent to other threads, and acquires the lock to return its block |
+/// | `Rc<Pool<T, P>>` (feature `alloc`) | owns a share of the pool, which lives at least as long as its boxes |
+/// | `Arc<Locked<Pool<T, P>, M>>` (feature `alloc`) | owns a share of the pool and can be sent to other threads |
+/// | `Pool<T, P>`, `Locked<Pool<T, P>, M>` | owns the pool, which then has no other box |
 ///
-/// This crate alone implements it, and its methods can't be called from outside:
+/// The trait is sealed: only this crate implements it, and its methods can't be called
+/// from outside.
 ///
 /// ```compile_fail,E0061
 /// fn steal<H: hpalloc::Home>(home: &H) {
@@ -27,12 +29,12 @@ use crate::seal::Seal;
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no home for the blocks of a `PoolBox`",
-    note = "there are `&Pool`, `&Locked<Pool>` and, with the feature `alloc`, `Rc<Pool>` and `Arc<Locked<Pool>>`; \
-            `Locked` takes the place of a `Mutex`"
+    message = "a `PoolBox` can't return its block to `{Self}`",
+    note = "use `&Pool`, `&Locked<Pool>` or, with the feature `alloc`, `Rc<Pool>` or `Arc<Locked<Pool>>`; to share a pool \
+            between threads, put it in a `Locked` instead of a `Mutex`"
 )]
 pub trait Home {
-    /// What the pool's blocks hold.
+    /// The type of the pool's values.
     type Value;
 
     #[doc(hidden)]
@@ -40,15 +42,15 @@ pub trait Home {
 
     /// # Safety
     ///
-    /// The block came from `take`, and nothing uses it any more.
+    /// The block came from `take`, and is no longer used.
     #[doc(hidden)]
     unsafe fn give_back(&self, block: NonNull<u8>, seal: Seal) -> Result<(), MisuseError>;
 
-    /// Whether the block is live, as far as that is known.
+    /// Returns an error if the block is known not to be live.
     #[doc(hidden)]
     fn check(&self, block: NonNull<u8>, seal: Seal) -> Result<(), MisuseError>;
 
-    /// A block is given up for good.
+    /// Records that a block was leaked on purpose.
     #[doc(hidden)]
     fn forget(&self, seal: Seal);
 }
@@ -63,13 +65,13 @@ impl<T, P: PageSource> Home for Pool<T, P> {
 
     #[inline]
     unsafe fn give_back(&self, block: NonNull<u8>, _: Seal) -> Result<(), MisuseError> {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         unsafe { self.blocks.give_back(block) }
     }
 
     #[inline]
     fn check(&self, block: NonNull<u8>, _: Seal) -> Result<(), MisuseError> {
-        // SAFETY: the pool is of no family.
+        // SAFETY: a pool of values is never in a family, so any pointer can be checked.
         unsafe { self.blocks.check(block) }
     }
 
@@ -79,7 +81,7 @@ impl<T, P: PageSource> Home for Pool<T, P> {
     }
 }
 
-/// A pointer to a home is one.
+/// Implements `Home` for pointers to a home.
 macro_rules! behind {
     ($($(#[$attribute:meta])* $pointer:ty),*) => {
         $(
@@ -94,7 +96,7 @@ macro_rules! behind {
 
                 #[inline]
                 unsafe fn give_back(&self, block: NonNull<u8>, seal: Seal) -> Result<(), MisuseError> {
-                    // SAFETY: the caller's promise is the one that is asked for.
+                    // SAFETY: the caller upholds the same contract.
                     unsafe { H::give_back(self, block, seal) }
                 }
 

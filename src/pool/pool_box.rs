@@ -13,20 +13,22 @@ mod like_its_value;
 mod parts;
 mod uninit;
 
-/// A value in a block of a [`Pool`]: the owner of both.
+/// A value in a block of a [`Pool`], and the owner of both, like a `Box`.
 ///
-/// It derefs to the value. When it is dropped, it drops the value and returns the block to the pool, the latter also if
-/// the former panics. It compares, hashes and formats like the value. With a reference to
-/// the pool it is two pointers large, or three if its value is a `dyn Trait` or a slice.
+/// The box derefs to the value. Dropping it drops the value and then returns the block to
+/// the pool, even if the drop of the value panics. It compares, hashes and formats like
+/// the value.
 ///
-/// `H` is where the block goes home to: a reference to the pool, or an `Rc` or `Arc` of it, see [`Home`].
+/// `H` is where the block returns to: a reference to the pool, or an `Rc` or `Arc` of it.
+/// See [`Home`]. With a reference, the box has the size of two pointers, or three if its
+/// value is a `dyn Trait` or a slice.
 ///
 /// ```
 /// use hpalloc::{Arena, Borrowed, Page, Pool, PoolBox};
 ///
 /// type Nodes<'p> = Pool<Node<'p>, Arena<Borrowed<'p>>>;
 ///
-/// /// A list of which each node is in the pool.
+/// /// A node of a list, all of whose nodes are in the pool.
 /// struct Node<'p> {
 ///     value: u32,
 ///     next: Option<PoolBox<Node<'p>, &'p Nodes<'p>>>,
@@ -42,10 +44,11 @@ mod uninit;
 ///
 /// # Trait objects and slices
 ///
-/// [`unsize!`](crate::unsize) makes a box of a `dyn Trait` or of a slice from one of a type that fits it.
+/// [`unsize!`](crate::unsize) converts a box into one of a `dyn Trait` or a slice.
 pub struct PoolBox<T: ?Sized, H: Home> {
-    /// *Invariant (Full):* a value that is this box's alone, in a block from `home` whose pointer is as `home` returned it;
-    /// or of no size, and then there is no block.
+    /// *Invariant (Full):* it points to a value that belongs to this box alone, in a
+    /// block from `home`, and is the pointer that `home` returned. A value of size zero
+    /// has no block.
     value: NonNull<T>,
     home: H,
 }
@@ -59,37 +62,40 @@ assert_eq_size!(
     Option<PoolBox<u8, &'static Pool<u8, Arena<RawRegion>>>>
 );
 
-/// A box of longer-lived values serves where one of shorter-lived values is asked for.
+/// Compiles only because a box is covariant: one of longer-lived values can be used as
+/// one of shorter-lived values.
 const fn _covariant<'pool, 'short: 'pool, P: PageSource + 'pool>(
     value: PoolBox<&'static u8, &'pool Pool<&'static u8, P>>,
 ) -> PoolBox<&'short u8, &'pool Pool<&'short u8, P>> {
     value
 }
 
-// SAFETY: the value and its home go along, and both can be sent.
+// SAFETY: a box carries its value and its home with it, and both are `Send`.
 unsafe impl<T: ?Sized + Send, H: Home + Send> Send for PoolBox<T, H> {}
-// SAFETY: a shared box lends its value alone, shared.
+// SAFETY: a shared box gives access only to its value, by shared reference.
 unsafe impl<T: ?Sized + Sync, H: Home> Sync for PoolBox<T, H> {}
 
-/// The value stays where it is when its box is moved.
+/// Moving a box doesn't move its value.
 impl<T: ?Sized, H: Home> Unpin for PoolBox<T, H> {}
 
 impl<T, H: Home<Value = T>> PoolBox<T, H> {
-    /// Moves `value` into a block of the pool that `home` leads to.
+    /// Moves `value` into a block of the pool that `home` refers to.
     ///
-    /// A box in an `Rc<Pool>` or an `Arc<Locked<Pool>>` owns a share of its pool, and can go wherever its value can.
+    /// With an `Rc<Pool>` or an `Arc<Locked<Pool>>` as its home, the box owns a share of
+    /// its pool and can go wherever its value can.
     ///
     /// # Errors
     ///
-    /// [`PoolFull`], with the value, if no block is free and the source has no more pages. The `home` is dropped.
+    /// [`PoolFull`], which contains the value, if no block is free and the page source
+    /// has no more pages. The `home` is dropped then.
     ///
     /// # Time complexity
     ///
-    /// That of [`Pool::alloc`], and waiting for the lock if there is one.
+    /// That of [`Pool::alloc`], plus waiting for the lock if there is one.
     ///
     /// # Panics
     ///
-    /// As [`Pool::alloc`], or if the lock does.
+    /// As [`Pool::alloc`], or if the lock panics.
     ///
     /// ```
     /// # #[cfg(all(feature = "std", feature = "spin"))] {
@@ -109,7 +115,9 @@ impl<T, H: Home<Value = T>> PoolBox<T, H> {
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn new_in(value: T, home: H) -> Result<Self, PoolFull<T>> {
         match Self::take(home) {
-            // SAFETY: the value is written to the block, by one move and not by one for each function on the way.
+            // SAFETY: the value is initialized when `assume_init` is called. It is
+            // written here, and not by `write`, because each function that it passes
+            // through could move it once more.
             Some(boxed) => Ok(unsafe {
                 boxed.value.cast().write(value);
                 PoolBox::assume_init(boxed)
@@ -120,15 +128,17 @@ impl<T, H: Home<Value = T>> PoolBox<T, H> {
 }
 
 impl<T, H: Home> PoolBox<T, H> {
-    /// Moves a value of another type than the pool's into a block, if it fits: it must be no larger than the pool's values,
-    /// and aligned to no more. That is checked when the program is compiled.
+    /// Moves a value of a type other than the pool's into a block. The compiler checks
+    /// that it fits: it must be no larger than the pool's values and have no larger
+    /// alignment.
     ///
-    /// One pool can so hold values of several types, as trait objects: tasks of an executor, for example, whose types have
-    /// no name.
+    /// In this way, one pool can hold values of several types as trait objects, such as
+    /// the tasks of an executor, whose types have no name.
     ///
     /// # Errors
     ///
-    /// [`PoolFull`], with the value, if no block is free and the source has no more pages. The `home` is dropped.
+    /// [`PoolFull`], which contains the value, if no block is free and the page source
+    /// has no more pages. The `home` is dropped then.
     ///
     /// # Time complexity
     ///
@@ -156,7 +166,7 @@ impl<T, H: Home> PoolBox<T, H> {
     /// # }
     /// ```
     ///
-    /// A value that doesn't fit does not compile:
+    /// A value that doesn't fit is a compile error:
     ///
     /// ```compile_fail,E0080
     /// # let mut memory = [core::mem::MaybeUninit::uninit(); 500];
@@ -167,10 +177,10 @@ impl<T, H: Home> PoolBox<T, H> {
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn fit_in(value: T, home: H) -> Result<Self, PoolFull<T>> {
         const {
-            assert!(size_of::<T>() <= size_of::<H::Value>(), "the value is larger than those of the pool");
+            assert!(size_of::<T>() <= size_of::<H::Value>(), "the value is larger than the pool's values");
             assert!(
                 align_of::<T>() <= align_of::<H::Value>(),
-                "the value's alignment is above that of the pool's values"
+                "the value's alignment is larger than that of the pool's values"
             );
         }
         match Self::take(home) {
@@ -183,19 +193,24 @@ impl<T, H: Home> PoolBox<T, H> {
         }
     }
 
-    /// A block, or none for a type of no size. A block of the home has room for a `T`.
+    /// Allocates a block. A type of size zero gets none. The caller has checked that the
+    /// home's blocks have room for a `T`.
     #[inline]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub(super) fn take(home: H) -> Option<PoolBox<MaybeUninit<T>, H>> {
         let value = if size_of::<T>() == 0 { NonNull::dangling() } else { reported(|| home.take(SEAL))?.cast() };
-        // SAFETY: Full: an uninitialised value is in any block.
+        // SAFETY: Full holds, because a block with room for a `T` always holds a
+        // `MaybeUninit<T>`.
         Some(unsafe { PoolBox::from_parts(value, home) })
     }
 
-    /// The value, moved out of its block, which is returned to the pool.
+    /// Moves the value out of its block and returns the block to the pool.
     ///
-    /// The time of moving the value, and of returning a block: see [`FixedBlock::deallocate`](crate::FixedBlock::deallocate),
-    /// also for panics. The box of a pool behind a lock waits for it.
+    /// The time is that of moving the value and of
+    /// [`FixedBlock::deallocate`](crate::FixedBlock::deallocate), plus waiting for the
+    /// lock if the pool has one. Panics as `deallocate` does, and with `--cfg
+    /// hpalloc_hardened` also after the misuse hook returns, if there is no value to
+    /// return because the block isn't live.
     ///
     /// ```
     /// use hpalloc::{Arena, Page, Pool, PoolBox};
@@ -214,12 +229,15 @@ impl<T, H: Home> PoolBox<T, H> {
         let checked = boxed.check();
         let (value, home) = Self::into_parts(boxed);
         match checked {
-            // There is no value, and the block isn't the box's.
+            // The block is not live: there is no value, and nothing to return to the
+            // pool.
             Err(error) if !is_overflow(error) => no_value(error),
-            // After an overflow both are there, and it is reported when the block is returned.
+            // After an overflow, the value and the block are still there. The overflow is
+            // reported when the block returns to the pool.
             _ => {}
         }
-        // SAFETY: by Full, the value is there, and it is read once. What is left is a block without a value.
+        // SAFETY: by Full, the value is there. It is read once, because `_block` is the
+        // box of a block without a value.
         unsafe {
             let _block = PoolBox::from_parts(value.cast::<MaybeUninit<T>>(), home);
             value.read()
@@ -228,13 +246,14 @@ impl<T, H: Home> PoolBox<T, H> {
 }
 
 impl<T: ?Sized, H: Home> PoolBox<T, H> {
-    /// The block that the value is in. A value of no size has none.
+    /// Returns the block that contains the value. A value of size zero has none.
     #[inline]
     fn block(&self) -> Option<NonNull<u8>> {
         (size_of_val::<T>(self) != 0).then_some(self.value.cast())
     }
 
-    /// Whether there is a value: with `--cfg hpalloc_hardened`, whether its block is live.
+    /// In a hardened build, returns an error if the block is not live or its end was
+    /// overwritten.
     #[inline]
     fn check(&self) -> Result<(), MisuseError> {
         self.block().map_or(Ok(()), |block| self.home.check(block, SEAL))
@@ -244,13 +263,14 @@ impl<T: ?Sized, H: Home> PoolBox<T, H> {
 impl<T: ?Sized, H: Home> Drop for PoolBox<T, H> {
     #[inline]
     fn drop(&mut self) {
-        /// Returns the block when it is dropped. *Invariant (Last):* the block came from this home, and what was in it is gone.
+        /// Returns the block when it is dropped. *Invariant (Last):* the block came from
+        /// this home, and the value in it was moved out or dropped.
         struct ReturnBlock<'b, H: Home>(NonNull<u8>, &'b H);
 
         impl<H: Home> Drop for ReturnBlock<'_, H> {
             #[inline]
             fn drop(&mut self) {
-                // SAFETY: by Last, nothing uses the block any more.
+                // SAFETY: by Last, the block is no longer used.
                 if let Err(error) = unsafe { self.1.give_back(self.0, SEAL) } {
                     report(error);
                 }
@@ -258,14 +278,18 @@ impl<T: ?Sized, H: Home> Drop for PoolBox<T, H> {
         }
 
         match self.check() {
-            // There is no value to drop, and the block isn't the box's.
+            // The block is not live: there is no value to drop, and nothing to return to
+            // the pool.
             Err(error) if !is_overflow(error) => return report(error),
-            // After an overflow both are there, and it is reported when the block is returned.
+            // After an overflow, the value and the block are still there. The overflow is
+            // reported when the block returns to the pool.
             _ => {}
         }
-        // After the value, also if its drop panics. Last holds then, by Full.
+        // Dropped after the value, even if dropping the value panics. By Full, Last holds
+        // then.
         let _returned = self.block().map(|block| ReturnBlock(block, &self.home));
-        // SAFETY: by Full, the value is there and this box's alone; it isn't used after this.
+        // SAFETY: by Full, the value is there and belongs to this box alone. It isn't
+        // used after this.
         unsafe { self.value.drop_in_place() };
     }
 }
@@ -275,7 +299,7 @@ impl<T: ?Sized, H: Home> Deref for PoolBox<T, H> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: by Full, and the borrow of the box is that of the value.
+        // SAFETY: Full. The value is borrowed for as long as the box is.
         unsafe { self.value.as_ref() }
     }
 }
@@ -283,11 +307,12 @@ impl<T: ?Sized, H: Home> Deref for PoolBox<T, H> {
 impl<T: ?Sized, H: Home> DerefMut for PoolBox<T, H> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: by Full, and the borrow of the box is that of the value.
+        // SAFETY: Full. The value is borrowed for as long as the box is.
         unsafe { self.value.as_mut() }
     }
 }
 
 #[cfg(feature = "stable-deref")]
-// SAFETY: by Full, the value is in its block, which doesn't move with the box, and `deref` returns its address every time.
+// SAFETY: by Full, the value is in its block, which doesn't move with the box, so `deref`
+// always returns the same address.
 unsafe impl<T: ?Sized, H: Home> stable_deref_trait::StableDeref for PoolBox<T, H> {}

@@ -1,10 +1,14 @@
 use core::fmt;
 
-/// The error of [`Pool::alloc`](crate::Pool::alloc): the pool is full. It returns the value.
+/// The error that [`Pool::alloc`](crate::Pool::alloc) returns if the pool is full. It
+/// contains the value.
 ///
-/// It is an [`Error`](core::error::Error) for any `T`, so `?` takes it, and neither `Debug` nor `Display` shows the value. It is as
-/// large as the value: a function that returns the error of a large one as it is gets Clippy's `result_large_err`, and one that returns
-/// a `Box<dyn Error>` or an error of its own doesn't.
+/// It implements [`Error`](core::error::Error) for every `T`, so it works with `?`.
+/// Neither its `Debug` nor its `Display` shows the value.
+///
+/// The error is as large as the value. If a function returns the error of a large value
+/// unchanged, Clippy reports `result_large_err`. A function that returns `Box<dyn
+/// Error>`, or an error type that doesn't contain the value, avoids this.
 ///
 /// ```
 /// # #[cfg(not(hpalloc_hardened))] {
@@ -28,8 +32,8 @@ impl<T> fmt::Display for PoolFull<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the pool is full: no block is free for a value of {} B, and its source has no more memory; drop a box of this \
-             pool first, or give the pool more memory",
+            "the pool is full: no block is free for a value of {} B, and the page source has no more memory; drop a box of \
+             this pool, or give the pool more memory",
             size_of::<T>()
         )
     }
@@ -46,7 +50,8 @@ impl<T> core::error::Error for PoolFull<T> {}
 #[cfg(feature = "std")]
 impl<T> From<PoolFull<T>> for std::io::Error {
     fn from(error: PoolFull<T>) -> Self {
-        // The value need not be one that an error can keep.
+        // `io::Error` can't contain the value, which need not be `Send`, `Sync` or
+        // `'static`. It gets the text instead.
         Self::new(std::io::ErrorKind::OutOfMemory, std::format!("{error}"))
     }
 }
@@ -54,6 +59,6 @@ impl<T> From<PoolFull<T>> for std::io::Error {
 #[cfg(feature = "defmt")]
 impl<T> defmt::Format for PoolFull<T> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "the pool is full for a value of {=usize} bytes", size_of::<T>());
+        defmt::write!(f, "the pool is full: no block is free for a value of {=usize} bytes", size_of::<T>());
     }
 }

@@ -1,4 +1,4 @@
-//! A box compares, hashes and formats like its value.
+//! The traits by which a box compares, hashes and formats like its value.
 
 use core::borrow::{Borrow, BorrowMut};
 use core::cmp::Ordering;

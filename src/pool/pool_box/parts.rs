@@ -1,4 +1,5 @@
-//! What a box is made of: taken apart, given up, pinned, and made one of another type.
+//! Conversions of a box: into its parts and back, into a leaked or a pinned value, and
+//! into a box of another type.
 
 use core::mem::ManuallyDrop;
 use core::pin::Pin;
@@ -9,8 +10,9 @@ use crate::Home;
 use crate::seal::SEAL;
 
 impl<T: ?Sized, H: Home> PoolBox<T, H> {
-    /// The value's address and its home, with the value left in its block. [`from_parts`](Self::from_parts) makes them a
-    /// box again; without that, neither is the value dropped nor does the block return to the pool.
+    /// Splits the box into the address of its value and its home.
+    /// [`from_parts`](Self::from_parts) turns them into a box again. Without that, the
+    /// value is never dropped and its block never returns to the pool.
     ///
     /// Constant time. Never panics.
     ///
@@ -22,7 +24,7 @@ impl<T: ?Sized, H: Home> PoolBox<T, H> {
     /// # let mut memory = [const { Page::new() }; 1];
     /// let pool = Rc::new(Pool::new(Arena::from_pages(&mut memory)?));
     /// let (value, home) = PoolBox::into_parts(PoolBox::new_in(7_u32, pool)?);
-    /// // SAFETY: they are the parts of one box.
+    /// // SAFETY: both came from the same box.
     /// assert_eq!(*unsafe { PoolBox::from_parts(value, home) }, 7);
     /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
@@ -35,26 +37,30 @@ impl<T: ?Sized, H: Home> PoolBox<T, H> {
         (boxed.value, unsafe { (&raw const boxed.home).read() })
     }
 
-    /// The box of a value and its home.
+    /// Creates a box from the address of a value and its home.
     ///
     /// Constant time. Never panics.
     ///
     /// # Safety
     ///
-    /// They came from [`into_parts`](Self::into_parts) of one box, with the value still there, and no other box was made
-    /// of them. The value's type may have changed to one that holds the same bytes: a `dyn Trait`, a slice, a wrapper.
+    /// Both came from [`into_parts`](Self::into_parts) of the same box, the value is
+    /// still there, and no other box was created from them. The type of the value may
+    /// have changed to one that holds the same bytes, such as a `dyn Trait`, a slice or a
+    /// wrapper.
+    ///
     /// See [`into_parts`](Self::into_parts) for an example.
     #[must_use = "the value is dropped with its box"]
     #[inline]
     pub const unsafe fn from_parts(value: NonNull<T>, home: H) -> Self {
-        // Full, as the caller promises.
+        // By the caller's promise, Full holds.
         Self { value, home }
     }
 
-    /// The value for as long as its pool is borrowed, or for good if the box has a share of it. Neither is the value
-    /// dropped nor does its block return to the pool.
+    /// Leaks the box and returns its value for as long as the pool is borrowed, or
+    /// forever if the box owns a share of the pool. The value is never dropped, and its
+    /// block never returns to the pool.
     ///
-    /// Constant time, but for the lock of a pool behind one. Never panics.
+    /// Constant time. Never panics.
     ///
     /// ```
     /// use hpalloc::{Arena, Page, Pool, PoolBox};
@@ -75,17 +81,20 @@ impl<T: ?Sized, H: Home> PoolBox<T, H> {
         if boxed.block().is_some() {
             boxed.home.forget(SEAL);
         }
-        // SAFETY: by Full, the value is the box's alone, and the box gives it up. Its block isn't handed out again. It is
-        // there as long as the pool, which a reference borrows for `'a`, and which a share that is never dropped keeps.
+        // SAFETY: by Full, the value belongs to the box alone, and the box is never
+        // dropped, so its block isn't handed out again. The pool lives for `'a`: either a
+        // reference borrows it that long, or a share that is never dropped keeps it
+        // alive.
         unsafe { boxed.value.as_mut() }
     }
 
-    /// The box, with its value pinned to its place.
+    /// Pins the value in its block.
     ///
-    /// It takes a home that is `'static`: a pool in a `static`, or a share of one in an `Rc` or an `Arc`. Whoever pins a
-    /// value promises that its memory isn't used for anything else before it is dropped; but a box can be forgotten, and
-    /// then a pool that is only borrowed ends, and its memory is its owner's again. (For the same reason,
-    /// `Box::into_pin` of the standard library asks for an allocator that is `'static`.)
+    /// The home must be `'static`: a pool in a `static`, or a share of one in an `Rc` or
+    /// an `Arc`. Pinning promises that the value's memory isn't used for anything else
+    /// before the value is dropped. A box can be forgotten, however, and a pool that is
+    /// only borrowed can then end and its memory be reused. (`Box::into_pin` of the
+    /// standard library requires a `'static` allocator for the same reason.)
     ///
     /// Constant time. Never panics.
     ///
@@ -113,9 +122,10 @@ impl<T: ?Sized, H: Home> PoolBox<T, H> {
     where
         H: 'static,
     {
-        // SAFETY: the value doesn't move with the box. It stays where it is until it is dropped: a block isn't handed out
-        // again before its box was dropped, and the pool keeps its memory for good if the box is forgotten, because the
-        // home is `'static`: either the pool is borrowed for good, or its share is never given up.
+        // SAFETY: the value doesn't move with the box. Its block isn't handed out again
+        // before the box is dropped. If the box is forgotten, the pool keeps its memory
+        // forever because the home is `'static`: either the pool is borrowed forever, or
+        // its share is never dropped.
         unsafe { Pin::new_unchecked(boxed) }
     }
 }
@@ -124,9 +134,11 @@ impl<'p, T: ?Sized, H> PoolBox<T, &'p H>
 where
     &'p H: Home,
 {
-    /// The value's address, with the value left in its block. [`Pool::from_raw`](crate::Pool::from_raw) makes it a box again; without that,
-    /// neither is the value dropped nor does the block return to the pool. For a box with a share of its pool, see
-    /// [`into_parts`](Self::into_parts).
+    /// Returns the address of the value and leaves the value in its block.
+    /// [`Pool::from_raw`](crate::Pool::from_raw) turns the address into a box again.
+    /// Without that, the value is never dropped and its block never returns to the pool.
+    ///
+    /// For a box that owns a share of its pool, use [`into_parts`](Self::into_parts).
     ///
     /// Constant time. Never panics.
     ///
@@ -136,7 +148,7 @@ where
     /// let mut memory = [const { Page::new() }; 1];
     /// let pool = Pool::new(Arena::from_pages(&mut memory)?);
     /// let raw = PoolBox::into_raw(pool.alloc([1_u8; 8])?);
-    /// // SAFETY: the value is still there, and nothing else uses it.
+    /// // SAFETY: the value is still in its block, and nothing else uses it.
     /// assert_eq!(unsafe { raw.read() }, [1; 8]);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
@@ -147,17 +159,20 @@ where
     }
 }
 
-/// A box of a `dyn Trait` or of a slice, made from a [`PoolBox`](crate::PoolBox) of a type that fits it. The language
-/// does that by itself for a `Box` alone.
+/// Converts a [`PoolBox`](crate::PoolBox) into a box of a `dyn Trait` or of a slice. For
+/// `Box`, and only for `Box`, the language does this implicitly.
 ///
-/// `unsize!(boxed => type)`; the value stays where it is, and so does the home of its block. No time at all.
+/// The syntax is `unsize!(boxed => type)`. The value stays in its block, and the home
+/// stays the same. The conversion costs no time at run time.
 ///
 /// ```
 /// use core::fmt::Display;
 /// use hpalloc::{Pool, PoolBox, unsize};
 ///
-/// # let (mut memory, mut more) = ([core::mem::MaybeUninit::uninit(); 500], [core::mem::MaybeUninit::uninit(); 500]);
-/// let (numbers, words) = (Pool::from_uninit(&mut memory)?, Pool::from_uninit(&mut more)?);
+/// # let mut memory = [core::mem::MaybeUninit::uninit(); 500];
+/// # let mut more = [core::mem::MaybeUninit::uninit(); 500];
+/// let numbers = Pool::from_uninit(&mut memory)?;
+/// let words = Pool::from_uninit(&mut more)?;
 /// let number = unsize!(numbers.alloc(7_u32)? => dyn Display);
 /// let word = unsize!(words.alloc("seven")? => dyn Display);
 /// assert_eq!(format!("{number} {word}"), "7 seven");
@@ -169,7 +184,7 @@ where
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
-/// A type that doesn't fit does not compile:
+/// A type that the value can't be converted to is a compile error:
 ///
 /// ```compile_fail,E0277
 /// # let mut memory = [core::mem::MaybeUninit::uninit(); 500];
@@ -181,7 +196,8 @@ macro_rules! unsize {
     ($boxed:expr => $type:ty) => {{
         let (value, home) = $crate::PoolBox::into_parts($boxed);
         let value: ::core::ptr::NonNull<$type> = value;
-        // SAFETY: they are the parts of one box. The compiler has coerced the pointer, so it points to the same value.
+        // SAFETY: both came from the same box. The compiler coerced the pointer, so it
+        // points to the same value.
         unsafe { $crate::PoolBox::from_parts(value, home) }
     }};
 }

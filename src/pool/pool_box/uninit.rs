@@ -1,4 +1,4 @@
-//! Values that are constructed in their blocks.
+//! Boxes of values that are constructed in place.
 
 use core::mem::MaybeUninit;
 
@@ -6,7 +6,9 @@ use super::PoolBox;
 use crate::Home;
 
 impl<T, H: Home<Value = T>> PoolBox<MaybeUninit<T>, H> {
-    /// A block for a value that is constructed in place: see [`Pool::alloc_uninit`](crate::Pool::alloc_uninit), also for the time and for panics.
+    /// Allocates a block for a value that is constructed in place, as
+    /// [`Pool::alloc_uninit`](crate::Pool::alloc_uninit) does. The time and panics are
+    /// documented there.
     ///
     /// ```
     /// # #[cfg(feature = "alloc")] {
@@ -28,8 +30,9 @@ impl<T, H: Home<Value = T>> PoolBox<MaybeUninit<T>, H> {
         PoolBox::take(home)
     }
 
-    /// As [`new_uninit_in`](Self::new_uninit_in), with all bytes zero: see [`Pool::alloc_zeroed`](crate::Pool::alloc_zeroed), also for the time and
-    /// for panics.
+    /// Allocates a block and sets all bytes of the value to zero, as
+    /// [`Pool::alloc_zeroed`](crate::Pool::alloc_zeroed) does. The time and panics are
+    /// documented there.
     ///
     /// ```
     /// # #[cfg(feature = "alloc")] {
@@ -39,7 +42,7 @@ impl<T, H: Home<Value = T>> PoolBox<MaybeUninit<T>, H> {
     /// # let mut memory = [const { Page::new() }; 1];
     /// let pool = Rc::new(Pool::<u64, _>::new(Arena::from_pages(&mut memory)?));
     /// let boxed = PoolBox::new_zeroed_in(pool).ok_or("no block is free")?;
-    /// // SAFETY: zero is a number.
+    /// // SAFETY: zero is a valid `u64`.
     /// assert_eq!(*unsafe { PoolBox::assume_init(boxed) }, 0);
     /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
@@ -49,16 +52,16 @@ impl<T, H: Home<Value = T>> PoolBox<MaybeUninit<T>, H> {
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub fn new_zeroed_in(home: H) -> Option<Self> {
         let boxed = Self::new_uninit_in(home)?;
-        // SAFETY: by Full, the place of a `T` is the box's alone.
+        // SAFETY: by Full, the memory of a `T` belongs to the box alone.
         unsafe { boxed.value.write_bytes(0, 1) };
         Some(boxed)
     }
 }
 
 impl<T, H: Home> PoolBox<MaybeUninit<T>, H> {
-    /// Moves a value into the block of the box.
+    /// Moves a value into the block of the box, and returns the box of that value.
     ///
-    /// The time of the move. Never panics.
+    /// The time is that of the move. Never panics.
     ///
     /// ```
     /// use hpalloc::{Arena, Page, Pool, PoolBox};
@@ -75,23 +78,25 @@ impl<T, H: Home> PoolBox<MaybeUninit<T>, H> {
         Self::write_with(boxed, || value)
     }
 
-    /// The box, with the value that `make` returns. If that panics, the block is returned to the pool.
+    /// Writes the value that `make` returns into the block. If `make` panics, the block
+    /// returns to the pool.
     #[inline]
     pub(crate) fn write_with(boxed: Self, make: impl FnOnce() -> T) -> PoolBox<T, H> {
-        // SAFETY: by Full, the place of a `T` is the box's alone, and it is initialised then.
+        // SAFETY: by Full, the memory of a `T` belongs to the box alone. It is
+        // initialized when `assume_init` is called.
         unsafe {
             boxed.value.cast().write(make());
             Self::assume_init(boxed)
         }
     }
 
-    /// The box of the value that was constructed in its block.
+    /// Converts the box into one of the value that was constructed in its block.
     ///
     /// Constant time. Never panics.
     ///
     /// # Safety
     ///
-    /// All of the value is initialised.
+    /// The whole value is initialized.
     ///
     /// ```
     /// use hpalloc::{Arena, Page, Pool, PoolBox};
@@ -99,7 +104,7 @@ impl<T, H: Home> PoolBox<MaybeUninit<T>, H> {
     /// let mut memory = [const { Page::new() }; 1];
     /// let pool = Pool::<[u8; 4], _>::new(Arena::from_pages(&mut memory)?);
     /// let mut boxed = pool.alloc_uninit().ok_or("no block is free")?;
-    /// // SAFETY: a `[u8; 4]` has four bytes, which are written before the box is one of an array.
+    /// // SAFETY: all four bytes of the array are written before `assume_init` is called.
     /// let boxed = unsafe {
     ///     boxed.as_mut_ptr().cast::<u8>().write_bytes(9, 4);
     ///     PoolBox::assume_init(boxed)
@@ -111,7 +116,8 @@ impl<T, H: Home> PoolBox<MaybeUninit<T>, H> {
     #[inline]
     pub unsafe fn assume_init(boxed: Self) -> PoolBox<T, H> {
         let (value, home) = PoolBox::into_parts(boxed);
-        // SAFETY: they are the parts of a box, and the caller says that the value is there.
+        // SAFETY: both came from the same box, and the caller promises that the value is
+        // initialized.
         unsafe { PoolBox::from_parts(value.cast(), home) }
     }
 }

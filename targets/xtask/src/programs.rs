@@ -52,7 +52,7 @@ fn firmware() -> Result<()> {
             "FixedBlock { blocks of 64 bytes, ",
             "128 blocks are available",
             "Some(TooSmall { bytes: 1, min: 4 })",
-            "the pool is full for a value of 64 bytes",
+            "the pool is full: no block is free for a value of 64 bytes",
         ],
     )?;
     let peak = lines.iter().find_map(|line| line.strip_prefix("peak_blocks: ")).unwrap_or_default();
