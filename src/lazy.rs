@@ -6,10 +6,10 @@ use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 use crate::{Arena, ArenaError, Page, PageSource, RawRegion, Region};
 
-/// A [`PageSource`] that makes its arena when the first page is asked for.
+/// A [`PageSource`] that creates its arena when the first page is requested.
 ///
-/// A pool over it can be made in a constant, and so live in a `static`, behind a lock, with no `init` that could be
-/// forgotten. If the arena can't be made there are no pages; the reason is kept, see [`arena`](Self::arena).
+/// A pool or a heap over it can be created in a constant. So it can be in a `static`,
+/// behind a lock, with no `init` that the program could forget to call.
 ///
 /// ```
 /// # #[cfg(feature = "static-buffer")] {
@@ -28,9 +28,12 @@ use crate::{Arena, ArenaError, Page, PageSource, RawRegion, Region};
 /// assert!(pool.allocate().is_some());
 /// # }
 /// ```
+///
+/// If the arena can't be created, the source has no pages. [`arena`](Self::arena) returns
+/// the error.
 pub struct Lazy<R> {
     make: fn() -> Result<Arena<R>, ArenaError>,
-    /// Set at the first use, and then for good.
+    /// Set at the first use. It doesn't change after that.
     arena: OnceCell<Result<Arena<R>, ArenaError>>,
 }
 
@@ -38,7 +41,7 @@ assert_impl_all!(Lazy<RawRegion>: Send);
 assert_not_impl_any!(Lazy<RawRegion>: Sync);
 
 impl<R: Region> Lazy<R> {
-    /// A source whose arena `make` will make, once.
+    /// Creates a source whose arena will be created by `make`, at the first use.
     ///
     /// Constant time. Never panics.
     ///
@@ -56,19 +59,20 @@ impl<R: Region> Lazy<R> {
         Self { make, arena: OnceCell::new() }
     }
 
-    /// The arena, made now if it wasn't yet.
+    /// Returns the arena. The first call creates it.
     ///
     /// # Errors
     ///
-    /// What `make` returned: it is called once, and again only if it panicked, or asks for this arena itself.
+    /// The error that `make` returned. `make` is called once, and again only if it
+    /// panicked or used this arena itself.
     ///
     /// # Time complexity
     ///
-    /// That of `make` the first time, constant from then on.
+    /// That of `make` the first time, constant after that.
     ///
     /// # Panics
     ///
-    /// Where `make` does.
+    /// If `make` panics.
     ///
     /// ```
     /// # #[cfg(feature = "std")] {
@@ -77,7 +81,8 @@ impl<R: Region> Lazy<R> {
     /// let pages = Lazy::new(|| Boxed::new(5000).and_then(Arena::from_region));
     /// let pool = FixedBlock::with_block_size(pages, BlockSize::default());
     /// assert_eq!(pool.allocate(), None);
-    /// assert_eq!(pool.page_source().arena().unwrap_err(), &ArenaError::InvalidSize { size: 5000 });
+    /// let error = pool.page_source().arena().unwrap_err();
+    /// assert_eq!(error, &ArenaError::InvalidSize { size: 5000 });
     /// # }
     /// ```
     pub fn arena(&self) -> Result<&Arena<R>, &ArenaError> {
@@ -85,14 +90,15 @@ impl<R: Region> Lazy<R> {
             if let Some(made) = self.arena.get() {
                 return made.as_ref();
             }
-            // If `make` itself asked for this arena, there is one by now, which counts; the other is dropped.
+            // If `make` itself used this arena, the cell is already set. That arena is
+            // kept, and the one returned here is dropped.
             let _ = self.arena.set((self.make)());
         }
     }
 }
 
-// SAFETY: the pages come from the arena, which stays in the cell until the source is dropped and is never lent out
-// mutably.
+// SAFETY: the pages come from the arena, which stays in the cell until the source is
+// dropped, and to which no mutable reference is handed out.
 unsafe impl<R: Region> PageSource for Lazy<R> {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.arena().ok()?.take_pages(count)
@@ -117,7 +123,7 @@ impl<R: Region> fmt::Debug for Lazy<R> {
 impl<R: Region> defmt::Format for Lazy<R> {
     fn format(&self, f: defmt::Formatter<'_>) {
         match self.arena.get() {
-            None => defmt::write!(f, "Lazy {{ not made yet }}"),
+            None => defmt::write!(f, "Lazy {{ not yet created }}"),
             Some(Ok(arena)) => defmt::write!(f, "Lazy {{ {} }}", arena),
             Some(Err(error)) => defmt::write!(f, "Lazy {{ {} }}", error),
         }

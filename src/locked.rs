@@ -11,9 +11,7 @@ mod pool;
 
 pub use pool::LockedBox;
 
-/// A pool, a heap or an arena behind a lock, so that threads, cores or interrupts can share it.
-///
-/// [`static_pool!`](crate::static_pool) and [`static_heap!`](crate::static_heap) declare one in a `static`, with its memory:
+/// A pool, a heap or an arena with a lock, which threads, cores or interrupts can share.
 ///
 /// ```
 /// # #[cfg(feature = "spin")] {
@@ -21,22 +19,29 @@ pub use pool::LockedBox;
 ///
 /// hpalloc::static_pool! { static PACKETS: Pool<[u8; 64], 16, Spin>; }
 ///
-/// // A box locks the pool again for the moment in which it returns its block, on whatever thread that is.
 /// let packet = PACKETS.alloc([0; 64])?;
+/// // The box can be dropped on any thread: it acquires the lock to return its block.
 /// std::thread::spawn(move || drop(packet)).join().unwrap();
 /// assert_eq!(PACKETS.available(), 16);
 /// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
-/// And one arena serves a pool on each core. Blocks are allocated and freed there without a lock or an atomic; the lock is
-/// taken when a pool needs a page:
+/// [`static_pool!`](crate::static_pool) and [`static_heap!`](crate::static_heap) declare
+/// a `Locked` pool or heap in a `static`, together with its memory. The available locks
+/// are listed at [`Lock`].
+///
+/// # One arena, a pool on each core
+///
+/// If only the arena is locked, each core or thread allocates and frees blocks in its own
+/// pool, without a lock or an atomic. The lock is acquired only when a pool needs a page:
 ///
 /// ```
 /// # #[cfg(all(feature = "spin", feature = "std", not(hpalloc_hardened)))] {
 /// use hpalloc::{Arena, Boxed, FixedBlock, Locked, Spin};
 ///
-/// let arena: Locked<_, Spin> = Locked::new(Arena::from_region(Boxed::new(1 << 20)?)?);
+/// let arena = Arena::from_region(Boxed::new(1 << 20)?)?;
+/// let arena: Locked<_, Spin> = Locked::new(arena);
 /// std::thread::scope(|scope| {
 ///     for _ in 0..4 {
 ///         scope.spawn(|| {
@@ -50,8 +55,10 @@ pub use pool::LockedBox;
 /// # Ok::<(), hpalloc::ArenaError>(())
 /// ```
 ///
-/// What is locked is lent by shared reference alone. A mutable one would let a holder reset the arena, or put another pool
-/// in the place of this one, while its blocks are in use:
+/// # Shared references only
+///
+/// A holder of the lock gets a shared reference. With a mutable one, it could reset the
+/// arena or replace the pool while its blocks are in use:
 ///
 /// ```compile_fail,E0596
 /// use hpalloc::{Arena, Locked, Lock, RawRegion};
@@ -61,17 +68,20 @@ pub use pool::LockedBox;
 /// }
 /// ```
 ///
-/// Whoever owns the `Locked` can do more: [`get_mut`](Self::get_mut), [`into_inner`](Self::into_inner).
+/// The owner of the `Locked` gets a mutable reference or the value without waiting for
+/// the lock: see [`get_mut`](Self::get_mut) and [`into_inner`](Self::into_inner).
 pub struct Locked<T, M> {
     lock: M,
-    /// *Invariant (Held):* used by whoever holds the lock, or owns the whole.
+    /// *Invariant (Held):* it is accessed only by the holder of the lock, or by the owner
+    /// of the `Locked`.
     value: UnsafeCell<T>,
 }
 
-// SAFETY: by Held, the value is used by one holder at a time, on whatever thread that is.
+// SAFETY: by Held, one holder at a time uses the value. It is `Send`, so the holder may
+// be on any thread.
 unsafe impl<T: Send, M: Sync> Sync for Locked<T, M> {}
 
-// Under locks that are `Sync`, as locks are.
+// With locks that are `Sync`, as all locks of this crate are.
 const _: () = {
     use crate::{Arena, FixedBlock, RawRegion};
     use static_assertions::{assert_impl_all, assert_not_impl_any};
@@ -79,9 +89,10 @@ const _: () = {
     assert_impl_all!(Locked<FixedBlock<Arena<RawRegion>>, ()>: Send, Sync);
     assert_not_impl_any!(Locked<*mut u8, ()>: Send, Sync);
 
-    // A guard lends `&T`: it can be sent where that can, if any thread may release the lock, and shared where that can.
+    // A guard gives access to a `&T`. It is `Sync` if that is, and `Send` if that is and
+    // any thread may release the lock.
     struct Lock<Marker>(core::marker::PhantomData<Marker>);
-    // SAFETY: never used.
+    // SAFETY: this lock is never used.
     unsafe impl<Marker> crate::Lock for Lock<Marker> {
         const UNLOCKED: Self = Self(core::marker::PhantomData);
         fn with<R>(&self, f: impl FnOnce() -> R) -> R {
@@ -91,7 +102,7 @@ const _: () = {
             Some(f())
         }
     }
-    // SAFETY: never used.
+    // SAFETY: this lock is never used.
     unsafe impl<Marker> crate::Acquire for Lock<Marker> {
         type Marker = Marker;
         fn acquire(&self) {}
@@ -100,7 +111,7 @@ const _: () = {
         }
         unsafe fn release(&self) {}
     }
-    // SAFETY: never used.
+    // SAFETY: this lock is never used.
     unsafe impl<Marker> Sync for Lock<Marker> {}
 
     assert_impl_all!(LockedGuard<'static, u8, Lock<()>>: Send, Sync);
@@ -110,7 +121,7 @@ const _: () = {
 };
 
 impl<T, M: Lock> Locked<T, M> {
-    /// A value behind a lock of its own, which isn't held.
+    /// Creates a `Locked` with the given value. Its lock is not held.
     ///
     /// Constant time. Never panics.
     ///
@@ -127,21 +138,23 @@ impl<T, M: Lock> Locked<T, M> {
         Self { lock: M::UNLOCKED, value: UnsafeCell::new(value) }
     }
 
-    /// Calls `f` with the value, while the lock is held.
+    /// Acquires the lock, calls `f` with the value, and releases the lock.
     ///
     /// # Time complexity
     ///
-    /// That of `f`, and of waiting for those who have the lock.
+    /// That of `f`, plus waiting for other holders of the lock.
     ///
     /// # Panics
     ///
-    /// If `f` does; the lock is released.
+    /// If `f` panics, after the lock is released. Otherwise only if acquiring the lock
+    /// panics.
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {
     /// # use hpalloc::{Arena, FixedBlock, Locked, Page, Spin};
     /// # let mut memory = [const { Page::new() }; 1];
-    /// # let pool = FixedBlock::new(Arena::from_pages(&mut memory).unwrap(), 64).unwrap();
+    /// # let arena = Arena::from_pages(&mut memory).unwrap();
+    /// # let pool = FixedBlock::new(arena, 64).unwrap();
     /// let pool: Locked<_, Spin> = Locked::new(pool);
     /// let block = pool.with(|pool| pool.allocate());
     /// assert!(block.is_some());
@@ -150,16 +163,17 @@ impl<T, M: Lock> Locked<T, M> {
     #[inline]
     pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
         self.lock.with(|| {
-            // SAFETY: by Held and Lock, there is no other reference to the value but shared ones in callers of this very
-            // call, which wait for it.
+            // SAFETY: by Held and the contract of `Lock`, the only other references to
+            // the value are shared ones in callers of this very call, which wait for it
+            // to return.
             f(unsafe { &*self.value.get() })
         })
     }
 
-    /// Calls `f` with the value if the lock is free, while the lock is held. If it is held already,
-    /// `f` isn't called, and the result is `None` at once.
+    /// Calls `f` with the value, while holding the lock, if the lock is free. Otherwise
+    /// returns `None` immediately, without calling `f`.
     ///
-    /// A `CriticalSection` is entered, never refused.
+    /// With a `CriticalSection`, this always succeeds.
     ///
     /// # Time complexity
     ///
@@ -167,7 +181,8 @@ impl<T, M: Lock> Locked<T, M> {
     ///
     /// # Panics
     ///
-    /// If `f` does; the lock is released.
+    /// If `f` panics, after the lock is released. Otherwise only if acquiring the lock
+    /// panics.
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {
@@ -186,26 +201,29 @@ impl<T, M: Lock> Locked<T, M> {
 }
 
 impl<T, M: Acquire> Locked<T, M> {
-    /// Waits for the lock, and holds it for as long as the guard is there.
+    /// Acquires the lock, and holds it until the returned guard is dropped.
     ///
-    /// A `CriticalSection` has no guard, see there.
+    /// A `CriticalSection` has no guard, for a reason that is documented there. Use
+    /// [`with`](Self::with).
     ///
-    /// Constant time, and waiting for whoever holds the lock. Never panics, unless the lock does.
+    /// Constant time, plus waiting for the holder of the lock. Never panics, unless the
+    /// lock does.
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {
     /// # use hpalloc::{Arena, FixedBlock, Locked, Page, Spin};
     /// # let mut memory = [const { Page::new() }; 1];
-    /// # let pool = FixedBlock::new(Arena::from_pages(&mut memory).unwrap(), 64).unwrap();
+    /// # let arena = Arena::from_pages(&mut memory).unwrap();
+    /// # let pool = FixedBlock::new(arena, 64).unwrap();
     /// let pool: Locked<_, Spin> = Locked::new(pool);
     /// let guard = pool.lock();
     /// let block = guard.allocate().unwrap();
-    /// // SAFETY: the block came from this pool and isn't used any more.
+    /// // SAFETY: the block came from this pool and is no longer used.
     /// unsafe { guard.deallocate(block) };
     /// # }
     /// ```
     ///
-    /// The guard lends a shared reference alone:
+    /// The guard gives access to a shared reference only:
     ///
     /// ```compile_fail,E0596
     /// use hpalloc::{Arena, Locked, RawRegion, Spin};
@@ -220,7 +238,8 @@ impl<T, M: Acquire> Locked<T, M> {
         LockedGuard { locked: self, value: PhantomData, lock: PhantomData }
     }
 
-    /// The guard, or `None` if the lock is held.
+    /// Acquires the lock if it is free, and returns the guard. Returns `None` if the lock
+    /// is held.
     ///
     /// Constant time. Never panics, unless the lock does.
     ///
@@ -239,14 +258,15 @@ impl<T, M: Acquire> Locked<T, M> {
     }
 }
 
-/// The right to use what a [`Locked`] holds, by shared reference, until the guard is dropped.
+/// A guard that holds the lock of a [`Locked`] and derefs to its value. Dropping the
+/// guard releases the lock.
 ///
-/// Made by [`Locked::lock`]; an example is there.
+/// Returned by [`Locked::lock`], where there is an example.
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct LockedGuard<'l, T, M: Acquire> {
-    /// *Invariant (Locked):* its lock is the guard's.
+    /// *Invariant (Locked):* this guard holds its lock.
     locked: &'l Locked<T, M>,
-    /// A guard lends `&T`, so where that can't be sent, neither can the guard.
+    /// A guard gives access to a `&T`, so it is `Send` only if that is.
     value: PhantomData<&'l T>,
     lock: PhantomData<M::Marker>,
 }
@@ -256,7 +276,7 @@ impl<T, M: Acquire> Deref for LockedGuard<'_, T, M> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: by Locked and Held, nobody else uses the value while the guard is there.
+        // SAFETY: by Locked and Held, nothing else uses the value while the guard exists.
         unsafe { &*self.locked.value.get() }
     }
 }
@@ -264,8 +284,9 @@ impl<T, M: Acquire> Deref for LockedGuard<'_, T, M> {
 impl<T, M: Acquire> Drop for LockedGuard<'_, T, M> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: by Locked, it is this guard that holds the lock. The guard borrows the lock, and is on
-        // the thread that acquired it if the marker isn't `Send`.
+        // SAFETY: by Locked, this guard holds the lock. It borrows the lock, so the lock
+        // wasn't moved or borrowed mutably. If the marker isn't `Send`, the guard is
+        // still on the thread that acquired the lock.
         unsafe { self.locked.lock.release() };
     }
 }
@@ -277,7 +298,8 @@ impl<T: fmt::Debug, M: Acquire> fmt::Debug for LockedGuard<'_, T, M> {
 }
 
 impl<T, M> Locked<T, M> {
-    /// The value, which nothing else uses, as the compiler checks.
+    /// Returns a mutable reference to the value. No lock is acquired, because the
+    /// compiler guarantees that nothing else uses the `Locked`.
     ///
     /// Constant time. Never panics.
     ///
@@ -298,7 +320,7 @@ impl<T, M> Locked<T, M> {
         self.value.get_mut()
     }
 
-    /// The value, without its lock.
+    /// Consumes the `Locked` and returns its value.
     ///
     /// Constant time. Never panics.
     ///
@@ -315,16 +337,23 @@ impl<T, M> Locked<T, M> {
     }
 }
 
-/// Pools take their pages one at a time; nothing else takes the lock.
+/// A pool over a locked source acquires the lock only to take pages.
 ///
-/// A pool may be on each core or thread. A block may be freed to another pool than it came from, if both have the same
-/// block size and the same source: see [`FixedBlock::deallocate`](crate::FixedBlock::deallocate). It is then that pool's
-/// to hand out, so the pool that carved it may come to need another page, though blocks are free elsewhere: `peak_blocks`
-/// counts what a pool carved, and `free_blocks` what is in its own list. Where blocks always go one way, the one end carves
-/// and the other piles up, until there is no page left: there, share one pool instead.
+/// Each core or thread can have such a pool. A block may be freed to another pool than
+/// the one it came from if both have the same block size and the same source: see
+/// [`FixedBlock::deallocate`](crate::FixedBlock::deallocate). The pool to which it was
+/// freed hands it out again. So the pool that carved it may need another page although
+/// blocks are free elsewhere. `peak_blocks` then counts the blocks that a pool carved,
+/// and `free_blocks` those in its own free list.
 ///
-/// In a program built with `--cfg hpalloc_hardened`, such pools have to be [of one family](crate::FixedBlock::in_family).
-// SAFETY: the pages come from a source that nobody can borrow mutably through the lock, one call at a time.
+/// If blocks always travel in one direction, the pool at one end carves and the pool at
+/// the other end accumulates free blocks until no page is left. In that case, share one
+/// pool instead.
+///
+/// With `--cfg hpalloc_hardened`, pools that free each other's blocks must be [in one
+/// family](crate::FixedBlock::in_family).
+// SAFETY: the pages come from a source that can't be borrowed mutably through the lock
+// and that serves one call at a time.
 unsafe impl<P: PageSource, M: Lock> PageSource for Locked<P, M> {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.with(|source| source.take_pages(count))
@@ -337,7 +366,7 @@ unsafe impl<P: PageSource, M: Lock> PageSource for Locked<P, M> {
 
 impl<T, M> fmt::Debug for Locked<T, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // To show the value would mean to wait for the lock, which whoever shows it may hold.
+        // Showing the value would mean waiting for the lock, which the caller may hold.
         f.debug_struct("Locked").finish_non_exhaustive()
     }
 }

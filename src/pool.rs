@@ -310,7 +310,8 @@ impl<T, P: PageSource> Pool<T, P> {
     #[inline]
     #[allow(clippy::wrong_self_convention, reason = "named after `Box::from_raw`, but a pool is not global")]
     pub const unsafe fn from_raw(&self, value: NonNull<T>) -> PoolBox<T, &Self> {
-        // SAFETY: by the caller's promise, `value` is in a block of this pool and has no other box.
+        // SAFETY: by the caller's promise, `value` is in a block of this pool and has no
+        // other box.
         unsafe { PoolBox::from_parts(value, self) }
     }
 

@@ -1,4 +1,5 @@
-/// Asked for by the methods of public traits that this crate alone may call, because it alone can make one.
+/// A parameter of the methods of public traits that only this crate may call: other
+/// crates can't create one.
 #[derive(Clone, Copy, Debug)]
 pub struct Seal(());
 

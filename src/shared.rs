@@ -1,8 +1,8 @@
-//! Values in a `static` that threads, cores and interrupts share.
+//! Words in a `static` that threads, cores and interrupts share.
 
 pub(crate) use cell::Shared;
 
-/// A word, or a function that may not be set: what fits an atomic pointer.
+/// A value that fits an atomic pointer: a word, or an optional function.
 pub(crate) trait Word: Copy {
     /// The value of a new [`Shared`].
     #[cfg(not(target_has_atomic = "ptr"))]
@@ -13,7 +13,7 @@ pub(crate) trait Word: Copy {
 
     /// # Safety
     ///
-    /// The pointer is null, which is zero or no function, or came from `into_raw`.
+    /// The pointer came from `into_raw`, or is null, which stands for zero or `None`.
     #[cfg(target_has_atomic = "ptr")]
     unsafe fn from_raw(raw: *mut ()) -> Self;
 }
@@ -44,7 +44,8 @@ impl<A> Word for Option<fn(&A)> {
 
     #[cfg(target_has_atomic = "ptr")]
     unsafe fn from_raw(raw: *mut ()) -> Self {
-        // SAFETY: by the caller's promise it is null, which is `None`, or was such a function.
+        // SAFETY: by the caller's promise, the pointer is null, which is `None`, or came
+        // from such a function.
         unsafe { core::mem::transmute::<*mut (), Self>(raw) }
     }
 }
@@ -56,9 +57,9 @@ mod cell {
 
     use super::Word;
 
-    /// A word that is read and written in one step.
+    /// A word that is read and written atomically.
     ///
-    /// *Invariant (Raw):* null, or what `into_raw` returned for a `T`.
+    /// *Invariant (Raw):* the pointer is null, or `into_raw` returned it for a `T`.
     #[derive(Debug)]
     pub(crate) struct Shared<T>(AtomicPtr<()>, PhantomData<T>);
 
@@ -77,13 +78,14 @@ mod cell {
             self.0.store(value.into_raw(), Ordering::Release);
         }
 
-        /// Sets the value and returns the one before.
+        /// Sets the value and returns the previous one.
         pub(crate) fn replace(&self, value: T) -> T {
             // SAFETY: Raw.
             unsafe { T::from_raw(self.0.swap(value.into_raw(), Ordering::AcqRel)) }
         }
 
-        /// Sets the value to that of `f`, unless it is `None`, and returns the one before.
+        /// Sets the value to the result of `f`, unless that is `None`. Returns the
+        /// previous value.
         pub(crate) fn update(&self, f: impl Fn(T) -> Option<T>) -> T {
             // SAFETY: Raw.
             let value = |raw| unsafe { T::from_raw(raw) };
@@ -94,8 +96,8 @@ mod cell {
     }
 }
 
-/// On a chip without atomics, or that can't compare and swap: nothing runs in between in a critical section, which the
-/// program provides.
+/// For chips without a compare-and-swap: the value is accessed in a critical section,
+/// which the program provides.
 #[cfg(all(not(target_has_atomic = "ptr"), feature = "critical-section"))]
 mod cell {
     use core::cell::Cell;
@@ -103,7 +105,7 @@ mod cell {
 
     use super::Word;
 
-    /// A word that is read and written in one step.
+    /// A word that is read and written atomically.
     pub(crate) struct Shared<T>(critical_section::Mutex<Cell<T>>);
 
     #[allow(dead_code, reason = "which of these are used depends on what is built")]
@@ -120,12 +122,13 @@ mod cell {
             self.replace(value);
         }
 
-        /// Sets the value and returns the one before.
+        /// Sets the value and returns the previous one.
         pub(crate) fn replace(&self, value: T) -> T {
             critical_section::with(|section| self.0.borrow(section).replace(value))
         }
 
-        /// Sets the value to that of `f`, unless it is `None`, and returns the one before.
+        /// Sets the value to the result of `f`, unless that is `None`. Returns the
+        /// previous value.
         pub(crate) fn update(&self, f: impl Fn(T) -> Option<T>) -> T {
             critical_section::with(|section| {
                 let value = self.0.borrow(section);
@@ -145,7 +148,8 @@ mod cell {
     }
 }
 
-/// Without either, the crate doesn't compile and says why: see `lib.rs`. This keeps other errors out of that message.
+/// If neither is available, a `compile_error!` in `lib.rs` explains why. This stand-in
+/// only keeps further errors out of the compiler's output.
 #[cfg(not(any(target_has_atomic = "ptr", feature = "critical-section")))]
 mod cell {
     use core::marker::PhantomData;

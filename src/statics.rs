@@ -13,14 +13,15 @@ use crate::{BlockSize, Heap, HeapError, Locked, MAX_ARENA_SIZE, Page, PageSource
 
 mod declare;
 
-/// A pool that [`static_pool!`](crate::static_pool) declares, behind a critical section or the lock `M`.
+/// A pool that [`static_pool!`](crate::static_pool) declares. Its lock is a critical
+/// section, or the lock `M`.
 #[cfg(feature = "critical-section")]
 pub type StaticPool<T, M = CriticalSection> = Locked<Pool<T, StaticMemory>, M>;
-/// A pool that [`static_pool!`](crate::static_pool) declares, behind the lock `M`.
+/// A pool that [`static_pool!`](crate::static_pool) declares, with the lock `M`.
 #[cfg(not(feature = "critical-section"))]
 pub type StaticPool<T, M> = Locked<Pool<T, StaticMemory>, M>;
 
-/// A box of a [`StaticPool`], for a struct or a queue to name.
+/// A box of a [`StaticPool`]: a short name for the type of a field or of a queue's items.
 ///
 /// ```
 /// # #[cfg(feature = "critical-section")] {
@@ -36,34 +37,38 @@ pub type StaticPool<T, M> = Locked<Pool<T, StaticMemory>, M>;
 /// ```
 #[cfg(feature = "critical-section")]
 pub type StaticBox<T, M = CriticalSection> = PoolBox<T, &'static StaticPool<T, M>>;
-/// A box of a [`StaticPool`], for a struct or a queue to name.
+/// A box of a [`StaticPool`]: a short name for the type of a field or of a queue's items.
 #[cfg(not(feature = "critical-section"))]
 pub type StaticBox<T, M> = PoolBox<T, &'static StaticPool<T, M>>;
 
-/// A heap that [`static_heap!`](crate::static_heap) declares, behind a critical section or the lock `M`.
+/// A heap that [`static_heap!`](crate::static_heap) declares. Its lock is a critical
+/// section, or the lock `M`.
 #[cfg(feature = "critical-section")]
 pub type StaticHeap<M = CriticalSection> = Locked<Heap<StaticMemory>, M>;
-/// A heap that [`static_heap!`](crate::static_heap) declares, behind the lock `M`.
+/// A heap that [`static_heap!`](crate::static_heap) declares, with the lock `M`.
 #[cfg(not(feature = "critical-section"))]
 pub type StaticHeap<M> = Locked<Heap<StaticMemory>, M>;
 
-/// The memory of a [`StaticPool`] or a [`StaticHeap`]: one slice of any size, and no pages.
+/// The memory of a [`StaticPool`] or a [`StaticHeap`]: one slice of any size, and no
+/// further pages.
 ///
-/// *Invariant (Slice):* the memory is that of a static, over which no other `StaticMemory` is made, and which nothing else
-/// uses. For a pool it is a whole number of blocks, aligned for them; for a heap it is within the bounds of a heap's size.
+/// *Invariant (Slice):* the memory is that of a `static`. No other `StaticMemory` has it,
+/// and nothing else uses it. For a pool, it is a whole number of blocks and aligned for
+/// them. For a heap, its size is within the bounds of a heap's size.
 pub struct StaticMemory {
     start: NonNull<u8>,
-    /// Zero once the pool or the heap has the memory.
+    /// The length in bytes; zero once the pool or the heap has taken the memory.
     len: Cell<usize>,
 }
 
 assert_not_impl_any!(StaticMemory: Sync, Clone);
 assert_impl_all!(Pool<*const u8, StaticMemory>: Send);
 
-// SAFETY: by Slice, the memory is its owner's alone, and memory has no tie to a thread.
+// SAFETY: by Slice, the memory belongs to this value alone, and memory is not tied to a
+// thread.
 unsafe impl Send for StaticMemory {}
 
-// SAFETY: no pages are returned.
+// SAFETY: this source never returns a page.
 unsafe impl PageSource for StaticMemory {
     #[inline]
     fn take_pages(&self, _: usize) -> Option<NonNull<Page>> {
@@ -84,9 +89,9 @@ unsafe impl PageSource for StaticMemory {
 }
 
 impl StaticMemory {
-    /// The memory of a static, by the pointer of its cell.
+    /// Creates the value from the pointer to the contents of a `static`.
     const fn new<T>(memory: *mut T) -> Self {
-        // SAFETY: a pointer into a static isn't null.
+        // SAFETY: a pointer to a `static` is never null.
         Self { start: unsafe { NonNull::new_unchecked(memory) }.cast(), len: Cell::new(size_of::<T>()) }
     }
 }
@@ -104,26 +109,27 @@ impl defmt::Format for StaticMemory {
     }
 }
 
-/// The memory of a [`StaticPool`] of `N` values: what [`static_pool!`](crate::static_pool) puts into a static of its own.
+/// The memory of a [`StaticPool`] of `N` values. [`static_pool!`](crate::static_pool)
+/// declares a separate `static` of this type.
 #[doc(hidden)]
-#[allow(missing_debug_implementations, reason = "the macro's alone")]
+#[allow(missing_debug_implementations, reason = "only the macro uses it")]
 pub struct PoolMemory<T, const N: usize>(UnsafeCell<[MaybeUninit<Slot<T>>; N]>);
 
-/// What a block takes: with what guards its end in a hardened program.
+/// The memory of one block, including the words that guard its end in a hardened build.
 #[repr(C)]
 struct Slot<T> {
     value: Value<T>,
     guard: [usize; GUARD_BYTES / size_of::<usize>()],
 }
 
-/// A value, or the link of a free block.
+/// The contents of a block: a value while it is live, a link while it is free.
 #[repr(C)]
 union Value<T> {
     _value: ManuallyDrop<T>,
     _link: *mut u8,
 }
 
-// SAFETY: the memory is reached only by the one pool over it, which is locked.
+// SAFETY: only the one pool over this memory accesses it, and that pool has a lock.
 unsafe impl<T, const N: usize> Sync for PoolMemory<T, N> {}
 
 impl<T, const N: usize> PoolMemory<T, N> {
@@ -131,23 +137,24 @@ impl<T, const N: usize> PoolMemory<T, N> {
         assert!(N > 0, "a static pool needs room for at least one value");
         assert!(
             N <= MAX_ARENA_SIZE / size_of::<Slot<T>>(),
-            "a static pool can't be larger than 256 MiB (MAX_ARENA_SIZE): declare several, of fewer values each"
+            "a static pool can't be larger than 256 MiB (MAX_ARENA_SIZE): declare several pools, of fewer values each"
         );
-        assert!(size_of::<Slot<T>>() == BlockSize::packed::<T>().stride(), "a slot is as large as a block");
+        assert!(size_of::<Slot<T>>() == BlockSize::packed::<T>().stride(), "a slot must have the size of a block");
     };
 
-    /// Memory that holds nothing yet. Constant time. Never panics.
+    /// Creates the memory, uninitialized. Constant time. Never panics.
     #[must_use]
-    #[allow(clippy::new_without_default, reason = "the macro alone makes one")]
+    #[allow(clippy::new_without_default, reason = "only the macro creates one")]
     pub const fn new() -> Self {
         Self(UnsafeCell::new([const { MaybeUninit::uninit() }; N]))
     }
 
-    /// What [`static_pool!`](crate::static_pool) expands to. Constant time. Never panics.
+    /// Creates the pool: [`static_pool!`](crate::static_pool) expands to a call of this
+    /// function. Constant time. Never panics.
     ///
     /// # Safety
     ///
-    /// No other pool is made over this memory.
+    /// No other pool is created over this memory.
     #[must_use]
     pub const unsafe fn pool<M: crate::Lock>(&'static self) -> StaticPool<T, M> {
         const { Self::CHECKED };
@@ -155,19 +162,20 @@ impl<T, const N: usize> PoolMemory<T, N> {
     }
 }
 
-/// The memory of a [`StaticHeap`] of `BYTES` bytes: what [`static_heap!`](crate::static_heap) puts into a static of its own.
+/// The memory of a [`StaticHeap`] of `BYTES` bytes. [`static_heap!`](crate::static_heap)
+/// declares a separate `static` of this type.
 #[doc(hidden)]
-#[allow(missing_debug_implementations, reason = "the macro's alone")]
+#[allow(missing_debug_implementations, reason = "only the macro uses it")]
 #[repr(C, align(8))]
 pub struct HeapMemory<const BYTES: usize>(UnsafeCell<[MaybeUninit<u8>; BYTES]>);
 
-// SAFETY: the memory is reached only by the one heap over it, which is locked.
+// SAFETY: only the one heap over this memory accesses it, and that heap has a lock.
 unsafe impl<const BYTES: usize> Sync for HeapMemory<BYTES> {}
 
 impl<const BYTES: usize> HeapMemory<BYTES> {
-    /// Memory that holds nothing yet. Constant time. Never panics.
+    /// Creates the memory, uninitialized. Constant time. Never panics.
     #[must_use]
-    #[allow(clippy::new_without_default, reason = "the macro alone makes one")]
+    #[allow(clippy::new_without_default, reason = "only the macro creates one")]
     pub const fn new() -> Self {
         const {
             assert!(BYTES >= HeapError::MIN, "a static heap needs at least 256 bytes (HeapError::MIN)");
@@ -176,11 +184,12 @@ impl<const BYTES: usize> HeapMemory<BYTES> {
         Self(UnsafeCell::new([const { MaybeUninit::uninit() }; BYTES]))
     }
 
-    /// What [`static_heap!`](crate::static_heap) expands to. Constant time. Never panics.
+    /// Creates the heap: [`static_heap!`](crate::static_heap) expands to a call of this
+    /// function. Constant time. Never panics.
     ///
     /// # Safety
     ///
-    /// No other heap is made over this memory.
+    /// No other heap is created over this memory.
     #[must_use]
     pub const unsafe fn heap<M: crate::Lock>(&'static self) -> StaticHeap<M> {
         Locked::new(Heap::new(StaticMemory::new(self.0.get())))

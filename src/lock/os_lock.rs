@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::{Acquire, Lock};
 
-/// A lock that sleeps and never allocates: for the threads of a host program, and for its
-/// global allocator.
+/// A lock that lets waiting threads sleep and never allocates, for the threads of a host
+/// program and for its global allocator.
 ///
 /// ```
 /// # #[cfg(feature = "mmap")] mod program {
@@ -18,46 +18,49 @@ use super::{Acquire, Lock};
 /// # }
 /// ```
 ///
-/// It is [`std::sync::Mutex`] without the poison: a panic in [`with`](Lock::with) releases the
-/// lock, and the next holder sees what was written before the panic. A free lock is acquired and
-/// released in a few instructions, without a system call. A thread that finds it held spins
-/// briefly, and then sleeps until the lock is released.
+/// A free lock is acquired and released in a few instructions, without a system call. A
+/// thread that finds the lock held spins briefly and then sleeps until it is released.
 ///
-/// `with` inside `with` for the same lock waits forever, or panics where there are no threads.
-/// [`try_with`](Lock::try_with) returns `None` there.
+/// It is a [`std::sync::Mutex`] without poisoning: a panic in [`with`](Lock::with)
+/// releases the lock, and the next holder sees what was written before the panic.
 ///
-/// A child process that is forked while another thread holds the lock waits for it forever. Hold
-/// the lock over the fork, see [the guide](crate::guide::hosts#processes-that-fork).
+/// A call of `with` inside another for the same lock waits forever, or panics on targets
+/// without threads. In the same place, [`try_with`](Lock::try_with) returns `None`.
+///
+/// A child process that is forked while another thread holds the lock waits for it
+/// forever. Hold the lock while you fork: see [the
+/// guide](crate::guide::hosts#processes-that-fork).
 ///
 /// # Targets
 ///
-/// The type exists where the standard library's mutex is known not to allocate, in every version
-/// of Rust that hpalloc supports: on Linux, FreeBSD, `DragonFly` BSD, Fuchsia, Hermit, Windows with
-/// MSVC, and WebAssembly.
+/// The type exists on targets on which the standard library's mutex doesn't allocate in
+/// any version of Rust that hpalloc supports: Linux, FreeBSD, `DragonFly` BSD, Fuchsia,
+/// Hermit, Windows with MSVC, and WebAssembly.
 ///
 /// It does not exist
 ///
-/// - on macOS and its relatives, NetBSD, illumos, Emscripten and other systems whose mutex is that
-///   of pthreads: it is boxed at its first use;
-/// - on Android, OpenBSD, `OpenHarmony`, Windows with the GNU tools, Windows 7 and x32, where the
-///   standard library before Rust 1.93 allocates thread-local values. One of them is the number of
-///   a thread's panics, which a mutex looks up while any thread panics.
+/// - on macOS and its relatives, NetBSD, illumos, Emscripten and other systems whose
+///   mutex is the one of pthreads, which is boxed at its first use;
+/// - on Android, OpenBSD, `OpenHarmony`, Windows with the GNU tools, Windows 7 and x32,
+///   on which the standard library before Rust 1.93 allocates thread-local values. One of
+///   them is the thread's panic count, which a mutex reads while any thread panics.
 ///
-/// There, use `Spin`, or a [`Lock`] of your own around a lock of the system that doesn't allocate,
-/// such as `os_unfair_lock` of macOS.
+/// On these targets, use `Spin`, or implement [`Lock`] for a lock of the system that
+/// doesn't allocate, such as `os_unfair_lock` on macOS.
 pub struct OsLock {
     mutex: Mutex<()>,
-    /// *Invariant (Kept):* only the holder of the mutex accesses it. From `acquire` to `release`
-    /// it holds the mutex's guard, which borrows the mutex next to it.
+    /// *Invariant (Kept):* only the holder of the mutex accesses this field. From
+    /// `acquire` to `release` it contains the mutex's guard, which borrows `mutex`.
     guard: UnsafeCell<MaybeUninit<MutexGuard<'static, ()>>>,
 }
 
-// SAFETY: by Kept, one thread at a time accesses the guard, and by `Acquire` the thread that made
-// it drops it, because the marker isn't `Send`.
+// SAFETY: by Kept, one thread at a time accesses the guard. The marker isn't `Send`, so
+// by the contract of `Acquire` the thread that created the guard also drops it.
 unsafe impl Sync for OsLock {}
 
-// SAFETY: by `Acquire`, a lock that was moved is not released before it is acquired again. So a
-// guard that was made on another thread, or that borrows the mutex's old place, is not used.
+// SAFETY: by the contract of `Acquire`, a lock that was moved is acquired again before it
+// is released. So a guard that was created on another thread, or that borrows the mutex
+// at its old address, is never used.
 unsafe impl Send for OsLock {}
 
 impl OsLock {
@@ -73,12 +76,12 @@ impl OsLock {
         }
     }
 
-    /// Holds the mutex until `release`.
+    /// Stores the guard, so that the mutex is held until `release`.
     fn keep(&self, guard: MutexGuard<'_, ()>) {
-        // SAFETY: only `release` uses the guard. By `Acquire`, it is called while the mutex is
-        // still where it is.
+        // SAFETY: only `release` uses the guard. By the contract of `Acquire`, the mutex
+        // is still at the same address when `release` is called.
         let guard = unsafe { mem::transmute::<MutexGuard<'_, ()>, MutexGuard<'static, ()>>(guard) };
-        // SAFETY: by Kept, because the mutex is held.
+        // SAFETY: the mutex is held, so by Kept nothing else accesses the field.
         unsafe { self.guard.get().write(MaybeUninit::new(guard)) };
     }
 }
@@ -100,9 +103,10 @@ unsafe impl Lock for OsLock {
     }
 }
 
-// SAFETY: the mutex is held from the moment in which it is acquired until its guard is dropped.
+// SAFETY: the mutex is held from its acquisition until its guard is dropped.
 unsafe impl Acquire for OsLock {
-    /// A mutex is released by the thread that acquired it.
+    /// The type isn't `Send`, because only the thread that acquired a mutex may release
+    /// it.
     type Marker = MutexGuard<'static, ()>;
 
     #[inline]
@@ -117,14 +121,15 @@ unsafe impl Acquire for OsLock {
 
     #[inline]
     unsafe fn release(&self) {
-        // SAFETY: by Kept, because the caller acquired the lock, and hasn't released it since.
+        // SAFETY: the caller acquired the lock and hasn't released it since, so by Kept
+        // the guard is there.
         drop(unsafe { self.guard.get().read().assume_init() });
     }
 }
 
 impl fmt::Debug for OsLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // To look whether the mutex is held would mean to acquire it for a moment.
+        // Showing whether the mutex is held would mean acquiring it for a moment.
         f.debug_struct("OsLock").finish_non_exhaustive()
     }
 }

@@ -1,12 +1,13 @@
 use super::Locked;
 use crate::{Heap, HeapUsage, Lock, PageSource};
 
-/// What a heap behind a lock says of itself: each waits for whoever holds the lock.
+/// The usage of a locked heap. Each method waits for the holder of the lock.
 impl<P: PageSource, M: Lock> Locked<Heap<P>, M> {
-    /// As [`Heap::used`]: bytes in live blocks.
+    /// Returns the number of bytes in live blocks: see [`Heap::used`].
     ///
-    /// Constant time, and waiting for the lock; the first use of a heap in a static also takes the time of its first
-    /// allocation. Panics only if the lock does.
+    /// Constant time, plus waiting for the lock. The first use of a heap in a `static`
+    /// also does the setup that is otherwise part of its first allocation. Panics only if
+    /// the lock does.
     ///
     /// ```
     /// # #[cfg(feature = "critical-section")] {
@@ -20,10 +21,11 @@ impl<P: PageSource, M: Lock> Locked<Heap<P>, M> {
         self.with(Heap::used)
     }
 
-    /// As [`Heap::free`]: bytes that are free, in one piece or several.
+    /// Returns the number of free bytes, contiguous or not: see [`Heap::free`].
     ///
-    /// Constant time, and waiting for the lock; the first use of a heap in a static also takes the time of its first
-    /// allocation. Panics only if the lock does.
+    /// Constant time, plus waiting for the lock. The first use of a heap in a `static`
+    /// also does the setup that is otherwise part of its first allocation. Panics only if
+    /// the lock does.
     ///
     /// ```
     /// # #[cfg(feature = "critical-section")] {
@@ -37,9 +39,10 @@ impl<P: PageSource, M: Lock> Locked<Heap<P>, M> {
         self.with(Heap::free)
     }
 
-    /// As [`Heap::largest_free`]: the largest request that is sure to succeed.
+    /// Returns the size of the largest request that is sure to succeed: see
+    /// [`Heap::largest_free`].
     ///
-    /// Its time is bounded, and it waits for the lock. Panics only if the lock does.
+    /// The time is bounded, plus waiting for the lock. Panics only if the lock does.
     ///
     /// ```
     /// # #[cfg(feature = "critical-section")] {
@@ -53,10 +56,11 @@ impl<P: PageSource, M: Lock> Locked<Heap<P>, M> {
         self.with(Heap::largest_free)
     }
 
-    /// As [`Heap::usage`]: all of that at once, to be printed after the lock was released.
+    /// Returns all of these figures together, so that they can be printed after the lock
+    /// is released: see [`Heap::usage`].
     ///
-    /// The time is linear in the number of pieces that the free memory is in, with the lock held. Panics only if the lock
-    /// does.
+    /// The time is linear in the number of free pieces, with the lock held, plus waiting
+    /// for the lock. Panics only if the lock does.
     ///
     /// ```
     /// # #[cfg(feature = "critical-section")] {

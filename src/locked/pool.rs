@@ -7,25 +7,32 @@ use crate::seal::Seal;
 use crate::{Home, Lock, PageSource, Pool, PoolBox, PoolFull};
 
 impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
-    /// As [`Pool::alloc`]. The box locks the pool again to return its block.
+    /// Moves `value` into a block, as [`Pool::alloc`] does. The box acquires the lock
+    /// again to return its block.
     ///
-    /// So a box that is dropped while the same thread holds the pool's lock waits forever, unless the lock can be acquired
-    /// twice, as a critical section can.
+    /// A box that is dropped while the same thread holds the pool's lock therefore waits
+    /// forever, unless the lock can be acquired again by its holder, as a critical
+    /// section can.
     ///
-    /// Constant time, and waiting for whoever holds the lock. Panics if [`Pool::alloc`] does, or the lock.
+    /// Constant time, plus waiting for the holder of the lock. Panics if [`Pool::alloc`]
+    /// or the lock does.
     ///
     /// # Errors
     ///
-    /// [`PoolFull`], with the value, if no block is free and the source has no more pages.
+    /// [`PoolFull`], which contains the value, if no block is free and the page source
+    /// has no more pages.
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {
     /// use hpalloc::{Arena, Locked, Page, Pool, Spin};
     ///
     /// let mut memory = [const { Page::new() }; 1];
-    /// let pool: Locked<_, Spin> = Locked::new(Pool::new(Arena::from_pages(&mut memory)?));
+    /// let arena = Arena::from_pages(&mut memory)?;
+    /// let pool: Locked<_, Spin> = Locked::new(Pool::new(arena));
     /// let number = pool.alloc(7)?;
-    /// std::thread::scope(|scope| scope.spawn(move || assert_eq!(*number, 7)).join().unwrap());
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(move || assert_eq!(*number, 7));
+    /// });
     /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
@@ -35,16 +42,19 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
         PoolBox::new_in(value, self)
     }
 
-    /// As [`Pool::alloc_with`]. The lock isn't held while `make` runs.
+    /// Allocates a block and fills it with the value that `make` returns, as
+    /// [`Pool::alloc_with`] does. The lock isn't held while `make` runs.
     ///
-    /// Constant time but for `make`, and waiting for whoever holds the lock. Panics if [`Pool::alloc_with`] does, or the lock.
+    /// Constant time, plus the time of `make` and waiting for the holder of the lock.
+    /// Panics if [`Pool::alloc_with`] or the lock does.
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {
     /// use hpalloc::{Arena, Locked, Page, Pool, Spin};
     ///
     /// let mut memory = [const { Page::new() }; 1];
-    /// let pool: Locked<_, Spin> = Locked::new(Pool::new(Arena::from_pages(&mut memory)?));
+    /// let arena = Arena::from_pages(&mut memory)?;
+    /// let pool: Locked<_, Spin> = Locked::new(Pool::new(arena));
     /// let sum = pool.alloc_with(|| *pool.alloc(3).unwrap() + *pool.alloc(4).unwrap());
     /// assert_eq!(sum.as_deref(), Some(&7));
     /// # }
@@ -57,16 +67,19 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
         Some(PoolBox::write_with(self.alloc_uninit()?, make))
     }
 
-    /// As [`Pool::alloc_uninit`].
+    /// Allocates a block for a value that is constructed in place, as
+    /// [`Pool::alloc_uninit`] does.
     ///
-    /// Constant time, and waiting for whoever holds the lock. Panics if [`Pool::alloc_uninit`] does, or the lock.
+    /// Constant time, plus waiting for the holder of the lock. Panics if
+    /// [`Pool::alloc_uninit`] or the lock does.
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {
     /// use hpalloc::{Arena, Locked, Page, Pool, PoolBox, Spin};
     ///
     /// # let mut memory = [const { Page::new() }; 1];
-    /// let pool: Locked<_, Spin> = Locked::new(Pool::new(Arena::from_pages(&mut memory)?));
+    /// let arena = Arena::from_pages(&mut memory)?;
+    /// let pool: Locked<_, Spin> = Locked::new(Pool::new(arena));
     /// let seven = PoolBox::write(pool.alloc_uninit().ok_or("no block is free")?, 7);
     /// assert_eq!(*seven, 7);
     /// # }
@@ -79,18 +92,21 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
         PoolBox::new_uninit_in(self)
     }
 
-    /// As [`Pool::alloc_zeroed`]. The zeros are written after the lock was released.
+    /// Allocates a block and sets all bytes of the value to zero, as
+    /// [`Pool::alloc_zeroed`] does. The zeros are written after the lock was released.
     ///
-    /// The time of writing a `T`, and of waiting for whoever holds the lock. Panics if [`Pool::alloc_zeroed`] does, or the lock.
+    /// The time is linear in the size of `T`, plus waiting for the holder of the lock.
+    /// Panics if [`Pool::alloc_zeroed`] or the lock does.
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {
     /// use hpalloc::{Arena, Locked, Page, Pool, PoolBox, Spin};
     ///
     /// # let mut memory = [const { Page::new() }; 1];
-    /// let pool: Locked<Pool<u32, _>, Spin> = Locked::new(Pool::new(Arena::from_pages(&mut memory)?));
+    /// let pool = Pool::new(Arena::from_pages(&mut memory)?);
+    /// let pool: Locked<Pool<u32, _>, Spin> = Locked::new(pool);
     /// let zeroed = pool.alloc_zeroed().ok_or("no block is free")?;
-    /// // SAFETY: zero is a number.
+    /// // SAFETY: zero is a valid `u32`.
     /// assert_eq!(*unsafe { PoolBox::assume_init(zeroed) }, 0);
     /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
@@ -102,38 +118,42 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
         PoolBox::new_zeroed_in(self)
     }
 
-    /// As [`Pool::from_raw`].
+    /// Converts a raw pointer to a value in this pool back into a box, as
+    /// [`Pool::from_raw`] does.
     ///
     /// Constant time. Never panics.
     ///
     /// # Safety
     ///
-    /// That of [`Pool::from_raw`].
+    /// As for [`Pool::from_raw`].
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {
     /// use hpalloc::{Arena, Locked, Page, Pool, PoolBox, Spin};
     ///
     /// let mut memory = [const { Page::new() }; 1];
-    /// let pool: Locked<_, Spin> = Locked::new(Pool::new(Arena::from_pages(&mut memory)?));
+    /// let arena = Arena::from_pages(&mut memory)?;
+    /// let pool: Locked<_, Spin> = Locked::new(Pool::new(arena));
     /// let raw = PoolBox::into_raw(pool.alloc(5)?);
-    /// // SAFETY: it came from a box of this pool and isn't used any more.
+    /// // SAFETY: it came from a box of this pool and is no longer used.
     /// assert_eq!(*unsafe { pool.from_raw(raw) }, 5);
     /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[must_use = "the value is dropped with its box"]
     #[inline]
-    #[allow(clippy::wrong_self_convention, reason = "as `Box::from_raw`, which has a pool that is always there")]
+    #[allow(clippy::wrong_self_convention, reason = "named after `Box::from_raw`, but a pool is not global")]
     pub const unsafe fn from_raw(&self, value: NonNull<T>) -> LockedBox<'_, T, P, M> {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: by the caller's promise, `value` is in a block of this pool and has no
+        // other box.
         unsafe { PoolBox::from_parts(value, self) }
     }
 
-    /// As [`Pool::available`].
+    /// Returns the number of values that can be allocated before the pool needs more
+    /// pages: see [`Pool::available`].
     ///
-    /// Linear in the number of free blocks, with the lock held, and waiting for whoever holds it. Panics only if the lock
-    /// does.
+    /// The time is linear in the number of free blocks, with the lock held, plus waiting
+    /// for the lock. Panics only if the lock does.
     ///
     /// ```
     /// # #[cfg(feature = "critical-section")] {
@@ -150,7 +170,7 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
     }
 }
 
-/// A box of a pool behind a lock.
+/// A box of a locked pool.
 pub type LockedBox<'p, T, P, M> = PoolBox<T, &'p Locked<Pool<T, P>, M>>;
 
 impl<T, P: PageSource, M: Lock> Home for Locked<Pool<T, P>, M> {
@@ -163,20 +183,22 @@ impl<T, P: PageSource, M: Lock> Home for Locked<Pool<T, P>, M> {
 
     #[inline]
     unsafe fn give_back(&self, block: NonNull<u8>, seal: Seal) -> Result<(), MisuseError> {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         self.with(|pool| unsafe { pool.give_back(block, seal) })
     }
 
     #[inline]
     fn check(&self, block: NonNull<u8>, seal: Seal) -> Result<(), MisuseError> {
-        // Without `--cfg hpalloc_hardened` nothing is checked, and no lock acquired.
+        // Without `--cfg hpalloc_hardened` there is nothing to check, so the lock isn't
+        // acquired.
         if cfg!(hpalloc_hardened) { self.with(|pool| pool.check(block, seal)) } else { Ok(()) }
     }
 
     #[inline]
     fn forget(&self, seal: Seal) {
-        // SAFETY: by Held, whoever holds the lock has shared references to the value, as this is one. All that is done with it
-        // is one atomic step.
+        // SAFETY: by Held and because `self` is borrowed, all other references to the
+        // value are shared, as this one is. The only thing done through it is one atomic
+        // step.
         unsafe { &*self.value.get() }.forget(seal);
     }
 }

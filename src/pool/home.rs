@@ -15,10 +15,13 @@ use crate::seal::Seal;
 /// | home | the box |
 /// |---|---|
 /// | `&Pool<T, P>` | borrows the pool and stays on its thread |
-/// | `&Locked<Pool<T, P>, M>` | borrows the pool, can be sent to other threads, and acquires the lock to return its block |
-/// | `Rc<Pool<T, P>>` (feature `alloc`) | owns a share of the pool, which lives at least as long as its boxes |
-/// | `Arc<Locked<Pool<T, P>, M>>` (feature `alloc`) | owns a share of the pool and can be sent to other threads |
+/// | `&Locked<Pool<T, P>, M>` | borrows the pool and can be sent to other threads |
+/// | `Rc<Pool<T, P>>` | owns a share of the pool |
+/// | `Arc<Locked<Pool<T, P>, M>>` | owns a share and can be sent to other threads |
 /// | `Pool<T, P>`, `Locked<Pool<T, P>, M>` | owns the pool, which then has no other box |
+///
+/// A box of a locked pool acquires the lock to return its block. A pool lives as long as
+/// there is a box that owns a share of it. `Rc` and `Arc` need the feature `alloc`.
 ///
 /// The trait is sealed: only this crate implements it, and its methods can't be called
 /// from outside.

@@ -19,9 +19,9 @@ mod uninit;
 /// the pool, even if the drop of the value panics. It compares, hashes and formats like
 /// the value.
 ///
-/// `H` is where the block returns to: a reference to the pool, or an `Rc` or `Arc` of it.
-/// See [`Home`]. With a reference, the box has the size of two pointers, or three if its
-/// value is a `dyn Trait` or a slice.
+/// `H` is the place to which the block returns: a reference to the pool, or an `Rc` or
+/// `Arc` of it. See [`Home`]. With a reference, the box has the size of two pointers, or
+/// three if its value is a `dyn Trait` or a slice.
 ///
 /// ```
 /// use hpalloc::{Arena, Borrowed, Page, Pool, PoolBox};
@@ -103,7 +103,8 @@ impl<T, H: Home<Value = T>> PoolBox<T, H> {
     /// use hpalloc::{Arena, Boxed, Locked, Pool, PoolBox, Spin};
     ///
     /// let arena = Arena::from_region(Boxed::new(64 << 10)?)?;
-    /// let pool: Arc<Locked<Pool<String, _>, Spin>> = Arc::new(Locked::new(Pool::new(arena)));
+    /// type Messages = Locked<Pool<String, Arena<Boxed>>, Spin>;
+    /// let pool: Arc<Messages> = Arc::new(Locked::new(Pool::new(arena)));
     /// let message = PoolBox::new_in(String::from("hello"), Arc::clone(&pool))?;
     /// drop(pool);
     /// let length = std::thread::spawn(move || message.len()).join().unwrap();

@@ -1,47 +1,53 @@
 //! The macros that declare a pool or a heap with its memory.
 
-/// Declares a pool in a `static`, with the memory for exactly so many values.
+/// Declares a pool in a `static`, together with the memory for the given number of
+/// values.
 ///
 /// ```
 /// # #[cfg(feature = "critical-section")] {
-/// #[derive(Debug)]
-/// struct Packet {
-///     bytes: [u8; 120],
-///     len: usize,
-/// }
+/// hpalloc::static_pool! { static PACKETS: Pool<[u8; 120], 64>; }
 ///
-/// hpalloc::static_pool! {
-///     /// Packets between the interrupt and the main loop.
-///     static PACKETS: Pool<Packet, 64>;
-/// }
-///
-/// let mut packet = PACKETS.alloc(Packet { bytes: [0; 120], len: 0 })?;
-/// packet.len = 1;
+/// let mut packet = PACKETS.alloc([0; 120])?;
+/// packet[0] = 0x45;
 /// assert_eq!(PACKETS.available(), 63);
 /// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
-/// It is a [`StaticPool<Packet>`](crate::StaticPool), and its boxes are [`StaticBox<Packet>`](crate::StaticBox). The number is a literal, the
-/// name of a constant or an expression in braces. Blocks are as large as a value, or a pointer, and are aligned to no more
-/// than they have to be: memory for 64 values takes 64 blocks of `.bss`, wherever the linker puts it.
+/// The pool is a [`StaticPool<[u8; 120]>`](crate::StaticPool), and its boxes are
+/// [`StaticBox<[u8; 120]>`](crate::StaticBox). The number of values is a literal, the
+/// name of a constant, or an expression in braces.
+///
+/// On a Cortex-M3, the pool itself needs 9 instructions to allocate a free block, 16 for
+/// a fresh one, and 6 to free a block. The lock and moving the value come on top, and so
+/// does the constant-time setup of the memory at the first allocation.
+///
+/// A block has the size of a value, but at least that of a pointer, and only the
+/// alignment that these require. A pool of 64 values therefore uses exactly 64 blocks of
+/// `.bss`, wherever the linker places it.
 ///
 /// # The lock
 ///
-/// The pool is behind a critical section, which takes the feature `critical-section` and an implementation of it in the
-/// program. For another lock, name it: `Pool<Packet, 64, Spin>`.
+/// By default, the lock is a critical section. This requires the feature
+/// `critical-section`, and an implementation of the critical section in the program. To
+/// use another lock, name it: `Pool<Packet, 64, Spin>`.
 ///
 /// # Attributes
 ///
-/// `#[unsafe(link_section = "..")]` goes to the memory. Documentation, `cfg`, `allow`, `expect`, `deprecated` and `global_allocator`
-/// go to the pool, as the visibility does. `link_section` and `global_allocator` can be in a `cfg_attr`. Other attributes are refused. (The lint `unsafe_code` says
-/// nothing of what is in this macro.)
+/// - `#[unsafe(link_section = "..")]` applies to the memory.
+/// - Documentation, `cfg`, `allow`, `expect`, `deprecated` and `global_allocator` apply
+///   to the pool, as does the visibility.
+/// - `link_section` and `global_allocator` may be inside a `cfg_attr`.
+/// - All other attributes are rejected.
+///
+/// The lint `unsafe_code` doesn't report `link_section` inside this macro.
 ///
 /// ```
 /// # #[cfg(feature = "spin")] {
 /// use hpalloc::Spin;
 ///
 /// hpalloc::static_pool! {
+///     /// Samples between the interrupt and the main loop.
 ///     #[unsafe(link_section = ".bss.samples")]
 ///     pub(crate) static SAMPLES: Pool<[i16; 256], { 2 * 8 }, Spin>;
 /// }
@@ -50,16 +56,20 @@
 ///
 /// # What it expands to
 ///
-/// Two statics: the pool, and its memory, which nothing else can name. The types of the memory are not part of the contract.
+/// The macro declares two statics: the pool, and its memory, which no other code can
+/// name. The types of the memory are not part of the public contract.
 ///
 /// ```text
-/// static PACKETS: StaticPool<Packet> = {
-///     static MEMORY: PoolMemory<Packet, 64> = PoolMemory::new(); // 64 blocks in `.bss`
-///     unsafe { MEMORY.pool() } // a `Locked<Pool<Packet, StaticMemory>, CriticalSection>`, which begins with that memory
+/// static PACKETS: StaticPool<[u8; 120]> = {
+///     // 64 blocks in `.bss`.
+///     static MEMORY: PoolMemory<[u8; 120], 64> = PoolMemory::new();
+///     // A `Locked<Pool<[u8; 120], StaticMemory>, CriticalSection>` over that memory.
+///     unsafe { MEMORY.pool() }
 /// };
 /// ```
 ///
-/// Without the macro, a pool in a `static` takes whole pages, from a static buffer that it claims when the first block is allocated:
+/// Without the macro, a pool in a `static` uses whole pages, from a static buffer that it
+/// claims at the first allocation:
 ///
 /// ```
 /// # #[cfg(all(feature = "critical-section", feature = "static-buffer"))] {
@@ -77,7 +87,8 @@ macro_rules! static_pool {
     };
 }
 
-/// Declares a heap in a `static`, with its memory: for a program's global allocator, or any other heap.
+/// Declares a heap in a `static`, together with its memory: a program's global allocator,
+/// or any other heap.
 ///
 /// ```
 /// # #[cfg(feature = "critical-section")] mod firmware {
@@ -88,12 +99,23 @@ macro_rules! static_pool {
 /// # }
 /// ```
 ///
-/// It is a [`StaticHeap`](crate::StaticHeap), which says how it is doing: `HEAP.used()`, `HEAP.free()`, `HEAP.largest_free()`, `HEAP.usage()`.
-/// The size is in bytes, at least 256 and at most [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), of which the heap's records take about one
-/// percent. It need not be a multiple of anything.
+/// On a Cortex-M3, a heap of 64 KiB needs a median of 267 instructions to allocate and
+/// 206 to free in 23 recorded and modeled programs, and 798 and 473 in the worst states
+/// that a search has found. The lock comes on top, and so does the setup of the memory at
+/// the first use.
 ///
-/// The lock and the attributes are as in [`static_pool!`](crate::static_pool); for another lock: `Heap<{ 64 * 1024 }, Spin>`. It expands to
-/// two statics as well, the memory and the heap. Without the macro, with whole pages:
+/// The heap is a [`StaticHeap`](crate::StaticHeap). `HEAP.used()`, `HEAP.free()`,
+/// `HEAP.largest_free()` and `HEAP.usage()` report its state.
+///
+/// The size is in bytes, from 256 to [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), and need
+/// not be a multiple of anything. The heap's records use 4 to 6 % of 4 KiB and about 1 %
+/// of 64 KiB: see [`Heap`](crate::Heap#how-it-works).
+///
+/// The lock and the attributes are those of [`static_pool!`](crate::static_pool). To use
+/// another lock, name it: `Heap<{ 64 * 1024 }, Spin>`. The macro also declares two
+/// statics, the memory and the heap.
+///
+/// Without the macro, a heap in a `static` uses whole pages:
 ///
 /// ```
 /// # #[cfg(all(feature = "critical-section", feature = "static-buffer"))] mod firmware {
@@ -113,12 +135,17 @@ macro_rules! static_heap {
     };
 }
 
-/// `static_pool!` and `static_heap!`: first the attributes, sorted into those of the memory and those of the static.
+/// Implements `static_pool!` and `static_heap!`. It first sorts the attributes into those
+/// of the memory and those of the pool or heap, and then declares both.
 ///
-/// Others are refused. The memory is that of one pool or heap because the initialiser of a static is evaluated once, and an
-/// attribute could make something else of the static: one of each thread, or a constant. So only whole forms of attributes
-/// that are built into the language are taken, and `global_allocator`, which a program can give another meaning, by a path
-/// of this crate. This macro is not public: whoever calls it by itself can pass anything.
+/// Other attributes are rejected, for soundness. The memory belongs to a single pool or
+/// heap because the initializer of a `static` is evaluated once. An attribute could turn
+/// the `static` into something else, such as a thread-local or a constant. So the macro
+/// accepts only complete forms of attributes that are built into the language. A program
+/// can give `global_allocator` another meaning, so that one is replaced by a path into
+/// this crate.
+///
+/// This macro is not public: code that calls it directly could pass anything.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __static {
@@ -168,9 +195,9 @@ macro_rules! __static {
     };
     ($what:ident $memory:tt $item:tt #[$($attribute:tt)*] $($rest:tt)*) => {
         compile_error!(concat!(
-            "this attribute can't be here: #[", stringify!($($attribute)*), "]. There can be `doc`, `cfg`, `allow`, `expect`, \
-             `deprecated`, `global_allocator`, and `unsafe(link_section = \"..\")` for the memory; the last two also in a `cfg_attr`. A macro that passes attributes on takes them \
-             as `#[$($attribute:tt)*]`"
+            "this attribute can't be used here: #[", stringify!($($attribute)*), "]. Supported are `doc`, `cfg`, `allow`, \
+             `expect`, `deprecated`, `global_allocator`, and `unsafe(link_section = \"..\")` for the memory; the last two may be \
+             inside a `cfg_attr`. A macro that forwards attributes must match them as `#[$($attribute:tt)*]`"
         ));
     };
     (pool $memory:tt $item:tt $visibility:vis static $name:ident: Pool<$value:ty, $count:tt $(,)?>;) => {
@@ -191,7 +218,8 @@ macro_rules! __static {
         $visibility static $name: $crate::StaticPool<$value, $lock> = {
             $($memory)*
             static __HPALLOC_MEMORY: $crate::PoolMemory<$value, $count> = $crate::PoolMemory::new();
-            // SAFETY: nothing outside of this block names the memory, and a static is initialised once.
+            // SAFETY: no code outside this block can name the memory, and a `static` is
+            // initialized once.
             unsafe { __HPALLOC_MEMORY.pool() }
         };
     };
@@ -203,25 +231,26 @@ macro_rules! __static {
         $visibility static $name: $crate::StaticHeap<$lock> = {
             $($memory)*
             static __HPALLOC_MEMORY: $crate::HeapMemory<$bytes> = $crate::HeapMemory::new();
-            // SAFETY: nothing outside of this block names the memory, and a static is initialised once.
+            // SAFETY: no code outside this block can name the memory, and a `static` is
+            // initialized once.
             unsafe { __HPALLOC_MEMORY.heap() }
         };
     };
     (pool $($other:tt)*) => {
         compile_error!(
-            "write `static NAME: Pool<TYPE, COUNT>;` or `Pool<TYPE, COUNT, LOCK>`, one pool a call, where COUNT is a literal, \
-             the name of a constant or an expression in braces; before it there may be attributes and a visibility"
+            "write `static NAME: Pool<TYPE, COUNT>;` or `static NAME: Pool<TYPE, COUNT, LOCK>;`, with one pool per call. COUNT \
+             is a literal, the name of a constant, or an expression in braces. Attributes and a visibility may precede `static`"
         );
     };
     (heap $($other:tt)*) => {
         compile_error!(
-            "write `static NAME: Heap<BYTES>;` or `Heap<BYTES, LOCK>`, one heap a call, where BYTES is a literal, the name \
-             of a constant or an expression in braces; before it there may be attributes and a visibility"
+            "write `static NAME: Heap<BYTES>;` or `static NAME: Heap<BYTES, LOCK>;`, with one heap per call. BYTES is a \
+             literal, the name of a constant, or an expression in braces. Attributes and a visibility may precede `static`"
         );
     };
 }
 
-/// The lock of `static_pool!` and `static_heap!` if none is named.
+/// The lock that `static_pool!` and `static_heap!` use if none is named.
 #[cfg(feature = "critical-section")]
 #[doc(hidden)]
 #[macro_export]
@@ -231,21 +260,21 @@ macro_rules! __critical_section {
     };
 }
 
-/// The lock of `static_pool!` and `static_heap!` if none is named.
+/// The lock that `static_pool!` and `static_heap!` use if none is named.
 #[cfg(not(feature = "critical-section"))]
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __critical_section {
     (static_pool) => {
         compile_error!(
-            "the lock of a static pool is a critical section unless another is named: turn on hpalloc's feature \
-             `critical-section`, or write `Pool<TYPE, COUNT, LOCK>`, with `hpalloc::Spin` (feature `spin`) as LOCK, say"
+            "the default lock of a static pool is a critical section: turn on hpalloc's feature `critical-section`, or write \
+             `Pool<TYPE, COUNT, LOCK>` with another lock, such as `hpalloc::Spin` (feature `spin`)"
         )
     };
     (static_heap) => {
         compile_error!(
-            "the lock of a static heap is a critical section unless another is named: turn on hpalloc's feature \
-             `critical-section`, or write `Heap<BYTES, LOCK>`, with `hpalloc::Spin` (feature `spin`) as LOCK, say"
+            "the default lock of a static heap is a critical section: turn on hpalloc's feature `critical-section`, or write \
+             `Heap<BYTES, LOCK>` with another lock, such as `hpalloc::Spin` (feature `spin`)"
         )
     };
 }

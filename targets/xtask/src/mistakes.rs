@@ -40,23 +40,23 @@ const MISTAKES: [(&str, &str, &str); 15] = [
     (
         "critical-section",
         "hpalloc::static_heap! { #[thread_local] static HEAP: Heap<4096>; }",
-        "this attribute can't be here: #[thread_local]",
+        "this attribute can't be used here: #[thread_local]",
     ),
     (
         "critical-section",
         "hpalloc::static_pool! { #[unsafe(no_mangle)] static POOL: Pool<u32, 4>; }",
-        "this attribute can't be here: #[unsafe(no_mangle)]",
+        "this attribute can't be used here: #[unsafe(no_mangle)]",
     ),
     (
         "critical-section",
         "mod allow {} hpalloc::static_pool! { #[allow::other] static POOL: Pool<u32, 4>; }",
-        "this attribute can't be here: #[allow::other]",
+        "this attribute can't be used here: #[allow::other]",
     ),
     (
         "critical-section",
         "use core::prelude::v1::derive as global_allocator;
          hpalloc::static_heap! { #[doc::other] #[global_allocator] static HEAP: Heap<4096>; }",
-        "this attribute can't be here: #[doc::other]",
+        "this attribute can't be used here: #[doc::other]",
     ),
     ("", "hpalloc::static_buffer! { static MEMORY: StaticBuffer<4>; }", "needs hpalloc's feature `static-buffer`"),
     ("", "static HEAP: Option<hpalloc::Spin> = None;", "gated behind the `spin` feature"),
