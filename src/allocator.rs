@@ -11,8 +11,8 @@ use crate::{Heap, Lock, Locked, PageSource, SizeClasses};
 #[cfg(feature = "allocator-api2")]
 mod api2;
 
-/// The lock is taken for each operation, but not while what is in a block is moved to
-/// another or zeros are written, unless the heap does that itself.
+/// The lock is acquired for each operation. It isn't held while contents are copied to
+/// another block or zeros are written, unless the heap does that itself.
 impl<H: ByLayout, M: Lock> ByLayout for Locked<H, M> {
     const RESIZES: bool = H::RESIZES;
 
@@ -28,17 +28,18 @@ impl<H: ByLayout, M: Lock> ByLayout for Locked<H, M> {
 
     #[inline]
     unsafe fn give_back(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         self.with(|heap| unsafe { heap.give_back(block, layout) })
     }
 
     #[inline]
     unsafe fn check(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
-        // Otherwise nothing is checked, and no lock taken.
+        // In a build without hardening there is nothing to check, so the lock isn't
+        // acquired.
         if !cfg!(hpalloc_hardened) {
             return Ok(());
         }
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         self.with(|heap| unsafe { heap.check(block, layout) })
     }
 
@@ -52,12 +53,13 @@ impl<H: ByLayout, M: Lock> ByLayout for Locked<H, M> {
         if !H::RESIZES {
             return Ok(None);
         }
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         self.with(|heap| unsafe { heap.resize(block, old, new) })
     }
 }
 
-/// A global allocator, in one line: `Box`, `Vec`, `String` and all else that allocates is in its blocks.
+/// Makes locked size classes a global allocator: `Box`, `Vec`, `String` and everything
+/// else that allocates uses their blocks.
 ///
 /// ```
 /// # #[cfg(all(feature = "critical-section", feature = "static-buffer"))] mod firmware {
@@ -67,35 +69,52 @@ impl<H: ByLayout, M: Lock> ByLayout for Locked<H, M> {
 ///
 /// #[global_allocator]
 /// static HEAP: Locked<SizeClasses<Lazy<StaticRegion>>, CriticalSection> =
-///     Locked::new(SizeClasses::new(Lazy::new(|| MEMORY.claim().and_then(Arena::from_region))));
+///     Locked::new(SizeClasses::new(Lazy::new(|| {
+///         MEMORY.claim().and_then(Arena::from_region)
+///     })));
 /// # }
 /// ```
 ///
-/// Where there is no memory for a request, or none that is aligned to more than [`PAGE_SIZE`](crate::PAGE_SIZE), the pointer
-/// is null, which most collections make an error or an abort of. Everything else goes on. That holds for making a block smaller
-/// too: where there is no block of the smaller class, `shrink_to_fit` aborts.
+/// If there is no memory for a request, or its alignment is above
+/// [`PAGE_SIZE`](crate::PAGE_SIZE), the returned pointer is null. Most collections then
+/// return an error or abort the program. The allocator remains usable. Shrinking a block
+/// can fail as well: `shrink_to_fit` aborts if no block of the smaller class is
+/// available.
 ///
-/// The source must not allocate from the heap that asks it: so not `Boxed`, whose pages come from the global allocator, but a
-/// mapping, a static buffer or an address range. Nor must anything that is done while the heap is locked by
-/// [`with`](Locked::with): a spin lock waits forever then. Printing may allocate, so what a heap says of itself is taken
-/// first and printed afterwards, see [`SizeClasses::usage`].
+/// # What must not allocate
 ///
-/// **The lock must not allocate**, and must be held while the process forks: see [`Lock`]. On a host
-/// use `OsLock`, not a lock of the crate `parking_lot`, which allocates when threads contend for it.
+/// - **The page source** must not allocate from the heap that it serves. So don't use
+///   `Boxed`, whose pages come from the global allocator. Use a mapping, a static buffer
+///   or an address range.
+/// - **Code that runs while the heap is locked** by [`with`](Locked::with) must not
+///   allocate: a spin lock would wait forever. Printing may allocate, so read the usage
+///   of a heap first and print it afterward: see [`SizeClasses::usage`].
+/// - **The lock** must not allocate, and must be held while the process forks: see
+///   [`Lock`]. On a host, use `OsLock`. The locks of the crate `parking_lot` allocate
+///   when threads contend for them.
 ///
-/// If the source, the lock or the hook for misuse panics, the program aborts: a global allocator must not unwind. But it may
-/// not come to that, because a panic allocates, for its message and its backtrace. While the heap is locked, it waits for the
-/// lock; so the maker of a `Lazy` returns its error and unwraps nothing. And if a backtrace finds no memory, the standard library
-/// waits for itself; so on a host have the feature `std` on, with which a second panic isn't needed to abort, or a
-/// [hook](crate::guide::hosts#testing-code-for-chips) that aborts.
+/// # Panics
+///
+/// If the page source, the lock or the misuse hook panics, the program aborts, because a
+/// global allocator must not unwind. It can also hang before it aborts, because a panic
+/// allocates memory for its message and its backtrace:
+///
+/// - While the heap is locked, this allocation waits for the lock forever. So the
+///   function that creates the arena of a `Lazy` must return its error instead of
+///   unwrapping.
+/// - If there is no memory for a backtrace, the standard library waits for itself
+///   forever. On a host, turn on the feature `std`, with which no second panic is needed
+///   to abort, or install [a hook](crate::guide::hosts#testing-code-for-chips) that
+///   aborts.
 ///
 /// # Time complexity
 ///
-/// That of [`SizeClasses`], and of waiting for the lock. `realloc` to another class also
-/// copies, without the lock. `alloc_zeroed` writes zeros, without the lock too, unless
-/// the memory is known to be zero: see [`SizeClasses::allocate_zeroed`].
-// SAFETY: a block is valid until it is deallocated or the heap goes, which as a global allocator it doesn't. It has the size
-// and the alignment of the layout. Nothing unwinds out of here.
+/// That of [`SizeClasses`], plus waiting for the lock. `realloc` to another class also
+/// copies the contents. `alloc_zeroed` also writes zeros, unless the memory is known to
+/// be zero: see [`SizeClasses::allocate_zeroed`]. Both happen without holding the lock.
+// SAFETY: a block is valid until it is deallocated or the heap is dropped, and a global
+// allocator is never dropped. A block has the size and the alignment of its layout. No
+// method unwinds.
 unsafe impl<P: PageSource, M: Lock, const N: usize> GlobalAlloc for Locked<SizeClasses<P, N>, M> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -110,7 +129,7 @@ unsafe impl<P: PageSource, M: Lock, const N: usize> GlobalAlloc for Locked<SizeC
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(block) {
-            // SAFETY: the caller's promise is the one that is asked for.
+            // SAFETY: the caller upholds the same contract.
             without_unwinding(|| unsafe { deallocate(self, block, layout) });
         }
     }
@@ -120,12 +139,12 @@ unsafe impl<P: PageSource, M: Lock, const N: usize> GlobalAlloc for Locked<SizeC
         let (Some(block), Ok(new)) = (NonNull::new(block), Layout::from_size_align(size, old.align())) else {
             return null_mut();
         };
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         pointer(without_unwinding(|| unsafe { resize(self, block, old, new) }).map(NonNull::cast))
     }
 }
 
-/// A global allocator, in one line, for whatever the program allocates:
+/// Makes a locked heap a global allocator, for whatever the program allocates.
 ///
 /// ```
 /// # #[cfg(feature = "critical-section")] mod firmware {
@@ -136,15 +155,18 @@ unsafe impl<P: PageSource, M: Lock, const N: usize> GlobalAlloc for Locked<SizeC
 /// # }
 /// ```
 ///
-/// If no memory is left for a request, the pointer is null, which most collections make an error or an abort of. Making a block
-/// smaller never fails. What is said of the source, the lock and panics for a heap of size classes holds here too. The lock is held
-/// while a block is moved.
+/// If there is no memory for a request, the returned pointer is null. Most collections
+/// then return an error or abort the program. Shrinking a block never fails.
+///
+/// The rules for locked [`SizeClasses`] apply here as well: what must not allocate, and
+/// what happens if the page source, the lock or the misuse hook panics.
 ///
 /// # Time complexity
 ///
-/// That of [`Heap`], and of waiting for the lock.
-// SAFETY: a block is valid until it is deallocated or the heap goes, which as a global allocator it doesn't. It has the size
-// and the alignment of the layout. Nothing unwinds out of here.
+/// That of [`Heap`], plus waiting for the lock, which is held while a block is moved.
+// SAFETY: a block is valid until it is deallocated or the heap is dropped, and a global
+// allocator is never dropped. A block has the size and the alignment of its layout. No
+// method unwinds.
 unsafe impl<P: PageSource, M: Lock> GlobalAlloc for Locked<Heap<P>, M> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -159,7 +181,7 @@ unsafe impl<P: PageSource, M: Lock> GlobalAlloc for Locked<Heap<P>, M> {
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(block) {
-            // SAFETY: the caller's promise is the one that is asked for.
+            // SAFETY: the caller upholds the same contract.
             without_unwinding(|| unsafe { deallocate(self, block, layout) });
         }
     }
@@ -169,12 +191,13 @@ unsafe impl<P: PageSource, M: Lock> GlobalAlloc for Locked<Heap<P>, M> {
         let (Some(block), Ok(new)) = (NonNull::new(block), Layout::from_size_align(size, old.align())) else {
             return null_mut();
         };
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         pointer(without_unwinding(|| unsafe { resize(self, block, old, new) }).map(NonNull::cast))
     }
 }
 
-/// Calls it; where it panics, that aborts. A page source, the maker of a `Lazy`, a lock and a hook are the user's.
+/// Calls `operation`, and aborts if it panics. The page source, the function of a `Lazy`,
+/// the lock and the misuse hook are the user's code and may panic.
 #[inline]
 fn without_unwinding<T>(operation: impl FnOnce() -> T) -> T {
     struct Abort;
@@ -183,7 +206,7 @@ fn without_unwinding<T>(operation: impl FnOnce() -> T) -> T {
         fn drop(&mut self) {
             #[cfg(feature = "std")]
             std::process::abort();
-            // While one panic unwinds, a second one aborts.
+            // A second panic during unwinding aborts.
             #[cfg(not(feature = "std"))]
             panic!("the global allocator must not unwind");
         }

@@ -3,92 +3,97 @@ use core::ptr::NonNull;
 
 use crate::hardened::{MisuseError, report, reported};
 
-/// Serves requests by their layout: what the traits of allocators are adapted to.
+/// An allocator that serves requests by their layout. The standard allocator traits are
+/// implemented on top of it.
 pub(crate) trait ByLayout {
-    /// Whether it resizes blocks itself, by [`resize`](Self::resize).
+    /// `true` if the allocator resizes blocks itself, by [`resize`](Self::resize).
     const RESIZES: bool = false;
 
-    /// A block for the layout, all of it.
+    /// Allocates a block for the layout, and returns the whole block.
     fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError>;
 
-    /// The same, and whether it is known to be zero, as far as the layout goes.
+    /// Allocates a block for the layout. The result also tells whether the block's first
+    /// bytes, up to the size of the layout, are known to be zero.
     fn take_zeroed(&self, layout: Layout) -> Zeroed {
         Ok(self.take(layout)?.map(|block| (block, false)))
     }
 
     /// # Safety
     ///
-    /// The block came from here with this layout, wasn't freed since, and nothing uses it. The pointer may be valid
-    /// for less than the block.
+    /// The block came from this allocator with this layout, wasn't freed since, and is no
+    /// longer used. The pointer may be valid for less than the whole block.
     unsafe fn give_back(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError>;
 
-    /// The block with its new layout, or `None` in `Some` if there is no room. `None` unless [`RESIZES`](Self::RESIZES).
+    /// Resizes the block. Returns `Some(None)` if there is no room, and `None` unless
+    /// [`RESIZES`](Self::RESIZES).
     ///
     /// # Safety
     ///
-    /// That of [`give_back`](Self::give_back) for the old layout.
+    /// As for [`give_back`](Self::give_back), with the old layout.
     unsafe fn resize(&self, _block: NonNull<u8>, _old: Layout, _new: Layout) -> Resized {
         Ok(None)
     }
 
-    /// Whether the block is a live one with this layout, as far as that is known: with `--cfg hpalloc_hardened`.
+    /// In a hardened build, returns an error if the block is known not to be live with
+    /// this layout.
     ///
     /// # Safety
     ///
-    /// That of [`give_back`](Self::give_back), but for what is an error.
+    /// As for [`give_back`](Self::give_back), except for misuse that is returned as an
+    /// error.
     unsafe fn check(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError>;
 
-    /// The same block, by a pointer that is valid for all of it, where what came from here with the old layout serves the new
-    /// one as well.
+    /// Returns the same block, by a pointer that is valid for all of it, if a block that
+    /// was allocated with the old layout also serves the new one.
     fn in_place(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<[u8]>>;
 }
 
-/// What [`ByLayout::take_zeroed`] returns.
+/// The result of [`ByLayout::take_zeroed`].
 pub(crate) type Zeroed = Result<Option<(NonNull<[u8]>, bool)>, MisuseError>;
 
-/// What [`ByLayout::resize`] returns.
+/// The result of [`ByLayout::resize`].
 pub(crate) type Resized = Result<Option<Option<NonNull<[u8]>>>, MisuseError>;
 
-/// A block for the layout. Misuse that is detected on the way is reported.
+/// Allocates a block for the layout, and reports misuse that is detected on the way.
 #[inline]
 #[cfg_attr(hpalloc_hardened, track_caller)]
 pub(crate) fn allocate(heap: &impl ByLayout, layout: Layout) -> Option<NonNull<[u8]>> {
     reported(|| heap.take(layout))
 }
 
-/// A block for the layout, as many bytes as it says, all of them zero. Zeros are written
-/// without a lock, if the heap doesn't do it itself.
+/// Allocates exactly the bytes of the layout, all of them zero. Unless the heap zeroes
+/// the block itself, the zeros are written without holding a lock.
 #[cfg_attr(hpalloc_hardened, track_caller)]
 pub(crate) fn allocate_zeroed(heap: &impl ByLayout, layout: Layout) -> Option<NonNull<[u8]>> {
     let (block, is_zeroed) = reported(|| heap.take_zeroed(layout))?;
     let block = block.cast::<u8>();
     if !is_zeroed {
-        // SAFETY: the block has at least so many bytes, and is nobody else's.
+        // SAFETY: the block has at least this size, and nothing else uses it.
         unsafe { block.write_bytes(0, layout.size()) };
     }
     Some(NonNull::slice_from_raw_parts(block, layout.size()))
 }
 
-/// Gives a block back, or reports why it can't be.
+/// Frees a block, or reports the misuse that prevents it.
 ///
 /// # Safety
 ///
-/// That of [`ByLayout::give_back`].
+/// As for [`ByLayout::give_back`].
 #[inline]
 #[cfg_attr(hpalloc_hardened, track_caller)]
 pub(crate) unsafe fn deallocate(heap: &impl ByLayout, block: NonNull<u8>, layout: Layout) {
-    // SAFETY: the caller's promise is the one that is asked for.
+    // SAFETY: the caller upholds the same contract.
     if let Err(error) = unsafe { heap.give_back(block, layout) } {
         report(error);
     }
 }
 
-/// A block of the old layout becomes one of the new layout, where it is or elsewhere. `None` where there is none; then it
-/// stays as it was.
+/// Resizes a block in place or by moving it. Returns `None` if there is no room; the
+/// block is then unchanged.
 ///
 /// # Safety
 ///
-/// That of [`ByLayout::give_back`].
+/// As for [`ByLayout::give_back`].
 #[cfg_attr(hpalloc_hardened, track_caller)]
 pub(crate) unsafe fn resize(
     heap: &impl ByLayout,
@@ -96,7 +101,7 @@ pub(crate) unsafe fn resize(
     old: Layout,
     new: Layout,
 ) -> Option<NonNull<[u8]>> {
-    // SAFETY: the caller's promise is the one that is asked for.
+    // SAFETY: the caller upholds the same contract.
     match unsafe { heap.check(block, old).and_then(|()| heap.resize(block, old, new)) } {
         Ok(None) => {}
         Ok(Some(resized)) => return resized,
@@ -109,8 +114,8 @@ pub(crate) unsafe fn resize(
         return Some(block);
     }
     let moved = allocate(heap, new)?;
-    // SAFETY: both blocks have so many bytes, and the new one is nobody else's. The old one is freed as the caller
-    // promises.
+    // SAFETY: both blocks have at least this size, and nothing else uses the new one. The
+    // caller promises that the old one may be freed.
     unsafe {
         moved.cast::<u8>().copy_from_nonoverlapping(block, old.size().min(new.size()));
         deallocate(heap, block, old);

@@ -1,4 +1,4 @@
-//! The trait of the crate `allocator-api2`, for pools and heaps.
+//! The trait `Allocator` of the crate `allocator-api2`, for pools and heaps.
 
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
@@ -10,7 +10,7 @@ use crate::hardened::MisuseError;
 use crate::page_source::whole_block;
 use crate::{FixedBlock, Heap, Lock, Locked, PageSource, SizeClasses};
 
-/// A block serves requests that it has the size and the alignment for.
+/// A pool serves a request if its blocks have the size and the alignment for it.
 impl<P: PageSource> ByLayout for FixedBlock<P> {
     #[inline]
     fn take(&self, layout: Layout) -> Result<Option<NonNull<[u8]>>, MisuseError> {
@@ -22,13 +22,15 @@ impl<P: PageSource> ByLayout for FixedBlock<P> {
 
     #[inline]
     unsafe fn give_back(&self, block: NonNull<u8>, _: Layout) -> Result<(), MisuseError> {
-        // SAFETY: by the caller's promise; every run was exposed, so the pointer is valid for all of the block.
+        // SAFETY: the caller upholds the same contract, except that its pointer may be
+        // valid for less than the block. Every run of the pool was exposed, so
+        // `whole_block` returns a pointer that is valid for all of it.
         unsafe { self.give_back(whole_block(block)) }
     }
 
     #[inline]
     unsafe fn check(&self, block: NonNull<u8>, _: Layout) -> Result<(), MisuseError> {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         unsafe { FixedBlock::check(self, block) }
     }
 
@@ -46,7 +48,7 @@ fn whole<P: PageSource>(pool: &FixedBlock<P>, block: NonNull<u8>) -> NonNull<[u8
     NonNull::slice_from_raw_parts(block, pool.block_size())
 }
 
-/// What a request of no bytes gets: no memory, aligned.
+/// Serves a request of zero bytes, with a dangling pointer that is aligned.
 fn nothing(layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
     let address = NonNull::new(ptr::without_provenance_mut(layout.align())).ok_or(AllocError)?;
     Ok(NonNull::slice_from_raw_parts(address, 0))
@@ -55,8 +57,9 @@ fn nothing(layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
 macro_rules! allocator {
     ($(#[$attribute:meta])* ($($generics:tt)*) $heap:ty) => {
         $(#[$attribute])*
-        // SAFETY: a block is valid until it is deallocated or the heap goes, which has to wait for the end of the
-        // borrow; a copy of the reference is one to the same heap. A block has the size and the alignment of its layout.
+        // SAFETY: a block is valid until it is deallocated or the heap is dropped, which
+        // can't happen while it is borrowed. A copy of the reference refers to the same
+        // heap. A block has the size and the alignment of its layout.
         unsafe impl<$($generics)*> Allocator for &$heap {
             #[inline]
             fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
@@ -77,7 +80,7 @@ macro_rules! allocator {
             #[inline]
             unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
                 if layout.size() != 0 {
-                    // SAFETY: the caller's promise is the one that is asked for.
+                    // SAFETY: the caller upholds the same contract.
                     unsafe { by_layout::deallocate(*self, block, layout) };
                 }
             }
@@ -92,7 +95,7 @@ macro_rules! allocator {
                 if old.size() == 0 {
                     return Allocator::allocate(self, new);
                 }
-                // SAFETY: the caller's promise is the one that is asked for.
+                // SAFETY: the caller upholds the same contract.
                 unsafe { by_layout::resize(*self, block, old, new) }.ok_or(AllocError)
             }
 
@@ -103,9 +106,10 @@ macro_rules! allocator {
                 old: Layout,
                 new: Layout,
             ) -> Result<NonNull<[u8]>, AllocError> {
-                // SAFETY: the caller's promise is the one that is asked for.
+                // SAFETY: the caller upholds the same contract.
                 let grown = unsafe { self.grow(block, old, new) }?;
-                // SAFETY: what was grown has as many bytes, of which those up to the old size are kept.
+                // SAFETY: the block has `grown.len()` bytes, and those up to the old size
+                // are kept.
                 unsafe { grown.cast::<u8>().add(old.size()).write_bytes(0, grown.len() - old.size()) };
                 Ok(grown)
             }
@@ -118,27 +122,31 @@ macro_rules! allocator {
                 new: Layout,
             ) -> Result<NonNull<[u8]>, AllocError> {
                 if new.size() == 0 {
-                    // SAFETY: the caller's promise is the one that is asked for.
+                    // SAFETY: the caller upholds the same contract.
                     unsafe { Allocator::deallocate(self, block, old) };
                     return nothing(new);
                 }
-                // SAFETY: likewise.
+                // SAFETY: as above.
                 unsafe { by_layout::resize(*self, block, old, new) }.ok_or(AllocError)
             }
         }
     };
 }
 allocator! {
-    /// Boxes and collections in the blocks of a pool, on stable Rust: those of the crates `allocator-api2` and
-    /// `hashbrown`, and others that take an `Allocator` of `allocator-api2` 0.2.
+    /// Lets boxes and collections allocate from a pool, on stable Rust: those of the
+    /// crates `allocator-api2` and `hashbrown`, and others that accept an `Allocator` of
+    /// `allocator-api2` 0.2.
     ///
-    /// A request is served if it fits a block: at most [`block_size`](FixedBlock::block_size) bytes, aligned to at most
-    /// [`block_align`](FixedBlock::block_align). All others fail, as those do when no block is left. One of no bytes
-    /// takes no block. What is in a block grows and shrinks in place.
+    /// A request is served if it fits a block: at most
+    /// [`block_size`](FixedBlock::block_size) bytes, aligned to at most
+    /// [`block_align`](FixedBlock::block_align). Any other request fails, and so does one
+    /// for which no block is left. A request of zero bytes needs no block. The contents
+    /// of a block grow and shrink in place.
     ///
     /// # Time complexity
     ///
-    /// Constant, as the pool's; growing with zeros writes the zeros.
+    /// Constant, as that of the pool. `allocate_zeroed` and `grow_zeroed` also write the
+    /// zeros.
     ///
     /// ```
     /// use allocator_api2::boxed::Box;
@@ -147,43 +155,49 @@ allocator! {
     ///
     /// let mut memory = [const { Page::new() }; 1];
     /// let arena = Arena::from_pages(&mut memory)?;
-    /// let pool = FixedBlock::with_block_size(&arena, const { BlockSize::of::<[u64; 32]>() });
+    /// let block_size = const { BlockSize::of::<[u64; 32]>() };
+    /// let pool = FixedBlock::with_block_size(&arena, block_size);
     ///
     /// let number = Box::new_in(7_u64, &pool);
     /// let mut numbers = Vec::new_in(&pool);
     /// numbers.extend(0..64_u32);
     /// assert_eq!((*number, numbers.len()), (7, 64));
-    /// assert!(numbers.try_reserve(1).is_err()); // 64 are all that a block of 256 bytes holds
+    /// assert!(numbers.try_reserve(1).is_err()); // a block of 256 bytes holds only 64
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     (P: PageSource) FixedBlock<P>
 }
 
 allocator! {
-    /// The same for a pool behind a lock, which is taken for each call. So collections can be sent to another thread.
+    /// Lets boxes and collections allocate from a locked pool. The lock is acquired for
+    /// each call, so collections can be sent to another thread.
     ///
     /// ```
     /// # #[cfg(all(feature = "spin", feature = "std"))] {
     /// use allocator_api2::vec::Vec;
     /// use hpalloc::{Arena, BlockSize, Boxed, FixedBlock, Lazy, Locked, Spin};
     ///
-    /// static POOL: Locked<FixedBlock<Lazy<Boxed>>, Spin> = Locked::new(FixedBlock::with_block_size(
-    ///     Lazy::new(|| Boxed::new(1 << 20).and_then(Arena::from_region)),
-    ///     BlockSize::of::<[u8; 1024]>(),
-    /// ));
+    /// static POOL: Locked<FixedBlock<Lazy<Boxed>>, Spin> =
+    ///     Locked::new(FixedBlock::with_block_size(
+    ///         Lazy::new(|| Boxed::new(1 << 20).and_then(Arena::from_region)),
+    ///         BlockSize::of::<[u8; 1024]>(),
+    ///     ));
     ///
     /// let mut numbers = Vec::new_in(&POOL);
     /// numbers.extend(0..100);
-    /// std::thread::spawn(move || assert_eq!(numbers.iter().sum::<i32>(), 4950)).join().unwrap();
+    /// let sum = std::thread::spawn(move || numbers.iter().sum::<i32>());
+    /// assert_eq!(sum.join().unwrap(), 4950);
     /// # }
     /// ```
     (P: PageSource, M: Lock) Locked<FixedBlock<P>, M>
 }
 
 allocator! {
-    /// Boxes and collections in a heap of one's own: they are gone with it, and what they take is accounted for.
+    /// Lets boxes and collections allocate from size classes of their own, which account
+    /// for their memory and free all of it when they are dropped.
     ///
-    /// One of no bytes takes no block. What grows or shrinks stays in place where its class serves it still.
+    /// A request of zero bytes needs no block. A block that grows or shrinks stays in
+    /// place while its class serves the new size.
     ///
     /// ```
     /// use allocator_api2::vec::Vec;
@@ -200,7 +214,7 @@ allocator! {
 }
 
 allocator! {
-    /// The same for a heap behind a lock.
+    /// Lets boxes and collections allocate from locked size classes, on any thread.
     ///
     /// ```
     /// # #[cfg(all(feature = "spin", feature = "std"))] {
@@ -208,7 +222,9 @@ allocator! {
     /// use hpalloc::{Arena, Boxed, Lazy, Locked, SizeClasses, Spin};
     ///
     /// static HEAP: Locked<SizeClasses<Lazy<Boxed>>, Spin> =
-    ///     Locked::new(SizeClasses::new(Lazy::new(|| Boxed::new(1 << 20).and_then(Arena::from_region))));
+    ///     Locked::new(SizeClasses::new(Lazy::new(|| {
+    ///         Boxed::new(1 << 20).and_then(Arena::from_region)
+    ///     })));
     ///
     /// let number = Box::new_in(7, &HEAP);
     /// std::thread::spawn(move || assert_eq!(*number, 7)).join().unwrap();
@@ -218,7 +234,8 @@ allocator! {
 }
 
 allocator! {
-    /// Boxes and collections in a heap of one's own, of any size and alignment.
+    /// Lets boxes and collections of any size and alignment allocate from a heap of their
+    /// own.
     ///
     /// ```
     /// use core::mem::MaybeUninit;
@@ -236,7 +253,7 @@ allocator! {
 }
 
 allocator! {
-    /// The same for a heap behind a lock.
+    /// Lets boxes and collections allocate from a locked heap, on any thread.
     ///
     /// ```
     /// # #[cfg(all(feature = "spin", feature = "std"))] {
@@ -244,7 +261,9 @@ allocator! {
     /// use hpalloc::{Arena, Boxed, Heap, Lazy, Locked, Spin};
     ///
     /// static HEAP: Locked<Heap<Lazy<Boxed>>, Spin> =
-    ///     Locked::new(Heap::new(Lazy::new(|| Boxed::new(1 << 20).and_then(Arena::from_region))));
+    ///     Locked::new(Heap::new(Lazy::new(|| {
+    ///         Boxed::new(1 << 20).and_then(Arena::from_region)
+    ///     })));
     ///
     /// let number = Box::new_in(7, &HEAP);
     /// std::thread::spawn(move || assert_eq!(*number, 7)).join().unwrap();
