@@ -15,7 +15,13 @@ pub use home::Home;
 pub use pool_box::PoolBox;
 pub use pool_full::PoolFull;
 
-/// A pool of values of one type, which allocates and frees in constant time.
+/// A pool of values of one type, in boxes that return their block when they are dropped.
+///
+/// Allocating and freeing a block needs constant time. On a Cortex-M3, a pool over an
+/// arena needs 9 instructions to allocate a free block, 16 for a fresh one, 46 with a new
+/// page, and 6 to free a block. Moving the value, a lock and the first use of a
+/// [`Lazy`](crate::Lazy) come on top. With `--cfg hpalloc_hardened`, the time is linear
+/// in the block size instead.
 ///
 /// ```
 /// use hpalloc::{Arena, Page, Pool};
@@ -33,11 +39,6 @@ pub use pool_full::PoolFull;
 /// [`alloc`](Self::alloc) moves a value into a block and returns a [`PoolBox`], which
 /// derefs to the value. Dropping the box drops the value and returns the block to the
 /// pool. This needs neither `unsafe` code nor a global allocator.
-///
-/// On a Cortex-M3, a pool over an arena needs 9 instructions to allocate a free block, 16
-/// for a fresh one, 46 with a new page, and 6 to free a block. A lock, a
-/// [`Lazy`](crate::Lazy) and moving the value come on top. In a build with `--cfg
-/// hpalloc_hardened`, the time is not constant but linear in the block size.
 ///
 /// [`static_pool!`](crate::static_pool) declares a pool in a `static`, together with its
 /// memory.
@@ -67,7 +68,7 @@ pub use pool_full::PoolFull;
 /// assert_eq!(*seven, 7);
 /// ```
 ///
-/// Nor can anything that its values borrow:
+/// Nor can anything be dropped that its values borrow:
 ///
 /// ```compile_fail,E0597
 /// # use hpalloc::{Arena, Page, Pool};

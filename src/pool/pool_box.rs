@@ -209,9 +209,9 @@ impl<T, H: Home> PoolBox<T, H> {
     ///
     /// The time is that of moving the value and of
     /// [`FixedBlock::deallocate`](crate::FixedBlock::deallocate), plus waiting for the
-    /// lock if the pool has one. Panics as `deallocate` does, and with `--cfg
-    /// hpalloc_hardened` also after the misuse hook returns, if there is no value to
-    /// return because the block isn't live.
+    /// lock if the pool has one. Panics as `deallocate` does. With `--cfg
+    /// hpalloc_hardened`, it also panics if the block isn't live and the misuse hook
+    /// returns, because there is no value to return.
     ///
     /// ```
     /// use hpalloc::{Arena, Page, Pool, PoolBox};

@@ -90,11 +90,12 @@ impl<T: ?Sized, H: Home> PoolBox<T, H> {
 
     /// Pins the value in its block.
     ///
-    /// The home must be `'static`: a pool in a `static`, or a share of one in an `Rc` or
-    /// an `Arc`. Pinning promises that the value's memory isn't used for anything else
-    /// before the value is dropped. A box can be forgotten, however, and a pool that is
-    /// only borrowed can then end and its memory be reused. (`Box::into_pin` of the
-    /// standard library requires a `'static` allocator for the same reason.)
+    /// The home must be `'static`: a reference to a pool in a `static`, or a share of a
+    /// pool in an `Rc` or an `Arc`. The reason is that pinning promises that the value's
+    /// memory isn't used for anything else before the value is dropped. But a box can be
+    /// forgotten, and then a pool that is only borrowed can be dropped and its memory
+    /// reused. (`Box::into_pin` of the standard library requires a `'static` allocator
+    /// for the same reason.)
     ///
     /// Constant time. Never panics.
     ///
