@@ -12,45 +12,60 @@ pub use usage::SizeClassesUsage;
 
 use page_runs::PageRuns;
 
-/// A heap: blocks of several sizes over one source of pages, for any [`Layout`], in constant time.
+/// A heap of fixed block sizes, its *size classes*, over one source of pages.
+///
+/// It serves every [`Layout`] that is aligned to at most one page. The time is constant,
+/// apart from the call that takes pages from the source.
 ///
 /// ```text
-///   request ──► class ──►  ┌─────────┬─────────┬─────────┬── ──┬──────────┐
-///   100 bytes     │        │   16    │   32    │   48    │     │  16384   │   sizes, from a table
-///                 │        ├─────────┼─────────┼─────────┼── ──┼──────────┤
-///                 └──112──►│ free    │ free    │ free    │     │ free     │   each as a FixedBlock
-///                          │ fresh.. │ fresh.. │ fresh.. │     │ fresh..  │
-///                          └────▲────┴────▲────┴────▲────┴── ──┴─────▲────┘
-///                               └─────────┴── pages from one source ─┴──── runs of pages, for what is larger
+///   request ──► class ──► ┌────────┬────────┬────────┬── ─┬────────┐
+///   100 bytes     │       │   16   │   32   │   48   │    │ 16384  │  block sizes
+///                 │       ├────────┼────────┼────────┼── ─┼────────┤
+///                 └─112─► │ free   │ free   │ free   │    │ free   │  a FixedBlock
+///                         │ fresh  │ fresh  │ fresh  │    │ fresh  │  per class
+///                         └───▲────┴───▲────┴───▲────┴── ─┴───▲────┘
+///                             └────────┴────────┴─────────────┤
+///                                       one page source ──────┴──► runs of pages,
+///                                                                  for larger requests
 /// ```
 ///
-/// A request is served by the first class whose blocks are large and aligned enough, see [`SizeTable`]. Its blocks come
-/// from where those of a [`FixedBlock`](crate::FixedBlock) do. Blocks are never split and never merged, so what an operation
-/// costs doesn't depend on what happened before, and how much memory is needed can be said beforehand: see below.
+/// A request is served by the first class whose blocks are large enough and sufficiently
+/// aligned; see [`SizeTable`]. Within a class, blocks are allocated as in a
+/// [`FixedBlock`](crate::FixedBlock). Blocks are never split or merged, so the cost of an
+/// operation doesn't depend on what happened before, and the memory that a program needs
+/// can be [computed in advance](#memory-use).
 ///
-/// What no class serves gets a run of whole pages: see [*Large
+/// A request that no class serves gets a run of whole pages; see [*Large
 /// requests*](#large-requests).
 ///
-/// In a [`Locked`](crate::Locked) it is a global allocator:
+/// In a [`Locked`](crate::Locked), it is a global allocator:
 ///
 /// ```no_run
 /// # #[cfg(all(feature = "mmap", feature = "spin"))] mod heap {
 /// use hpalloc::{Arena, Lazy, Locked, Mapping, SizeClasses, Spin};
 ///
 /// #[global_allocator]
-/// static HEAP: Locked<SizeClasses<Lazy<Mapping>>, Spin> = Locked::new(SizeClasses::new(Lazy::new(|| Arena::new(64 << 20))));
+/// static HEAP: Locked<SizeClasses<Lazy<Mapping>>, Spin> =
+///     Locked::new(SizeClasses::new(Lazy::new(|| Arena::new(64 << 20))));
 /// # }
 /// ```
 ///
 /// # When to use it
 ///
-/// If the sizes are known, each request must take some 20 instructions, and there are 64 pages or more. Otherwise a
-/// [`Heap`](crate::Heap), which merges what is freed, needs far less memory. Over 19 traces of firmware-like programs a heap with the
-/// default sizes needs 4.6 times the peak of live bytes, where the heaps of other crates need 1.1 to 2.2. (The traces in `benches/memory`
-/// of the repository, which are others: 4.0 on a 64-bit machine and 4.4 on a 32-bit one, where a `Heap` needs 1.3.)
+/// Use size classes if you know the sizes of your requests, each request must complete in
+/// about 20 instructions, and there are 64 pages or more. A lock, the first use of a
+/// [`Lazy`](crate::Lazy) and page faults come on top of these instructions.
 ///
-/// In a small heap most of the memory lies in classes that don't need it. For requests of 1 to 700 bytes, this share of the heap is live
-/// when the first one fails, in the mean:
+/// Otherwise use a [`Heap`](crate::Heap), which merges freed memory and needs far less of
+/// it. Over 19 traces of firmware-like programs, size classes with the default sizes need
+/// 4.6 times the peak of live bytes; the heaps of other crates need 1.1 to 2.2 times.
+/// Over the traces in `benches/memory` of the repository, which are different ones, size
+/// classes need 4.0 times on a 64-bit machine and 4.4 times on a 32-bit one; a `Heap`
+/// needs 1.3 times.
+///
+/// In a small heap, most of the memory belongs to classes that don't need it. This table
+/// shows the mean share of the heap that is live when the first request fails, for
+/// requests of 1 to 700 bytes:
 ///
 /// | heap, KiB | 8 | 16 | 32 | 64 | 128 | 256 |
 /// |---|---:|---:|---:|---:|---:|---:|
@@ -58,72 +73,60 @@ use page_runs::PageRuns;
 ///
 /// # Alignment
 ///
-/// A block is aligned to at most [`PAGE_SIZE`](crate::PAGE_SIZE), 4096 bytes. A request
-/// with a larger alignment fails, however much memory is free, and takes none. A
-/// [`Heap`](crate::Heap) serves any alignment. It can be the source of the size classes'
-/// pages as well, and so both can have the same memory:
+/// Blocks are aligned to at most [`PAGE_SIZE`](crate::PAGE_SIZE), 4096 bytes. A request
+/// with a larger alignment fails, however much memory is free, and consumes nothing.
 ///
-/// ```
-/// # #[cfg(feature = "std")] {
-/// use core::alloc::Layout;
-/// use hpalloc::{Arena, Boxed, Heap, SizeClasses};
-///
-/// let memory = Heap::new(Arena::from_region(Boxed::new(1 << 20)?)?);
-/// let heap = SizeClasses::new(&memory);
-/// let ring = Layout::from_size_align(4096, 64 << 10)?; // one page, on a boundary of 64 KiB
-/// assert!(heap.allocate(ring).is_none());
-/// assert!(memory.allocate(ring).is_some());
-/// # }
-/// # Ok::<(), Box<dyn core::error::Error>>(())
-/// ```
+/// A [`Heap`](crate::Heap) serves any alignment. It is also a page source, so
+/// `SizeClasses::new(&heap)` shares its memory: send requests with a larger alignment to
+/// the heap itself.
 ///
 /// # Large requests
 ///
-/// A request that no class serves gets a run of whole pages, of 1, 2, 3, 4, 5, 6, 7, 8,
-/// 10, 12, 14, 16, 20.. pages: four sizes for each doubling, so less than a quarter more
-/// than it needs.
+/// A request that no class serves gets a run of whole pages. Runs have 1, 2, 3, 4, 5, 6,
+/// 7, 8, 10, 12, 14, 16, 20.. pages: four sizes per doubling, so a run has less than a
+/// quarter more pages than the request needs.
 ///
-/// A run that was freed serves the next request of its size. While the source has pages,
-/// other requests take theirs from it. When the source has none left for a request, the
-/// smallest free run that is large enough is cut: for a smaller run, or for the next page
-/// of a class. What is left over becomes free runs, at most six. So **no request fails
-/// while a free run has the pages for it**. The cost is constant: a search for a bit, and
-/// a few stores for each run that is left over.
+/// A freed run serves the next request of its size. Other requests take pages from the
+/// source as long as it has any. When the source has no run for a request, the smallest
+/// free run that is large enough is cut, to serve a request for a smaller run or to
+/// refill a class. The rest becomes at most six free runs. So **no request fails while a
+/// free run has the pages for it**. The cost is constant: a search for a bit, and a few
+/// stores for each run that the cut leaves.
 ///
-/// Three things that it doesn't do:
+/// There are three limits:
 ///
-/// - It doesn't merge. Runs that were cut stay cut, two free runs side by side don't
+/// - Runs are not merged. A run that was cut stays cut, two adjacent free runs don't
 ///   serve a request for both, and a page that went to a class stays there.
-/// - It doesn't cut blocks. A free block serves its own class only, even if it has pages
-///   of its own.
-/// - In a hardened program, heaps [of a family](Self::in_family) don't cut runs.
+/// - Blocks are not cut. A free block serves only its own class, even if it occupies
+///   whole pages.
+/// - In a hardened build, heaps [of a family](Self::in_family) don't cut runs.
 ///
 /// A vector that grows beyond the last class leaves its earlier, smaller buffers on the
-/// lists of their sizes, which together have about as many pages again. They serve
-/// smaller requests once the source is empty, but no larger one. If that hurts, reserve
-/// what is needed at once, or name the size in the table.
+/// free lists of their sizes. Together they have about as many pages as the vector
+/// itself. Once the source is empty they serve smaller requests, but never a larger one.
+/// If that matters, reserve the final capacity up front, or add the size to the table.
 ///
-/// How large a request can be follows from that: [`SizeTable::largest_request`] for a new
-/// heap, and [`largest_free`](Self::largest_free) for one in use. The pages that remain,
-/// times 4096, are too much if they are no size of a run: a heap of 9 pages serves a
-/// request of 8 at most.
+/// These rules also limit how large a request can be. [`SizeTable::largest_request`]
+/// returns the limit for a new heap, and [`largest_free`](Self::largest_free) for a heap
+/// in use. The limit is less than the remaining pages if their number is not a run size:
+/// a heap of 9 pages serves at most 8 in one request.
 ///
-/// # How much memory it takes
+/// # Memory use
 ///
-/// A block of a class that has `k` to a page takes a `k`-th of a page; [`DEFAULT_SIZES`]
-/// has the figures. A class in use has its own pages, the last of which may be filled in
-/// part. So a program with at most `n[c]` live blocks of class `c` takes no more than the
-/// sum of `n[c].div_ceil(k[c])` pages, in whatever order it allocates and frees. The
-/// constant for that is a [`MemoryPlan`](crate::MemoryPlan), and
-/// [`peak_blocks`](Self::peak_blocks) says which `n` a run of the program took. While the
-/// program keeps to its plan, no request finds the source empty, so no run of pages is
-/// cut. With few pages in all, use a table of few sizes, because each takes at least a
-/// page once it is used.
+/// A block of a class that has `k` blocks per page uses a `k`-th of a page; see
+/// [`DEFAULT_SIZES`] for the figures. Each class in use has its own pages, of which the
+/// last may be partly unused. So a program with at most `n[c]` live blocks of class `c`
+/// needs no more than the sum of `n[c].div_ceil(k[c])` pages, in whatever order it
+/// allocates and frees. [`MemoryPlan`](crate::MemoryPlan) computes that sum as a
+/// constant, and [`peak_blocks`](Self::peak_blocks) returns the `n` of an actual run of
+/// the program. While the program keeps to its plan, no request finds the source empty,
+/// so no run is cut. If there are few pages, use a table of few sizes, because each size
+/// needs at least one page once it is used.
 ///
-/// Beside the pages it takes four words for each class, and a word for each of 60 sizes
-/// of runs. It doesn't count live blocks or bytes, because a counter would take up to
-/// three instructions of each `allocate` and `deallocate`, which have some 20.
-/// [`usage`](Self::usage) walks the lists of free blocks instead, when it is asked.
+/// The heap itself has four words per class, and one word for each of 60 run sizes. It
+/// doesn't count live blocks or bytes: a counter would add up to three instructions to
+/// each `allocate` and `deallocate`, which have about 20. [`usage`](Self::usage) walks
+/// the free lists instead.
 ///
 /// # Example
 ///
@@ -139,7 +142,7 @@ use page_runs::PageRuns;
 /// let (a, b) = (heap.allocate(small).unwrap(), heap.allocate(large).unwrap());
 /// assert_eq!((heap.usable_size(small), heap.usable_size(large)), (112, 5 * 4096));
 ///
-/// // SAFETY: they came from this heap with these layouts, and aren't used any more.
+/// // SAFETY: both came from this heap with these layouts, and are no longer used.
 /// unsafe {
 ///     heap.deallocate(a, small);
 ///     heap.deallocate(b, large);
@@ -149,11 +152,13 @@ use page_runs::PageRuns;
 /// # Ok::<(), hpalloc::ArenaError>(())
 /// ```
 pub struct SizeClasses<P: PageSource, const N: usize = DEFAULT_CLASSES> {
-    /// *Invariant (Size):* the carver of a class is used with the block size that the table has for it.
+    /// *Invariant (Size):* the carver of a class is always used with that class's block
+    /// size in the table.
     table: &'static SizeTable<N>,
     carvers: [Carver; N],
     runs: PageRuns,
-    /// Dropped with the heap and not lent out mutably: the heap's memory is there as long as the heap.
+    /// Dropped with the heap and never lent out mutably, so the memory lives as long as
+    /// the heap.
     pages: P,
 }
 
@@ -162,9 +167,9 @@ assert_not_impl_any!(SizeClasses<Arena<RawRegion>>: Sync, Clone);
 assert_not_impl_any!(SizeClasses<&Arena<RawRegion>>: Send, Sync);
 
 impl<P: PageSource> SizeClasses<P> {
-    /// A heap with the block sizes of [`DEFAULT_SIZES`]. It takes no page yet.
+    /// Creates a heap with the block sizes of [`DEFAULT_SIZES`]. It takes no pages yet.
     ///
-    /// Linear in the number of classes, or none at all in a constant. Never panics.
+    /// Linear in the number of classes; free in a constant. Never panics.
     ///
     /// ```
     /// use hpalloc::{Arena, Page, SizeClasses};
@@ -181,16 +186,17 @@ impl<P: PageSource> SizeClasses<P> {
 }
 
 impl<P: PageSource, const N: usize> SizeClasses<P, N> {
-    /// A heap with block sizes of your own. It takes no page yet.
+    /// Creates a heap with your own block sizes. It takes no pages yet.
     ///
-    /// Linear in the number of classes, or none at all in a constant. Never panics.
+    /// Linear in the number of classes; free in a constant. Never panics.
     ///
     /// ```
     /// use core::alloc::Layout;
-    /// use hpalloc::{Arena, Page, SizeClasses};
+    /// use hpalloc::{Arena, Page, SizeClasses, size_table};
     ///
     /// let mut memory = [const { Page::new() }; 2];
-    /// let heap = SizeClasses::with_table(Arena::from_pages(&mut memory)?, hpalloc::size_table![32, 256, 2048]);
+    /// let arena = Arena::from_pages(&mut memory)?;
+    /// let heap = SizeClasses::with_table(arena, size_table![32, 256, 2048]);
     /// assert_eq!(heap.usable_size(Layout::new::<[u64; 5]>()), 256);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
@@ -199,25 +205,28 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         Self { table, carvers: [const { Carver::new() }; N], runs: PageRuns::new(), pages }
     }
 
-    /// A block for the layout, or `None` when none is free and the source has no more pages for one.
+    /// Allocates a block for the layout.
     ///
-    /// It has [`usable_size`](Self::usable_size) bytes, is aligned as the layout says, and is nobody else's until it is
-    /// deallocated or the page source is dropped or reset. What is in it is unknown, and may be uninitialised. A layout of no
-    /// bytes gets a block too.
+    /// Returns `None` if no block of the class is free and neither the source nor a [free
+    /// run](Self#large-requests) has the pages for one. A layout also fails if it is
+    /// larger than [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), or aligned to more than
+    /// [`PAGE_SIZE`](crate::PAGE_SIZE); for such alignments use a [`Heap`](crate::Heap),
+    /// see [Alignment](Self#alignment).
     ///
-    /// A layout that is aligned to more than [`PAGE_SIZE`](crate::PAGE_SIZE) can't be served:
-    /// a [`Heap`](crate::Heap) serves it, see [Alignment](Self#alignment). Nor can one
-    /// that is larger than [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), or for whose pages there
-    /// is neither a run in the source nor a [free one](Self#large-requests).
+    /// The block has [`usable_size`](Self::usable_size) bytes, is aligned as the layout
+    /// requires, and belongs to the caller until it is deallocated or the page source is
+    /// dropped or reset. Its contents are unspecified and may be uninitialized. A layout
+    /// of size zero gets a block as well.
     ///
     /// # Time complexity
     ///
-    /// Constant, see [`SizeTable`]. If no block is at hand, it asks the source for pages
-    /// once. If the source has none, it cuts a free run into at most seven.
+    /// Constant, see [`SizeTable`]. If the class has no block, one call to the source for
+    /// pages comes on top. If the source has none, a free run is cut into at most seven.
     ///
     /// # Panics
     ///
-    /// Only if the source of pages does, or, with `--cfg hpalloc_hardened`, the hook for misuse.
+    /// Only if the page source panics, or, with `--cfg hpalloc_hardened`, the misuse
+    /// hook.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -237,7 +246,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         reported(|| self.try_allocate(layout))
     }
 
-    /// As `allocate`, with misuse that is found on the way returned.
+    /// Allocates like `allocate`, but returns misuse detected on the way instead of
+    /// reporting it.
     #[inline]
     pub(crate) fn try_allocate(&self, layout: Layout) -> Result<Option<NonNull<u8>>, MisuseError> {
         match self.table.class_of_small(layout).and_then(|class| self.class(class)) {
@@ -246,7 +256,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         }
     }
 
-    /// For what isn't small, or aligned to more than a word.
+    /// Serves requests that aren't small, or are aligned to more than a word.
     #[inline(never)]
     fn allocate_other(&self, layout: Layout) -> Result<Option<NonNull<u8>>, MisuseError> {
         if let Some(class) = self.class(self.table.class_of(layout)) {
@@ -256,7 +266,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         Ok(self.runs.take(size, &self.pages)?.map(|(run, _)| run))
     }
 
-    /// A class, by its index.
+    /// Returns the carver and the block size of a class.
     #[inline]
     fn class(&self, class: usize) -> Option<(&Carver, BlockSize)> {
         self.carvers.get(class).zip(self.table.block_sizes().get(class).copied())
@@ -271,29 +281,32 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         }
     }
 
-    /// The first block of a run of pages from the source, or else from a free run.
+    /// Takes pages for the class from the source, or else from a free run, and returns
+    /// the first block of them.
     #[cold]
     #[inline(never)]
     fn refill(&self, carver: &Carver, size: BlockSize) -> Result<Option<NonNull<u8>>, MisuseError> {
-        // SAFETY: Size, and `take` has found no block.
+        // SAFETY: Size; and `take` returned no block, so the class has none.
         match unsafe { carver.refill(size, &self.pages) } {
             Ok(None) => self.take_from_free_run(carver, size),
             block => block,
         }
     }
 
-    /// The first block of a run of pages that was freed.
+    /// Takes pages for the class from a free run, and returns the first block of them.
     #[cold]
     #[inline(never)]
     fn take_from_free_run(&self, carver: &Carver, size: BlockSize) -> Result<Option<NonNull<u8>>, MisuseError> {
         match self.runs.give_up(size.pages_per_run())? {
-            // SAFETY: Size, and `take` has found no block. They are the pages of a run, which are nobody else's.
+            // SAFETY: Size; `take` returned no block, and the pages of the run are
+            // unused.
             Some(run) => unsafe { carver.begin_run(size, run) },
             None => Ok(None),
         }
     }
 
-    /// Takes a block back, to hand it out again: the last one first.
+    /// Frees a block. The next `allocate` of its class returns the block that was freed
+    /// last.
     ///
     /// The first word of the block is overwritten.
     ///
@@ -303,15 +316,17 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// # Panics
     ///
-    /// Only if the source of pages does, or, with `--cfg hpalloc_hardened`, the hook for misuse.
+    /// Never, except that with `--cfg hpalloc_hardened` the misuse hook may panic.
     ///
     /// # Safety
     ///
-    /// - `block` was returned for this layout by this heap, or by another with the same table over the same source. With
-    ///   `--cfg hpalloc_hardened`, both have to be [of one family](Self::in_family).
+    /// - `block` was returned for this layout by this heap, or by another one with the
+    ///   same table over the same source. With `--cfg hpalloc_hardened`, the two heaps
+    ///   must be [of one family](Self::in_family).
     /// - It was not deallocated since.
-    /// - Nothing uses it any more.
-    /// - The pointer is the one that was returned, or one derived from it that is still valid for the whole block.
+    /// - It is no longer used.
+    /// - The pointer is the returned one, or derived from it and still valid for the
+    ///   whole block.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -321,7 +336,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
     /// let layout = Layout::new::<u64>();
     /// let block = heap.allocate(layout).unwrap();
-    /// // SAFETY: it came from this heap with this layout, and isn't used any more.
+    /// // SAFETY: the block came from this heap with this layout, and is no longer used.
     /// unsafe { heap.deallocate(block, layout) };
     /// assert_eq!(heap.allocate(layout), Some(block));
     /// # Ok::<(), hpalloc::ArenaError>(())
@@ -329,23 +344,26 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     #[inline]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         if let Err(error) = unsafe { self.give_back(block, layout) } {
             report(error);
         }
     }
 
-    /// As [`deallocate`](Self::deallocate), with misuse returned instead of reported to the hook.
+    /// Frees a block like [`deallocate`](Self::deallocate), but returns misuse instead of
+    /// reporting it to the hook.
     ///
-    /// Linear in the block size, which is filled. Panics only where the source does.
+    /// Linear in the block size, because the block is filled; a search for the block's
+    /// run comes on top. Never panics.
     ///
     /// # Errors
     ///
-    /// The block can't be taken back, and isn't.
+    /// The misuse that was detected. The block is not freed.
     ///
     /// # Safety
     ///
-    /// That of `deallocate`, but for what is an error: see [`hardened`](crate::hardened).
+    /// That of `deallocate`, except for misuse that is [detected](crate::hardened) and
+    /// returned.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -355,15 +373,16 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// let mut pages = [const { Page::new() }; 2];
     /// let heap = SizeClasses::new(Arena::from_pages(&mut pages)?);
     /// let block = heap.allocate(Layout::new::<u64>()).unwrap();
-    /// // SAFETY: what isn't safe about it is what it returns.
-    /// let error = unsafe { heap.try_deallocate(block, Layout::new::<[u64; 100]>()) }.unwrap_err();
+    /// let wrong = Layout::new::<[u64; 100]>();
+    /// // SAFETY: the wrong layout is detected.
+    /// let error = unsafe { heap.try_deallocate(block, wrong) }.unwrap_err();
     /// assert_eq!(error.misuse, Misuse::Foreign);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[cfg(hpalloc_hardened)]
     #[cfg_attr(docsrs, doc(cfg(hpalloc_hardened)))]
     pub unsafe fn try_deallocate(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         unsafe { self.give_back(block, layout) }
     }
 
@@ -373,14 +392,14 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     #[inline]
     pub(crate) unsafe fn give_back(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
         match self.table.class_of_small(layout).and_then(|class| self.class(class)) {
-            // SAFETY: the caller's promise is the one that is asked for, and Size.
+            // SAFETY: the caller upholds the same contract; and Size.
             Some((carver, size)) => unsafe { carver.give_back(block, size) },
-            // SAFETY: likewise.
+            // SAFETY: the caller upholds the same contract.
             None => unsafe { self.give_back_other(block, layout) },
         }
     }
 
-    /// For what isn't small, or aligned to more than a word.
+    /// Frees blocks that aren't small, or are aligned to more than a word.
     ///
     /// # Safety
     ///
@@ -388,19 +407,20 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     #[inline(never)]
     unsafe fn give_back_other(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
         if let Some((carver, size)) = self.class(self.table.class_of(layout)) {
-            // SAFETY: the caller's promise is the one that is asked for, and Size.
+            // SAFETY: the caller upholds the same contract; and Size.
             return unsafe { carver.give_back(block, size) };
         }
         match RunSize::of(layout) {
-            // SAFETY: likewise.
+            // SAFETY: the caller upholds the same contract.
             Some(size) => unsafe { self.runs.give_back(block, size) },
             None => self.runs.refuse(block, layout),
         }
     }
 
-    /// The same heap, as one of a family: see
-    /// [`FixedBlock::in_family`](crate::FixedBlock::in_family). In a hardened program, it
-    /// doesn't cut [free runs](Self#large-requests).
+    /// Makes the heap a member of a family, whose members may free each other's blocks;
+    /// see [`FixedBlock::in_family`](crate::FixedBlock::in_family).
+    ///
+    /// In a hardened build, such a heap doesn't cut [free runs](Self#large-requests).
     ///
     /// Linear in the number of classes. Never panics.
     ///
@@ -408,7 +428,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// # use hpalloc::{Arena, Page, SizeClasses};
     /// # let mut pages = [const { Page::new() }; 2];
     /// let arena = Arena::from_pages(&mut pages)?;
-    /// let [one, other] = [SizeClasses::new(&arena), SizeClasses::new(&arena)].map(|heap| heap.in_family(1));
+    /// let [one, other] = [(); 2].map(|()| SizeClasses::new(&arena).in_family(1));
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[must_use]
@@ -422,14 +442,15 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         self
     }
 
-    /// The block sizes, ascending.
+    /// Returns the block sizes in ascending order.
     ///
     /// Constant time. Never panics.
     ///
     /// ```
     /// # use hpalloc::{Arena, Page, SizeClasses};
     /// # let mut memory = [const { Page::new() }; 1];
-    /// let heap = SizeClasses::with_table(Arena::from_pages(&mut memory)?, hpalloc::size_table![32, 256]);
+    /// # let arena = Arena::from_pages(&mut memory)?;
+    /// let heap = SizeClasses::with_table(arena, hpalloc::size_table![32, 256]);
     /// assert_eq!(heap.block_sizes()[1].bytes(), 256);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
@@ -438,7 +459,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         self.table.block_sizes()
     }
 
-    /// The source of the heap's pages.
+    /// Returns the heap's page source.
     ///
     /// Constant time. Never panics.
     ///
@@ -459,7 +480,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     }
 }
 
-// Last, so that the documentation begins with the methods above.
+// These modules come last so that the documentation lists the methods above first.
 mod diagnosis;
 mod page_runs;
 mod resize;

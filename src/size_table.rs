@@ -3,19 +3,21 @@ use core::fmt;
 
 use crate::{BlockSize, BlockSizeError};
 
-/// A request that is aligned to no more than this is served by any block that is large enough.
+/// Any block that is large enough serves a request that is aligned to at most a word.
 const WORD: usize = align_of::<*mut u8>();
-/// Up to so many words, there is an entry for each number of words.
+/// For sizes of up to this number of words, a table has one entry per word.
 const SMALL_WORDS: usize = 128;
-/// Beyond, there is an entry for each so many bytes,
+/// The number of bytes per entry of the table for larger sizes.
 const STEP: usize = 512;
-/// up to so many steps, 32 KiB, and a last one for all that is larger.
+/// The number of such steps, which reach up to 32 KiB. One last entry is for all larger
+/// sizes.
 const STEPS: usize = 64;
 
-/// The block sizes of a heap of [`SizeClasses`](crate::SizeClasses), ascending, with what finds the class of a request
-/// without a search.
+/// The block sizes of [`SizeClasses`](crate::SizeClasses), in ascending order, with
+/// lookup tables from requests to classes.
 ///
-/// [`size_table!`](crate::size_table) makes one at compile time, in read-only memory, which on a microcontroller is flash.
+/// [`size_table!`](crate::size_table) creates one at compile time, in read-only memory,
+/// which is flash on a microcontroller.
 ///
 /// ```
 /// use hpalloc::SizeTable;
@@ -26,28 +28,36 @@ const STEPS: usize = 64;
 ///
 /// # How a class is found
 ///
-/// The class of a request is the first whose blocks are large enough and aligned enough. For a size of up to 128 words
-/// (1024 bytes on a 64-bit machine, 512 on a 32-bit one) that is aligned to a word at most, it is read from a table with an
-/// entry for each number of words. For all others a table says where to begin, and from there it is one step for each class
-/// that is too small or not aligned enough, until one fits: over the default sizes at most 4. Of a table of one's own it is
-/// over those that lie in the same 512 bytes, or above 32 KiB, and those that are aligned too little: at most all of them.
-/// Which they are depends on the request and the block sizes alone: what was allocated and freed before makes no difference.
+/// The class of a request is the first one whose blocks are large enough and sufficiently
+/// aligned.
+///
+/// - A *small* request has a size of up to 128 words (1024 bytes on a 64-bit machine, 512
+///   on a 32-bit one) and is aligned to at most a word. Its class is read from a table
+///   with one entry per word.
+/// - For any other request, a table gives the first candidate. From there the search
+///   takes one step for each class that is too small or insufficiently aligned. With the
+///   default sizes, that is at most 4 steps. With your own table, it passes the classes
+///   that share a 512-byte step with the request, or are above 32 KiB, and those that are
+///   insufficiently aligned: at most all of them.
+///
+/// The number of steps depends only on the request and the block sizes, never on what was
+/// allocated and freed before.
 ///
 /// # Sizes that are aligned to little
 ///
 /// A block is aligned to the largest power of two that divides its size. So in a table of
 /// 24, 40, 104 and 1000 bytes, no block is aligned to more than 8 bytes, and **a `u128`,
-/// which is aligned to 16, takes a page**. No compiler warns of that. Two constants do,
-/// beside the table:
+/// which is aligned to 16 on most targets, occupies a whole page**. The compiler doesn't
+/// warn about that. Two constants next to the table do:
 ///
 /// ```
 /// use core::alloc::Layout;
 /// use hpalloc::SizeTable;
 ///
 /// static SIZES: &SizeTable<4> = hpalloc::size_table![32, 48, 112, 1008];
-/// // Of one type: how large its block is.
+/// // The block size for one type.
 /// const _: () = assert!(SIZES.usable_size(Layout::new::<u128>()) <= 32);
-/// // Of all types aligned to 16 bytes: how many times their size they take, at most.
+/// // The largest ratio of block to value, over all values aligned to 16 bytes.
 /// const _: () = assert!(SIZES.worst_for(16) <= 8);
 /// ```
 ///
@@ -58,17 +68,21 @@ const STEPS: usize = 64;
 /// ```
 #[derive(Clone)]
 pub struct SizeTable<const N: usize = DEFAULT_CLASSES> {
-    /// Ascending.
+    /// The block sizes in ascending order.
     sizes: [BlockSize; N],
-    /// The first class with blocks of at least so many words; `N` where there is none.
+    /// For each number of words, the first class with blocks of at least that size; `N`
+    /// if there is none.
     by_words: [u8; SMALL_WORDS + 1],
-    /// The first class with blocks of at least so many steps; `N` where there is none.
+    /// For each number of steps, the first class with blocks of at least that size; `N`
+    /// if there is none.
     by_steps: [u8; STEPS + 1],
 }
 
-/// How many block sizes [`DEFAULT_SIZES`] has: the default of `N` in [`SizeTable`] and [`SizeClasses`](crate::SizeClasses).
+/// The number of block sizes in [`DEFAULT_SIZES`], and the default of `N` in
+/// [`SizeTable`] and [`SizeClasses`](crate::SizeClasses).
 ///
-/// Like the sizes it may change from one version to the next, so leave the parameter out, or name this constant.
+/// Like the sizes, it may change from one version to the next: leave out the parameter,
+/// or name this constant.
 ///
 /// ```
 /// use hpalloc::{Arena, Borrowed, DEFAULT_CLASSES, SizeClasses};
@@ -80,13 +94,17 @@ pub struct SizeTable<const N: usize = DEFAULT_CLASSES> {
 /// ```
 pub const DEFAULT_CLASSES: usize = 27;
 
-/// The block sizes of a heap that is made without a table, from 16 bytes to 4 pages.
+/// The block sizes of a heap that is created without a table: from 16 bytes to 4 pages.
 ///
-/// Up to 1 KiB they are close together, and chosen so that hardly anything of a page is left over. So a request of more than
-/// 16 bytes, of whatever size, takes less than twice its size: the block, with its share of what is left over of the page.
-/// From 33 bytes to 2 KiB it is at most 1.51 times the size, from 2 pages at most 1.5 times. One of up to 16 bytes takes 16.
+/// Up to 1 KiB the sizes are close together, and chosen so that their blocks fill a page
+/// almost completely.
 ///
-/// | from bytes | block sizes | worst case |
+/// A request of more than 16 bytes costs less than twice its size in memory, which
+/// includes the block's share of the unused rest of its page. From 33 bytes to 2 KiB the
+/// cost is at most 1.51 times the size, and from 2 pages at most 1.5 times. A request of
+/// up to 16 bytes costs 16 bytes.
+///
+/// | request, from bytes | block sizes | worst-case ratio |
 /// |---|---|---|
 /// | 17 | 32 | 1.89 |
 /// | 33 | 48, 64, 80, 96, 112, 128 | 1.47 |
@@ -110,14 +128,17 @@ pub static DEFAULT_SIZES: &SizeTable = crate::size_table![
 ];
 
 impl<const N: usize> SizeTable<N> {
-    /// A table of these block sizes, in bytes. For a constant there is [`size_table!`](crate::size_table).
+    /// Creates a table of these block sizes, in bytes. In constants, use
+    /// [`size_table!`](crate::size_table).
     ///
-    /// More than 255 do not compile. None at all is a table too: then every request gets a run of pages.
+    /// More than 255 sizes do not compile. A table without sizes is valid: every request
+    /// then gets a run of pages.
     ///
     /// # Errors
     ///
-    /// Those of [`BlockSize::new`] for each size, and [`NotAscending`](BlockSizeError::NotAscending) where one isn't above
-    /// the one before.
+    /// Those of [`BlockSize::new`] for each size, and
+    /// [`NotAscending`](BlockSizeError::NotAscending) if a size is not greater than the
+    /// previous one.
     ///
     /// # Time complexity
     ///
@@ -138,7 +159,7 @@ impl<const N: usize> SizeTable<N> {
     /// ```
     #[allow(clippy::cast_possible_truncation, reason = "a class is at most N, which is at most 255")]
     pub const fn new(sizes: [usize; N]) -> Result<Self, BlockSizeError> {
-        const { assert!(N <= u8::MAX as usize, "a SizeTable has at most 255 block sizes") };
+        const { assert!(N <= u8::MAX as usize, "a SizeTable can have at most 255 block sizes") };
         let mut table = Self {
             sizes: [BlockSize::of::<*mut u8>(); N],
             by_words: [N as u8; SMALL_WORDS + 1],
@@ -167,24 +188,26 @@ impl<const N: usize> SizeTable<N> {
         Ok(table)
     }
 
-    /// What [`size_table!`](crate::size_table) expands to, in a constant.
+    /// The expansion of [`size_table!`](crate::size_table), evaluated in a constant.
     ///
     /// # Panics
     ///
-    /// Where [`new`](Self::new) returns an error.
+    /// If [`new`](Self::new) returns an error.
     #[doc(hidden)]
     #[must_use]
     pub const fn checked(sizes: [usize; N]) -> Self {
         match Self::new(sizes) {
             Ok(table) => table,
-            Err(BlockSizeError::TooSmall { .. }) => panic!("a block size is below the size of a pointer"),
-            Err(BlockSizeError::Misaligned { .. }) => panic!("a block size is no multiple of the size of a pointer"),
-            Err(BlockSizeError::TooLarge { .. }) => panic!("a block size is above MAX_ARENA_SIZE"),
-            Err(_) => panic!("the block sizes do not ascend"),
+            Err(BlockSizeError::TooSmall { .. }) => panic!("a block size in size_table! is smaller than a pointer"),
+            Err(BlockSizeError::Misaligned { .. }) => {
+                panic!("a block size in size_table! is not a multiple of a pointer's size")
+            }
+            Err(BlockSizeError::TooLarge { .. }) => panic!("a block size in size_table! is above MAX_ARENA_SIZE"),
+            Err(_) => panic!("the block sizes in size_table! are not in ascending order"),
         }
     }
 
-    /// The block sizes, ascending.
+    /// Returns the block sizes in ascending order.
     ///
     /// Constant time. Never panics.
     ///
@@ -197,7 +220,8 @@ impl<const N: usize> SizeTable<N> {
         &self.sizes
     }
 
-    /// The class that serves a small request that is aligned to a word at most; `N` where none does.
+    /// Returns the class for a small request that is aligned to at most a word, or
+    /// `Some(N)` if no class serves it. Returns `None` for other requests.
     #[inline]
     pub(crate) fn class_of_small(&self, layout: Layout) -> Option<usize> {
         if layout.align() > WORD {
@@ -206,7 +230,7 @@ impl<const N: usize> SizeTable<N> {
         self.by_words.get(words(layout.size())).map(|&class| class.into())
     }
 
-    /// The class that serves any request; `N` where none does.
+    /// Returns the class for any request, or `N` if no class serves it.
     pub(crate) const fn class_of(&self, layout: Layout) -> usize {
         let mut class = self.first_candidate(layout);
         while class < N && !fits(layout, self.sizes[class]) {
@@ -215,10 +239,10 @@ impl<const N: usize> SizeTable<N> {
         class
     }
 
-    /// A class that is the one, or below it.
+    /// Returns the class to begin the search with: the right one, or one below it.
     #[inline]
     const fn first_candidate(&self, layout: Layout) -> usize {
-        // So that it begins at a class whose blocks may be aligned enough.
+        // Padded, because smaller blocks can't be sufficiently aligned.
         let padded = layout.pad_to_align().size();
         let size = if padded < layout.align() { layout.align() } else { padded };
         let (words, steps) = (words(size), size / STEP);
@@ -231,15 +255,15 @@ impl<const N: usize> SizeTable<N> {
     }
 }
 
-/// Whether a block is large and aligned enough.
+/// Returns `true` if a block of this size is large enough and sufficiently aligned.
 const fn fits(layout: Layout, size: BlockSize) -> bool {
     size.bytes() >= layout.size() && size.align() >= layout.align()
 }
 
-/// How many words hold so many bytes.
+/// Returns the number of words that hold `bytes` bytes.
 #[allow(
     clippy::manual_div_ceil,
-    reason = "`div_ceil` provides for an overflow, which a layout's size is too small for"
+    reason = "`div_ceil` guards against an overflow that the size of a layout can't cause"
 )]
 const fn words(bytes: usize) -> usize {
     (bytes + WORD - 1) / WORD
@@ -258,16 +282,17 @@ impl<const N: usize> defmt::Format for SizeTable<N> {
     }
 }
 
-/// A [`SizeTable`](crate::SizeTable) of these block sizes, made at compile time: a `&'static SizeTable<N>`.
+/// Creates a `&'static SizeTable<N>` at compile time; see
+/// [`SizeTable`](crate::SizeTable).
 ///
 /// ```
 /// let sizes = hpalloc::size_table![16, 32, 64, 128, 256, 512, 1024, 2048];
 /// assert_eq!(sizes.block_sizes().len(), 8);
 /// ```
 ///
-/// Multiples of 16 serve types of every usual alignment. If a size is no multiple of 16,
-/// check [`SizeTable::worst_for`](crate::SizeTable::worst_for): a `u128` [may take a
-/// page](crate::SizeTable#sizes-that-are-aligned-to-little).
+/// Multiples of 16 serve types of every usual alignment. If a size is not a multiple of
+/// 16, check [`SizeTable::worst_for`](crate::SizeTable::worst_for): a `u128` [may occupy
+/// a page](crate::SizeTable#sizes-that-are-aligned-to-little).
 ///
 /// Sizes that [`SizeTable::new`](crate::SizeTable::new) refuses do not compile:
 ///
@@ -281,7 +306,7 @@ macro_rules! size_table {
     };
 }
 
-// Last, so that the documentation begins with the methods above.
+// This module comes last so that the documentation lists the methods above first.
 mod checks;
 
 #[cfg(test)]
@@ -290,7 +315,7 @@ mod tests {
 
     use super::{DEFAULT_SIZES, SizeTable};
 
-    /// How far apart the sizes are that are tried: all of them on a host.
+    /// The distance between the sizes under test: every size on a host.
     const STEP: usize = if cfg!(miri) {
         61
     } else if cfg!(target_os = "none") {

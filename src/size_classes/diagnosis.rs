@@ -1,4 +1,4 @@
-//! What a heap says of itself.
+//! Counters and reports about the state of a heap.
 
 use core::fmt;
 
@@ -7,7 +7,9 @@ use crate::carver::Carver;
 use crate::{BlockSize, PageSource};
 
 impl<P: PageSource, const N: usize> SizeClasses<P, N> {
-    /// For each class the most blocks that were ever live at once, which is how many were carved: see
+    /// Returns the most blocks of each class that were ever live at the same time.
+    ///
+    /// That is the number of blocks that were carved; see
     /// [`FixedBlock::peak_blocks`](crate::FixedBlock::peak_blocks).
     ///
     /// # Time complexity
@@ -20,10 +22,11 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// ```
     /// use core::alloc::Layout;
-    /// use hpalloc::{Arena, Page, SizeClasses};
+    /// use hpalloc::{Arena, Page, SizeClasses, size_table};
     ///
     /// let mut memory = [const { Page::new() }; 2];
-    /// let heap = SizeClasses::with_table(Arena::from_pages(&mut memory)?, hpalloc::size_table![32, 256]);
+    /// let arena = Arena::from_pages(&mut memory)?;
+    /// let heap = SizeClasses::with_table(arena, size_table![32, 256]);
     /// heap.allocate(Layout::new::<u64>()).unwrap();
     /// heap.allocate(Layout::new::<u64>()).unwrap();
     /// assert_eq!(heap.peak_blocks(), [2, 0]);
@@ -38,7 +41,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         peaks
     }
 
-    /// For each class how many blocks are in its free list. Blocks that were never carved don't count.
+    /// Returns the number of blocks in the free list of each class. Blocks that were
+    /// never carved don't count.
     ///
     /// # Time complexity
     ///
@@ -50,13 +54,14 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// ```
     /// use core::alloc::Layout;
-    /// use hpalloc::{Arena, Page, SizeClasses};
+    /// use hpalloc::{Arena, Page, SizeClasses, size_table};
     ///
     /// let mut memory = [const { Page::new() }; 2];
-    /// let heap = SizeClasses::with_table(Arena::from_pages(&mut memory)?, hpalloc::size_table![32, 256]);
+    /// let arena = Arena::from_pages(&mut memory)?;
+    /// let heap = SizeClasses::with_table(arena, size_table![32, 256]);
     /// let layout = Layout::new::<u64>();
     /// let block = heap.allocate(layout).unwrap();
-    /// // SAFETY: it came from this heap with this layout, and isn't used any more.
+    /// // SAFETY: the block came from this heap with this layout, and is no longer used.
     /// unsafe { heap.deallocate(block, layout) };
     /// assert_eq!(heap.free_blocks(), [1, 0]);
     /// # Ok::<(), hpalloc::ArenaError>(())
@@ -70,8 +75,10 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         counts
     }
 
-    /// The pages of runs: those that were taken from the source for [large
-    /// requests](Self#large-requests), except the ones that went to a class since.
+    /// Returns the number of pages in runs, live and free.
+    ///
+    /// These are the pages that were taken from the source for [large
+    /// requests](Self#large-requests), except those that went to a class since.
     ///
     /// Constant time. Never panics.
     ///
@@ -90,7 +97,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         self.runs.pages()
     }
 
-    /// The pages of runs that are free.
+    /// Returns the number of pages in free runs.
     ///
     /// # Time complexity
     ///
@@ -108,7 +115,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
     /// let layout = Layout::new::<[u8; 20_000]>();
     /// let block = heap.allocate(layout).unwrap();
-    /// // SAFETY: it came from this heap with this layout, and isn't used any more.
+    /// // SAFETY: the block came from this heap with this layout, and is no longer used.
     /// unsafe { heap.deallocate(block, layout) };
     /// assert_eq!(heap.free_run_pages(), 5);
     /// # Ok::<(), hpalloc::ArenaError>(())
@@ -118,17 +125,20 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         self.runs.free_pages()
     }
 
-    /// The largest request that succeeds now, in bytes, if it is aligned to a word at most; 0
-    /// if none does. A smaller one may fail all the same, if its class has neither a block
-    /// nor a page.
+    /// Returns the size in bytes of the largest request that succeeds now, or 0 if none
+    /// does.
     ///
-    /// That counts free blocks, free runs, and the pages that a source has which only this
-    /// heap uses, such as an arena. If others can take pages too, as with a reference to an
-    /// arena, ask the source, and
-    /// [`SizeTable::largest_request`](crate::SizeTable::largest_request) what that many pages
-    /// are good for: the larger number of the two succeeds. (In a hardened program, a heap
-    /// [of a family](Self::in_family) doesn't cut runs, so that a request for less than a run
-    /// may fail.)
+    /// The request must be aligned to at most a word. A smaller request may still fail,
+    /// if its class has neither a block nor a page.
+    ///
+    /// The result counts free blocks, free runs, and the pages of a source that only this
+    /// heap uses, such as an arena that it owns. If others can take pages too, as from a
+    /// reference to an arena, ask the source how many remain and pass the number to
+    /// [`SizeTable::largest_request`](crate::SizeTable::largest_request): a request for
+    /// the larger of the two results succeeds.
+    ///
+    /// In a hardened build, a heap [of a family](Self::in_family) doesn't cut runs, so a
+    /// request that is smaller than a free run may fail.
     ///
     /// # Time complexity
     ///
@@ -136,22 +146,23 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// # Panics
     ///
-    /// Only if the source of pages does.
+    /// Only if the page source panics.
     ///
     /// ```
     /// use core::alloc::Layout;
     /// use hpalloc::{Arena, DEFAULT_SIZES, Page, SizeClasses};
     ///
     /// let mut memory = [const { Page::new() }; 9];
+    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
+    /// let largest = heap.largest_free();
+    /// assert_eq!(largest, DEFAULT_SIZES.largest_request(8)); // no run has 9 pages
+    /// assert!(heap.allocate(Layout::from_size_align(largest, 1)?).is_some());
+    ///
+    /// let mut memory = [const { Page::new() }; 9];
     /// let arena = Arena::from_pages(&mut memory)?;
     /// let shared = SizeClasses::new(&arena);
     /// assert_eq!(shared.largest_free(), 0); // others may take the pages
-    /// let largest = DEFAULT_SIZES.largest_request(arena.pages_remaining());
-    /// assert!(shared.allocate(Layout::from_size_align(largest, 1)?).is_some());
-    ///
-    /// let mut memory = [const { Page::new() }; 9];
-    /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
-    /// assert_eq!(heap.largest_free(), largest); // runs have 8 pages or 10
+    /// assert_eq!(DEFAULT_SIZES.largest_request(arena.pages_remaining()), largest);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[must_use]
@@ -161,7 +172,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         with_blocks.last().unwrap_or(0).max(with_pages)
     }
 
-    /// All of that at once, to be looked at or printed when the heap isn't locked any more.
+    /// Returns all of these counts, to be inspected or printed after the heap is
+    /// unlocked.
     ///
     /// # Time complexity
     ///
@@ -178,8 +190,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// let mut memory = [const { Page::new() }; 8];
     /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
-    /// for layout in [Layout::new::<u8>(), Layout::new::<[u64; 8]>(), Layout::new::<[u64; 8]>(), Layout::new::<[u64; 2500]>()] {
-    ///     heap.allocate(layout).unwrap();
+    /// for words in [1, 8, 8, 2500] {
+    ///     heap.allocate(Layout::array::<u64>(words)?).unwrap();
     /// }
     /// assert_eq!(
     ///     heap.usage().to_string(),
@@ -190,7 +202,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///  run pages          5          5          0
     /// ",
     /// );
-    /// # Ok::<(), hpalloc::ArenaError>(())
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[must_use]
     pub fn usage(&self) -> SizeClassesUsage<N> {
@@ -208,11 +220,12 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     }
 }
 
-/// How many pages the longest run of a source has; 0 if others may take them.
+/// The length in pages of the source's longest run; 0 if others may take pages from it.
 fn most_pages(source: &impl PageSource) -> usize {
     let mut most = 0;
     loop {
-        // Of several sources, the first that has more.
+        // A slice or array of sources answers with the first that has more pages than
+        // `most`.
         match source.exclusive_pages(most + 1) {
             pages if pages > most => most = pages,
             _ => return most,
@@ -220,9 +233,9 @@ fn most_pages(source: &impl PageSource) -> usize {
     }
 }
 
-/// What [`usage`](Self::usage) says.
+/// Writes the table of [`usage`](Self::usage).
 ///
-/// (Not of the global allocator, while it is locked: printing may allocate.)
+/// Don't print a global allocator while it is locked: printing may allocate.
 impl<P: PageSource, const N: usize> fmt::Display for SizeClasses<P, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.usage().fmt(f)

@@ -7,15 +7,17 @@ use crate::hardened::{Guard, MisuseError, Shape};
 use crate::run_size::{RUN_SIZES, RunSize, RunSizes};
 use crate::{PAGE_SIZE, PageSource};
 
-/// Runs of pages for what no class serves, and a list of the free ones for each size.
+/// Runs of pages for requests that no class serves, with a free list for each run size.
 ///
-/// *Invariant (Runs):* what is in a list is a run of its size, of pages that were taken
-/// from the source and that nothing else uses. The pointer is valid for all of it.
+/// *Invariant (Runs):* each entry of a list is a run of the list's size, made of pages
+/// that were taken from the source and that nothing else uses. The pointer is valid for
+/// the whole run.
 pub(super) struct PageRuns {
     free: [FreeList; RUN_SIZES],
-    /// *Invariant (Filled):* the sizes whose lists have a run.
+    /// *Invariant (Filled):* the set of the sizes whose lists are not empty.
     filled: RunSizes,
-    /// The pages that were taken from the source and didn't go to a class.
+    /// The number of pages that were taken from the source and not given to a class
+    /// since.
     pages: Cell<usize>,
     guard: Guard,
 }
@@ -34,12 +36,13 @@ impl PageRuns {
         self.guard.in_family(family);
     }
 
-    /// A run, and whether all of it is known to be zero: from its list, from the source, or
-    /// from a larger free run.
+    /// Takes a run from its free list, from the source, or from a larger free run. The
+    /// flag is `true` if all of the run is known to be zero.
     ///
     /// # Errors
     ///
-    /// The free run that would come next was written to. It is taken out; the next call goes on.
+    /// The next free run was written to. It is removed from the list, and the next call
+    /// continues after it.
     pub(super) fn take(
         &self,
         size: RunSize,
@@ -50,24 +53,25 @@ impl PageRuns {
         }
         let (run, is_zeroed) = if let Some((run, is_zeroed)) = source.take_zeroed_pages(size.pages()) {
             self.pages.set(self.pages.get() + size.pages());
-            // For `whole_block`.
+            // So that `whole_block` can recover the pointer to the run.
             run.as_ptr().expose_provenance();
             (run.cast(), is_zeroed)
         } else {
             let Some(run) = self.cut(size.pages())? else { return Ok(None) };
             (run, false)
         };
-        // SAFETY: by PageSource or `cut`, the run has these pages, and nobody else knows of it.
+        // SAFETY: by PageSource or `cut`, the run has these pages, and nothing else knows
+        // of it.
         let run = unsafe { self.add(run, size) }?;
-        // In a hardened program it is filled.
+        // A hardened build fills the run, so it isn't zero any more.
         Ok(Some((run, is_zeroed && !cfg!(hpalloc_hardened))))
     }
 
-    /// The run of a size that was freed last.
+    /// Removes the last freed run of a size from its list.
     ///
     /// # Errors
     ///
-    /// It was written to, and is taken out.
+    /// The run was written to. It is removed from the list all the same.
     fn pop(&self, size: RunSize) -> Result<Option<NonNull<u8>>, MisuseError> {
         let Some(list) = self.free.get(size.index()) else { return Ok(None) };
         // SAFETY: Runs.
@@ -76,35 +80,37 @@ impl PageRuns {
         run
     }
 
-    /// So many pages from the smallest free run that has them. The rest of it becomes free
+    /// Cuts `pages` pages from the smallest free run that has them. The rest becomes free
     /// runs, at most six.
     ///
     /// # Errors
     ///
-    /// A free run or a record was written to. What it concerns is taken out; the next call
-    /// goes on.
+    /// A free run or a record was written to. The damaged one is removed, and the next
+    /// call continues without it.
     #[cold]
     fn cut(&self, pages: usize) -> Result<Option<NonNull<u8>>, MisuseError> {
-        // There, a run may be another heap's, which has a record of its length.
+        // In a family, the run may belong to another heap, whose guard has the record of
+        // its length.
         if self.guard.is_of_family() {
             return Ok(None);
         }
         let Some(size) = self.filled.first(pages) else { return Ok(None) };
         let Some(run) = self.pop(size)? else { return Ok(None) };
-        // SAFETY: it is a whole run of this guard, by Runs, and nothing uses it.
+        // SAFETY: by Runs, it is a whole run that nothing uses; this guard added it, as
+        // the guard is not of a family.
         unsafe { self.guard.remove_run(run) }?;
-        // SAFETY: the run has more pages than `pages`, or as many.
+        // SAFETY: the run has at least `pages` pages.
         let rest = unsafe { run.add(pages * PAGE_SIZE) };
-        // SAFETY: they are nobody's.
+        // SAFETY: by Runs, nothing uses the pages of the run.
         match unsafe { self.keep_all(rest, size.pages() - pages) } {
             Ok(()) => Ok(Some(run)),
-            // SAFETY: likewise.
+            // SAFETY: as above.
             Err(error) => unsafe { self.keep_all(run, pages) }.and(Err(error)),
         }
     }
 
-    /// Pages for a class, from a free run: see [`cut`](Self::cut). They aren't counted here
-    /// any more.
+    /// Gives pages from a free run to a class; see [`cut`](Self::cut). They no longer
+    /// count as pages of runs.
     ///
     /// # Errors
     ///
@@ -112,25 +118,26 @@ impl PageRuns {
     pub(super) fn give_up(&self, pages: usize) -> Result<Option<NonNull<u8>>, MisuseError> {
         let run = self.cut(pages)?;
         if run.is_some() {
-            // Those of a run that another heap took aren't counted here.
+            // Saturates because the run may have come from another heap, which counted
+            // its pages.
             self.pages.set(self.pages.get().saturating_sub(pages));
         }
         Ok(run)
     }
 
-    /// Makes a live run of pages.
+    /// Makes pages a live run.
     ///
     /// # Errors
     ///
-    /// A record of another run was overwritten. The run is in its list, so that the next call
-    /// finds it.
+    /// The record of another run was overwritten. The run is then in its free list, and
+    /// the next call finds it there.
     ///
     /// # Safety
     ///
-    /// They are as many pages as the size says, which were taken from the source and which
-    /// nothing uses, and the pointer is valid for all of them.
+    /// There are `size.pages()` pages, which were taken from the source and which nothing
+    /// uses. The pointer is valid for all of them.
     unsafe fn add(&self, run: NonNull<u8>, size: RunSize) -> Result<NonNull<u8>, MisuseError> {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller upholds the contract.
         unsafe {
             let added = self.guard.add_run(run, size.pages() * PAGE_SIZE);
             self.guard.hand_out_fresh(run, size.bytes());
@@ -142,32 +149,33 @@ impl PageRuns {
         Ok(run)
     }
 
-    /// Puts a run that was live in its list.
+    /// Puts a live run in its free list.
     ///
     /// # Safety
     ///
-    /// That of [`add`](Self::add), which made it live.
+    /// The run was made live by [`add`](Self::add), whose contract still holds.
     unsafe fn keep(&self, run: NonNull<u8>, size: RunSize) {
         if let Some(list) = self.free.get(size.index()) {
-            // SAFETY: as the caller promises; a page holds a pointer.
+            // SAFETY: the caller upholds the contract, and a page has room for a link.
             unsafe { list.push(run, size.bytes(), &self.guard) };
             self.filled.set(size, true);
         }
     }
 
-    /// Makes free runs of pages, the largest first.
+    /// Makes pages free runs, the largest first.
     ///
     /// # Errors
     ///
-    /// Those of [`add`](Self::add). All of the pages are in the lists nevertheless.
+    /// Those of [`add`](Self::add). All pages are in the free lists even then.
     ///
     /// # Safety
     ///
-    /// That of `add`, for so many pages.
+    /// That of `add`, for `pages` pages.
     unsafe fn keep_all(&self, mut start: NonNull<u8>, mut pages: usize) -> Result<(), MisuseError> {
         let mut result = Ok(());
         while let Some(size) = RunSize::within(pages) {
-            // SAFETY: as the caller promises; `pages` are left from `start` on, and the size has no more.
+            // SAFETY: the caller upholds the contract: `pages` pages remain from `start`
+            // on, and the size has at most that many.
             unsafe {
                 match self.add(start, size) {
                     Ok(run) => self.keep(run, size),
@@ -180,15 +188,18 @@ impl PageRuns {
         result
     }
 
+    /// Puts a run that is freed in its list.
+    ///
     /// # Errors
     ///
-    /// It isn't one that can be taken back, and it isn't.
+    /// The run is not a live run of this size, and is not freed.
     ///
     /// # Safety
     ///
-    /// The run came from here, or from other runs over the same source, with this size. It wasn't given back since, nothing
-    /// uses it, and the pointer is valid for all of it. (With `--cfg hpalloc_hardened`, what isn't so is an error. In a family,
-    /// that of [`Guard::check_live`].)
+    /// The run came from here with this size, or from another `PageRuns` over the same
+    /// source. It was not freed since, nothing uses it, and the pointer is valid for all
+    /// of it. With `--cfg hpalloc_hardened`, a violation is an error; in a family, the
+    /// contract is that of [`Guard::check_live`].
     pub(super) unsafe fn give_back(&self, run: NonNull<u8>, size: RunSize) -> Result<(), MisuseError> {
         // SAFETY: by the caller's promise, the run is unused and not in the list.
         unsafe {
@@ -198,11 +209,12 @@ impl PageRuns {
         Ok(())
     }
 
-    /// A pointer to the run that is valid for it and, with `--cfg hpalloc_hardened`, its guard.
+    /// Returns a pointer to the run that is valid for all of it and, with
+    /// `--cfg hpalloc_hardened`, for its guard.
     ///
     /// # Errors
     ///
-    /// It isn't live, or none of the runs of that size here.
+    /// The run is not live, or is not one of the runs of this size here.
     ///
     /// # Safety
     ///
@@ -211,22 +223,23 @@ impl PageRuns {
         let run_bytes = size.pages() * PAGE_SIZE;
         let is_start = |offset| offset == 0;
         let shape = Shape { bytes: size.bytes(), run_bytes, blocks_bytes: run_bytes, is_start, fresh: (0, 0) };
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         unsafe { self.guard.check_live(run, shape) }
     }
 
-    /// What is to be given back with a layout that nothing here has.
+    /// The result of freeing a block with a layout that no block here has.
     pub(super) fn refuse(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
         self.guard.refuse(block, layout.size())
     }
 
-    /// The pages that were taken from the source and didn't go to a class.
+    /// Returns the number of pages that were taken from the source and not given to a
+    /// class since.
     pub(super) fn pages(&self) -> usize {
         self.pages.get()
     }
 
-    /// The pages of free runs, by walking the lists: with `--cfg hpalloc_hardened`, each up
-    /// to the first run whose link was overwritten.
+    /// Counts the pages of free runs by walking the lists. With `--cfg hpalloc_hardened`,
+    /// the walk of a list stops at the first run whose link was overwritten.
     pub(super) fn free_pages(&self) -> usize {
         let pages = |(size, free): (RunSize, &FreeList)| {
             // SAFETY: Runs.
@@ -235,7 +248,7 @@ impl PageRuns {
         RunSize::all().zip(&self.free).map(pages).sum()
     }
 
-    /// The pages of the largest free run, or 0 if no run is free.
+    /// Returns the pages of the largest free run, or 0 if no run is free.
     pub(super) fn most_pages(&self) -> usize {
         self.filled.last().map_or(0, RunSize::pages)
     }

@@ -1,4 +1,4 @@
-//! How large a block is, and how it gets another layout.
+//! The usable size of blocks, and changing the size of a block.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -10,18 +10,20 @@ use crate::page_source::whole_block;
 use crate::run_size::RunSize;
 use crate::{BlockSize, PageSource};
 
-/// Where blocks come from.
+/// The class or the run size that serves a layout.
 #[derive(PartialEq, Eq)]
 enum Place {
-    /// The class with that block size.
+    /// The class with this block size.
     Class(BlockSize),
     Run(RunSize),
 }
 
 impl<P: PageSource, const N: usize> SizeClasses<P, N> {
-    /// How many bytes a block for the layout has; 0 where it can't be served, whatever memory there is.
+    /// Returns the number of bytes that a block for the layout has, or 0 if no heap with
+    /// this table can serve the layout.
     ///
-    /// As [`SizeTable::usable_size`](crate::SizeTable::usable_size), which is for constants.
+    /// [`SizeTable::usable_size`](crate::SizeTable::usable_size) is the same for
+    /// constants.
     ///
     /// # Time complexity
     ///
@@ -47,7 +49,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         self.table.usable_size(layout)
     }
 
-    /// Where blocks for the layout come from, if it can be served.
+    /// Returns the class or run size for the layout, if it can be served.
     fn place(&self, layout: Layout) -> Option<Place> {
         match self.block_sizes().get(self.table.class_of(layout)) {
             Some(&size) => Some(Place::Class(size)),
@@ -55,22 +57,27 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         }
     }
 
-    /// Makes a block larger: in place where the new layout has the same class, otherwise by moving it.
+    /// Grows a block: in place if the new layout has the same class, otherwise by moving
+    /// it.
     ///
-    /// Returns where the block is now. `None` where there is none for the new layout; then it stays as it was.
+    /// Returns the block's new address. Returns `None` if no block is free for the new
+    /// layout; the block is then unchanged.
     ///
     /// # Time complexity
     ///
-    /// Constant in place; otherwise as allocating, copying the old size, and deallocating.
+    /// Constant in place. Otherwise the time to allocate, copy the old size, and
+    /// deallocate.
     ///
     /// # Panics
     ///
-    /// Only if the source of pages does, or, with `--cfg hpalloc_hardened`, the hook for misuse.
+    /// Only if the page source panics, or, with `--cfg hpalloc_hardened`, the misuse
+    /// hook.
     ///
     /// # Safety
     ///
-    /// That of [`deallocate`](Self::deallocate) for `block` and `old`, and the new size is not below the old. Unless it
-    /// returns `None`, the block has the new layout from then on.
+    /// That of [`deallocate`](Self::deallocate) for `block` and `old`; and the new size
+    /// is at least the old. Unless `None` is returned, the block has the new layout from
+    /// then on.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -78,7 +85,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// let mut memory = [const { Page::new() }; 2];
     /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
-    /// let [small, same, large] = [100, 112, 113].map(|size| Layout::from_size_align(size, 1).unwrap());
+    /// let [small, same, large] =
+    ///     [100, 112, 113].map(|size| Layout::from_size_align(size, 1).unwrap());
     /// let block = heap.allocate(small).unwrap();
     /// // SAFETY: the block has the layouts that are passed with it.
     /// unsafe {
@@ -90,27 +98,32 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     #[must_use = "the block may have moved; if this is `None`, it has its old layout"]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         unsafe { resize(self, block, old, new) }.map(NonNull::cast)
     }
 
-    /// Makes a block smaller: in place where the new layout has the same class, otherwise by moving it.
+    /// Shrinks a block: in place if the new layout has the same class, otherwise by
+    /// moving it.
     ///
-    /// Returns where the block is now. `None` where there is none for the new layout; then it stays as it was. (So shrinking
-    /// can fail, if the smaller class has no block left.)
+    /// Returns the block's new address. Returns `None` if no block is free for the new
+    /// layout; the block is then unchanged. So shrinking can fail, if the smaller class
+    /// has no block left.
     ///
     /// # Time complexity
     ///
-    /// Constant in place; otherwise as allocating, copying the new size, and deallocating.
+    /// Constant in place. Otherwise the time to allocate, copy the new size, and
+    /// deallocate.
     ///
     /// # Panics
     ///
-    /// Only if the source of pages does, or, with `--cfg hpalloc_hardened`, the hook for misuse.
+    /// Only if the page source panics, or, with `--cfg hpalloc_hardened`, the misuse
+    /// hook.
     ///
     /// # Safety
     ///
-    /// That of [`deallocate`](Self::deallocate) for `block` and `old`, and the new size is not above the old. Unless it
-    /// returns `None`, the block has the new layout from then on.
+    /// That of [`deallocate`](Self::deallocate) for `block` and `old`; and the new size
+    /// is at most the old. Unless `None` is returned, the block has the new layout from
+    /// then on.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -118,7 +131,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// let mut memory = [const { Page::new() }; 2];
     /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
-    /// let [large, same, small] = [112, 97, 96].map(|size| Layout::from_size_align(size, 1).unwrap());
+    /// let [large, same, small] =
+    ///     [112, 97, 96].map(|size| Layout::from_size_align(size, 1).unwrap());
     /// let block = heap.allocate(large).unwrap();
     /// // SAFETY: the block has the layouts that are passed with it.
     /// unsafe {
@@ -130,7 +144,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     #[must_use = "the block may have moved; if this is `None`, it has its old layout"]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub unsafe fn shrink(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         unsafe { resize(self, block, old, new) }.map(NonNull::cast)
     }
 }
@@ -149,18 +163,19 @@ impl<P: PageSource, const N: usize> ByLayout for SizeClasses<P, N> {
 
     #[inline]
     unsafe fn give_back(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
-        // SAFETY: by the caller's promise; every run was exposed, so the pointer is valid for all of the block.
+        // SAFETY: the caller upholds the same contract. Every run's pointer was exposed,
+        // so `whole_block` returns one that is valid for all of the block.
         unsafe { self.give_back(whole_block(block), layout) }
     }
 
     #[inline]
     unsafe fn check(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
         if let Some((carver, size)) = self.class(self.table.class_of(layout)) {
-            // SAFETY: the caller's promise is the one that is asked for, and Size.
+            // SAFETY: the caller upholds the same contract; and Size.
             return unsafe { carver.check(block, size) }.map(drop);
         }
         match RunSize::of(layout) {
-            // SAFETY: likewise.
+            // SAFETY: the caller upholds the same contract.
             Some(size) => unsafe { self.runs.check(block, size) }.map(drop),
             None => self.runs.refuse(block, layout),
         }

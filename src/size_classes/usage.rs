@@ -1,34 +1,35 @@
-//! What a heap said of itself at one time.
+//! A snapshot of a heap's counts.
 
 use core::fmt;
 
 use crate::{BlockSize, DEFAULT_CLASSES, PAGE_SIZE};
 
-/// How many blocks a heap had, at one time: see
+/// The number of live, peak and free blocks of a heap at one time, returned by
 /// [`SizeClasses::usage`](crate::SizeClasses::usage).
 ///
-/// If heaps free each other's blocks, a block counts as free in the heap in which it was
-/// freed, so each of them may count too many or too few as live.
+/// If heaps free each other's blocks, a block counts as free in the heap that it was
+/// freed to. Each heap may then report too many or too few live blocks.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct SizeClassesUsage<const N: usize = DEFAULT_CLASSES> {
-    /// The block sizes, ascending.
+    /// The block sizes in ascending order.
     pub block_sizes: &'static [BlockSize; N],
-    /// The most that were live at once, of each size: as
+    /// The most blocks of each size that were ever live at the same time; see
     /// [`SizeClasses::peak_blocks`](crate::SizeClasses::peak_blocks).
     pub peak_blocks: [usize; N],
-    /// Those that are free, of each size: as
+    /// The number of free blocks of each size; see
     /// [`SizeClasses::free_blocks`](crate::SizeClasses::free_blocks).
     pub free_blocks: [usize; N],
-    /// The pages of runs: as [`SizeClasses::run_pages`](crate::SizeClasses::run_pages).
+    /// The number of pages in runs; see
+    /// [`SizeClasses::run_pages`](crate::SizeClasses::run_pages).
     pub run_pages: usize,
-    /// The pages of runs that are free: as
+    /// The number of pages in free runs; see
     /// [`SizeClasses::free_run_pages`](crate::SizeClasses::free_run_pages).
     pub free_run_pages: usize,
 }
 
 impl<const N: usize> SizeClassesUsage<N> {
-    /// The blocks that are live, of each size. Runs of pages don't count.
+    /// Returns the number of live blocks of each size. Runs of pages don't count.
     ///
     /// Linear in the number of classes. Never panics.
     ///
@@ -36,7 +37,8 @@ impl<const N: usize> SizeClassesUsage<N> {
     /// # use core::alloc::Layout;
     /// # use hpalloc::{Arena, Page, SizeClasses};
     /// # let mut memory = [const { Page::new() }; 2];
-    /// let heap = SizeClasses::with_table(Arena::from_pages(&mut memory)?, hpalloc::size_table![32, 256]);
+    /// # let arena = Arena::from_pages(&mut memory)?;
+    /// let heap = SizeClasses::with_table(arena, hpalloc::size_table![32, 256]);
     /// heap.allocate(Layout::new::<u64>()).unwrap();
     /// assert_eq!(heap.usage().live_blocks(), [1, 0]);
     /// # Ok::<(), hpalloc::ArenaError>(())
@@ -50,8 +52,8 @@ impl<const N: usize> SizeClassesUsage<N> {
         live
     }
 
-    /// The bytes of live blocks and live runs: whole blocks, which are larger than what was
-    /// asked for.
+    /// Returns the bytes of live blocks and live runs. Whole blocks count, which are
+    /// larger than the requests.
     ///
     /// Linear in the number of classes. Never panics.
     ///
@@ -70,8 +72,8 @@ impl<const N: usize> SizeClassesUsage<N> {
         self.bytes(self.live_blocks(), self.run_pages.saturating_sub(self.free_run_pages))
     }
 
-    /// The bytes of free blocks and free runs. Blocks that were not carved yet don't count,
-    /// nor do the pages that the source still has.
+    /// Returns the bytes of free blocks and free runs. Neither blocks that were never
+    /// carved nor the source's remaining pages count.
     ///
     /// Linear in the number of classes. Never panics.
     ///
@@ -82,7 +84,7 @@ impl<const N: usize> SizeClassesUsage<N> {
     /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
     /// let layout = Layout::new::<[u8; 100]>();
     /// let block = heap.allocate(layout).unwrap();
-    /// // SAFETY: it came from this heap with this layout, and isn't used any more.
+    /// // SAFETY: the block came from this heap with this layout, and is no longer used.
     /// unsafe { heap.deallocate(block, layout) };
     /// assert_eq!((heap.usage().live_bytes(), heap.usage().free_bytes()), (0, 112));
     /// # Ok::<(), hpalloc::ArenaError>(())
@@ -97,8 +99,7 @@ impl<const N: usize> SizeClassesUsage<N> {
         bytes.sum::<usize>() + run_pages * PAGE_SIZE
     }
 
-    /// For each size that was used: how large it is, how many are live, were at the peak, and
-    /// are free.
+    /// The block size and the live, peak and free blocks of each size that was ever used.
     fn rows(&self) -> impl Iterator<Item = [usize; 4]> {
         let counts = self.live_blocks().into_iter().zip(self.peak_blocks).zip(self.free_blocks);
         let rows = self.block_sizes.iter().zip(counts);
@@ -107,8 +108,8 @@ impl<const N: usize> SizeClassesUsage<N> {
     }
 }
 
-/// The classes, with how many of their blocks are live, how many were at the peak, and
-/// how many are free; those that were never used are left out.
+/// Writes a table with the live, peak and free blocks of each class, without the classes
+/// that were never used, and of the runs of pages.
 impl<const N: usize> fmt::Display for SizeClassesUsage<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:>10}{:>11}{:>11}{:>11}", "block size", "live", "peak", "free")?;

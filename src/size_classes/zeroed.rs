@@ -1,4 +1,4 @@
-//! Blocks that are zero, which aren't written if they come so.
+//! Allocating zeroed blocks, without writing zeros to memory that is known to be zero.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -10,14 +10,14 @@ use crate::hardened::MisuseError;
 use crate::run_size::RunSize;
 
 impl<P: PageSource, const N: usize> SizeClasses<P, N> {
-    /// A block as from [`allocate`](Self::allocate), whose bytes are zero as far as the
-    /// layout goes.
+    /// Allocates a block like [`allocate`](Self::allocate) and zeroes as many bytes as
+    /// the layout has.
     ///
-    /// Memory that came zeroed from the source, as that of a fresh mapping does, is not
-    /// written if it is a run of pages that was never handed out before, or the first block
-    /// of a page or of several. So that holds for all fresh blocks of more than half a page.
-    /// (For smaller ones, which lie together in a page, a class would have to remember
-    /// whether its page came zeroed.)
+    /// Memory that comes zeroed from the source, such as a fresh mapping, is not written
+    /// again if it is a run of pages that was never handed out, or the first block of the
+    /// pages that refill a class. So no zeros are written to fresh blocks of more than
+    /// half a page. For smaller blocks, several of which share a page, a class would have
+    /// to remember whether its page came zeroed.
     ///
     /// # Time complexity
     ///
@@ -34,7 +34,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// let mut memory = [const { Page::new() }; 2];
     /// let heap = SizeClasses::new(Arena::from_pages(&mut memory)?);
     /// let block = heap.allocate_zeroed(Layout::new::<[u32; 10]>()).unwrap();
-    /// // SAFETY: the block has room for the numbers, which are initialised.
+    /// // SAFETY: the block has room for the array, and its bytes are zero.
     /// assert_eq!(unsafe { block.cast::<[u32; 10]>().read() }, [0; 10]);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
@@ -44,7 +44,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         allocate_zeroed(self, layout).map(NonNull::cast)
     }
 
-    /// A block, and whether all of it is known to be zero.
+    /// Allocates a block. The flag is `true` if all of the block is known to be zero.
     ///
     /// # Errors
     ///
@@ -60,9 +60,10 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
         let Some((first, is_zeroed)) = self.pages.take_zeroed_pages(size.pages_per_run()) else {
             return Ok(self.take_from_free_run(carver, size)?.map(|block| (block, false)));
         };
-        // SAFETY: Size; by PageSource, the run has these pages, and nobody else knows of it.
+        // SAFETY: Size; and by PageSource, the run has these pages, and nothing else
+        // knows of it.
         let block = unsafe { carver.begin_run(size, first.cast()) }?;
-        // In a hardened program it is filled.
+        // A hardened build fills the block, so it isn't zero any more.
         Ok(block.map(|block| (block, is_zeroed && !cfg!(hpalloc_hardened))))
     }
 }

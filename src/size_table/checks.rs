@@ -1,4 +1,4 @@
-//! What a table makes of requests: constants that a program can check.
+//! Properties of a table that a program can check in constants.
 
 use core::alloc::Layout;
 
@@ -7,8 +7,8 @@ use crate::PAGE_SIZE;
 use crate::run_size::RunSize;
 
 impl<const N: usize> SizeTable<N> {
-    /// The number of bytes that a block for the layout has: those of a class, or of a run of
-    /// pages. 0 if no heap can serve the layout.
+    /// Returns the number of bytes that a block for the layout has, in a class or in a
+    /// run of pages. Returns 0 if no heap can serve the layout.
     ///
     /// Constant time, see [`SizeTable`]. Never panics.
     ///
@@ -34,19 +34,20 @@ impl<const N: usize> SizeTable<N> {
         }
     }
 
-    /// How many times its own size a value takes at most, rounded up, if it is aligned to
-    /// `align` bytes and no larger than the largest block. (The size of a value is a multiple
-    /// of its alignment.) `usize::MAX` if `align` is not a power of two, or above
-    /// [`PAGE_SIZE`](crate::PAGE_SIZE).
+    /// Returns the worst ratio of block size to value size, rounded up, over the values
+    /// that are aligned to `align` bytes and no larger than the largest block.
     ///
-    /// It is large if values with that alignment get a page, or another block that is much
-    /// too large, because the blocks of their size are not aligned enough: see
-    /// [`SizeTable`](SizeTable#sizes-that-are-aligned-to-little). The alignment of most types
-    /// is at most 16.
+    /// The size of a value is a multiple of its alignment. Returns `usize::MAX` if
+    /// `align` is not a power of two or is above [`PAGE_SIZE`](crate::PAGE_SIZE).
+    ///
+    /// A large ratio means that the blocks of the right size are [insufficiently
+    /// aligned](SizeTable#sizes-that-are-aligned-to-little), so some values with that
+    /// alignment get a page, or another block that is much too large. Most types are
+    /// aligned to at most 16 bytes.
     ///
     /// # Time complexity
     ///
-    /// The square of the number of classes, or none at all in a constant.
+    /// Quadratic in the number of classes; free in a constant.
     ///
     /// # Panics
     ///
@@ -57,10 +58,11 @@ impl<const N: usize> SizeTable<N> {
     /// use hpalloc::{DEFAULT_SIZES, SizeTable};
     ///
     /// static SIZES: &SizeTable<4> = hpalloc::size_table![24, 40, 104, 1000];
-    /// assert_eq!(SIZES.worst_for(8), 9); // of 112 bytes: 1000
-    /// assert_eq!(SIZES.worst_for(16), 256); // of 16 bytes: a page
+    /// assert_eq!(SIZES.worst_for(8), 9); // a value of 112 bytes gets 1000
+    /// assert_eq!(SIZES.worst_for(16), 256); // a value of 16 bytes gets a page
     ///
-    /// assert_eq!([8, 16, 64, 4096].map(|align| DEFAULT_SIZES.worst_for(align)), [2, 2, 2, 1]);
+    /// let ratios = [8, 16, 64, 4096].map(|align| DEFAULT_SIZES.worst_for(align));
+    /// assert_eq!(ratios, [2, 2, 2, 1]);
     /// # }
     /// ```
     #[must_use]
@@ -70,7 +72,7 @@ impl<const N: usize> SizeTable<N> {
         }
         let (mut worst, mut class) = (self.times(align, align), 0);
         while class + 1 < N {
-            // The smallest value that doesn't fit the block.
+            // The smallest value that doesn't fit a block of this class.
             let size = (self.sizes[class].bytes() & !(align - 1)) + align;
             if size <= self.sizes[N - 1].bytes() && self.times(size, align) > worst {
                 worst = self.times(size, align);
@@ -80,7 +82,7 @@ impl<const N: usize> SizeTable<N> {
         worst
     }
 
-    /// How many times its size a value takes, rounded up.
+    /// Returns the ratio of block size to value size, rounded up.
     const fn times(&self, size: usize, align: usize) -> usize {
         match Layout::from_size_align(size, align) {
             Ok(layout) if size > 0 => self.usable_size(layout).div_ceil(size),
@@ -88,14 +90,15 @@ impl<const N: usize> SizeTable<N> {
         }
     }
 
-    /// The largest request that a new heap serves if its source has so many pages in one
-    /// piece, in bytes; 0 if there is none. It is aligned to a word at most.
+    /// Returns the size in bytes of the largest request that a new heap serves from
+    /// `pages` contiguous pages, or 0 if it serves none. The request is aligned to at
+    /// most a word.
     ///
-    /// It is less than the pages have, if these are not a size that runs have: see
-    /// [`SizeClasses`](crate::SizeClasses#large-requests). What a heap in use serves is
+    /// The result is less than the size of the pages if their number is not a run size;
+    /// see [`SizeClasses`](crate::SizeClasses#large-requests). For a heap in use, see
     /// [`SizeClasses::largest_free`](crate::SizeClasses::largest_free).
     ///
-    /// Linear in the number of classes, or none at all in a constant. Never panics.
+    /// Linear in the number of classes; free in a constant. Never panics.
     ///
     /// ```
     /// # #[cfg(not(hpalloc_hardened))] {
@@ -105,8 +108,8 @@ impl<const N: usize> SizeTable<N> {
     /// static SIZES: &SizeTable<2> = hpalloc::size_table![64, 512];
     /// const _: () = assert!(SIZES.largest_request(PAGES) >= 200_000);
     ///
-    /// let pages = |bytes| bytes / 4096;
-    /// assert_eq!([1, 3, 8, 9, 11, 64].map(|pages| DEFAULT_SIZES.largest_request(pages)).map(pages), [1, 3, 8, 8, 10, 64]);
+    /// let in_pages = |pages| DEFAULT_SIZES.largest_request(pages) / 4096;
+    /// assert_eq!([1, 3, 8, 9, 11, 64].map(in_pages), [1, 3, 8, 8, 10, 64]);
     /// # }
     /// ```
     #[must_use]
@@ -115,7 +118,8 @@ impl<const N: usize> SizeTable<N> {
             Some(size) => size.bytes(),
             None => 0,
         };
-        // What is no larger than the largest block is no run.
+        // A run that isn't larger than the largest block is never used: a class serves
+        // such requests.
         if N == 0 || run > self.sizes[N - 1].bytes() {
             return run;
         }
