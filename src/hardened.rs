@@ -1,8 +1,15 @@
-//! Misuse of blocks is detected in a program that is built with `--cfg hpalloc_hardened`: when a block is freed, or handed out
-//! again.
+//! Detection of misuse in hardened builds.
 //!
-//! It is a `--cfg` and not a Cargo feature because it changes the whole program: blocks take more memory, and freeing one takes
-//! longer. Only whoever builds the program can turn it on, for example in its `.cargo/config.toml`:
+//! With `--cfg hpalloc_hardened`, a double free, a foreign pointer, an overflow or a
+//! write after free is detected when a block is freed or handed out again. By default the
+//! program then panics. Blocks of pools and size classes need more memory, up to twice as
+//! much (three times for blocks of a single word), and each operation takes time that is
+//! linear in the block size; see [*What it costs*](#what-it-costs).
+//!
+//! # How to turn it on
+//!
+//! It is a `--cfg`, not a Cargo feature, because it changes the whole program. So only
+//! the one who builds the program can turn it on, for example in `.cargo/config.toml`:
 //!
 //! ```toml
 //! [build]
@@ -10,39 +17,57 @@
 //! rustdocflags = ["--cfg", "hpalloc_hardened"] # for doctests
 //! ```
 //!
-//! or for one command: `RUSTFLAGS="--cfg hpalloc_hardened" cargo test`. Cargo takes flags from one place only: if the file has
-//! `rustflags` in a section for the target, as firmware has, add the flag to that list, since `[build]` and `RUSTFLAGS` would not be
-//! joined with it. [`IS_HARDENED`](crate::IS_HARDENED) says whether it worked. On a chip without compare-and-swap (a Cortex-M0, say)
-//! the feature `critical-section` is needed as well.
+//! or for one command: `RUSTFLAGS="--cfg hpalloc_hardened" cargo test`. Cargo takes flags
+//! from one place only. If the file has `rustflags` in a section for the target, as is
+//! usual for firmware, add the flag to that list: Cargo doesn't merge it with `[build]`
+//! or `RUSTFLAGS`. The constant [`IS_HARDENED`](crate::IS_HARDENED) tells whether the
+//! flag is in effect. Chips without compare-and-swap, such as a Cortex-M0, also need the
+//! feature `critical-section`.
 //!
-//! What this module has is there only in such a program. Code that calls [`set_hook`] or [`set_key`] asks for it by
-//! `#[cfg(hpalloc_hardened)]`, and its `Cargo.toml` tells the compiler of the name:
+//! This module exists only in a hardened build. Put `#[cfg(hpalloc_hardened)]` before
+//! code that calls [`set_hook`] or [`set_key`], and declare the name in your
+//! `Cargo.toml`:
 //!
 //! ```toml
 //! [lints.rust]
 //! unexpected_cfgs = { level = "warn", check-cfg = ["cfg(hpalloc_hardened)"] }
 //! ```
 //!
-//! | misuse | detected |
+//! # What is detected
+//!
+//! | misuse | when it is detected |
 //! |---|---|
-//! | a block is freed twice ([`DoubleFree`](Misuse::DoubleFree)), or its box is dropped twice | at the second time, while the block is free |
-//! | a pointer is freed that did not come from the pool ([`Foreign`](Misuse::Foreign), [`NotABlock`](Misuse::NotABlock), [`NeverAllocated`](Misuse::NeverAllocated)) | at once |
-//! | the program wrote past the end of a block ([`Overflow`](Misuse::Overflow), [`RecordOverwritten`](Misuse::RecordOverwritten)) | when that block is freed |
-//! | the program wrote to a block that it had freed ([`WrittenAfterFree`](Misuse::WrittenAfterFree), [`LinkOverwritten`](Misuse::LinkOverwritten)) | when the block is handed out again |
-//! | blocks are live when their pool is dropped ([`Leaked`](Misuse::Leaked)), other than by [`PoolBox::leak`](crate::PoolBox::leak) | then |
+//! | A block is freed twice ([`DoubleFree`](Misuse::DoubleFree)), or its box is dropped twice | at the second free, if the block is still free |
+//! | A freed pointer did not come from the pool ([`Foreign`](Misuse::Foreign), [`NotABlock`](Misuse::NotABlock), [`NeverAllocated`](Misuse::NeverAllocated)) | immediately |
+//! | A write past the end of a block ([`Overflow`](Misuse::Overflow), [`RecordOverwritten`](Misuse::RecordOverwritten)) | when that block is freed |
+//! | A write to a freed block ([`WrittenAfterFree`](Misuse::WrittenAfterFree), [`LinkOverwritten`](Misuse::LinkOverwritten)) | when the block is handed out again |
+//! | Blocks are live when their pool is dropped ([`Leaked`](Misuse::Leaked)), except by [`PoolBox::leak`](crate::PoolBox::leak) | at the drop |
 //!
-//! A [`Heap`](crate::Heap) detects these without keeping anything: overflows, leaks, and a double free or a write after the memory was
-//! handed out again are not detected. A write to the words that it keeps at the start and the end of free memory isn't either.
+//! A pool keeps a record of each run of pages that it took, two words after each block
+//! that tell whether the block is live, and a pattern in each free block. To decide
+//! whether a pointer is one of its blocks, it reads only its own memory.
 //!
-//! A pool keeps a record of each run of pages that it took, two words after each block that tell whether the block is live, and
-//! a pattern in each free block. It looks at no memory but its own to decide whether a pointer is one of its blocks. What each of
-//! these can't detect is listed in the repository, in `SECURITY.md`.
+//! A [`Heap`](crate::Heap) keeps no records or guards, and detects only what free memory
+//! reveals. It does not detect:
 //!
-//! Misuse is reported to the [hook](set_hook). By default it panics, except for leaks: to drop a pool with all of its blocks
-//! is how the memory of an arena is freed at once. The panic names the line where the block was freed or requested; for boxes and
-//! the global allocator, that line is in hpalloc. If a hook returns, the operation has no effect: the block isn't freed, or the
-//! damaged block is left out and another one is handed out. A block of a `Heap` that would grow into damaged memory stays as it was. The exception is [`PoolBox::into_inner`](crate::PoolBox::into_inner),
-//! which panics because it has no value to return.
+//! - overflows and leaks;
+//! - a double free, or a write to a freed block, once the memory was handed out again;
+//! - writes to the words that it keeps at the start and the end of free memory.
+//!
+//! `SECURITY.md` in the repository lists the limits of each detection.
+//!
+//! # What happens then
+//!
+//! Misuse is reported to the [hook](set_hook). The default hook panics, except for leaks:
+//! dropping a pool with all of its blocks is the way to free an arena's memory in one
+//! step. The panic's location is the line where the block was freed or requested. For
+//! boxes and the global allocator, that line is in hpalloc.
+//!
+//! If a hook returns, the operation has no effect. The block isn't freed, or the damaged
+//! block is skipped and another one is handed out. A block of a `Heap` that would grow
+//! into damaged memory is unchanged. The exception is
+//! [`PoolBox::into_inner`](crate::PoolBox::into_inner), which panics because it has no
+//! value to return.
 //!
 //! ```should_panic
 //! use hpalloc::{Arena, FixedBlock, Page};
@@ -50,29 +75,36 @@
 //! let mut memory = [const { Page::new() }; 1];
 //! let pool = FixedBlock::new(Arena::from_pages(&mut memory).unwrap(), 64).unwrap();
 //! let block = pool.allocate().unwrap();
-//! // SAFETY: the first time, it came from this pool and isn't used any more. The second time panics.
+//! // SAFETY: the block is from this pool and no longer used. The second call panics.
 //! unsafe {
 //!     pool.deallocate(block);
-//!     pool.deallocate(block); // the block at 0x.. of a pool of blocks of 64 bytes was freed twice
+//!     pool.deallocate(block); // "the block at 0x.. was freed twice"
 //! }
 //! ```
 //!
 //! # What it costs
 //!
-//! A block takes two words more, rounded up to its alignment: one of 64 bytes takes 128. A run of pages takes four words more. To
-//! allocate takes time that is linear in the block size; to free takes that, and a search for the block's run: one step for each
-//! bit of an address at most, typically log2 of the number of runs. To drop a box of a pool behind a lock takes the lock twice. A
-//! pool takes some words more. The figures are in `SECURITY.md`.
+//! Memory: each block needs two more words, rounded up to its alignment, so a block of 64
+//! bytes occupies 128. Each run of pages needs four more words, and each pool a few more.
+//!
+//! Time: allocating is linear in the block size. So is freeing, which also searches for
+//! the block's run: one step per bit of an address at most, typically log2 of the number
+//! of runs. Dropping a box of a locked pool acquires the lock twice.
+//!
+//! `SECURITY.md` has the figures.
 //!
 //! # Pools that free each other's blocks
 //!
-//! These are foreign to each other, unless they are of one family: see [`FixedBlock::in_family`](crate::FixedBlock::in_family).
+//! Such pools are foreign to each other, unless they are members of one family; see
+//! [`FixedBlock::in_family`](crate::FixedBlock::in_family).
 //!
 //! # The key
 //!
-//! Links and guards depend on a key. Without [`set_key`] it is made from the address at which the program lies. That is drawn anew
-//! for each run on a host with address space layout randomisation, but in firmware it is the same on every device and after
-//! every reset. There, set a key at each start, from a random number generator or from a counter in memory that survives.
+//! Links and guards are encoded with a key. Without [`set_key`], the key is derived from
+//! the address at which the program is loaded. On a host with address space layout
+//! randomization, that address changes with each run. In firmware it is the same on every
+//! device and after every reset: set a key at each start, from a random number generator
+//! or from a counter in memory that survives the reset.
 
 use core::fmt;
 
@@ -94,7 +126,7 @@ pub(crate) use guard::{Damage, Guard, Shape};
 /// let mut memory = [const { Page::new() }; 1];
 /// let pool = FixedBlock::new(Arena::from_pages(&mut memory).unwrap(), 64).unwrap();
 /// let block = pool.allocate().unwrap();
-/// // SAFETY: what isn't safe about the second call is what it reports.
+/// // SAFETY: the block came from this pool; the second free is detected.
 /// let error = unsafe {
 ///     pool.deallocate(block);
 ///     pool.try_deallocate(block).unwrap_err()
@@ -105,15 +137,18 @@ pub(crate) use guard::{Damage, Guard, Shape};
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct MisuseError {
-    /// What was detected.
+    /// The kind of misuse.
     pub misuse: Misuse,
-    /// The address of the block; zero for leaks. If free memory of a `Heap` was written to, the address of the first byte that was.
+    /// The address of the block. For writes to free memory of a `Heap`, the address of
+    /// the first byte that was written; for leaks, zero.
     pub block: usize,
-    /// The size of the pool's blocks, in bytes. In a `Heap` that of the layout that was freed or requested; for a run of pages that of the run, and for
-    /// leaked ones of the last of them.
+    /// The block size of the pool, in bytes. For a `Heap`, the size of the layout that
+    /// was freed or requested. For a run of pages, the size of the run; for leaked runs,
+    /// that of the last one handed out.
     pub block_size: usize,
-    /// The number of the pool that detected it: pools are numbered in the order in which they took their first pages. Zero
-    /// before that, and for a `Heap`. For a pool of a family, the family's number.
+    /// The number of the pool that detected the misuse. Pools are numbered in the order
+    /// in which they took their first pages; the number is zero before that, and for a
+    /// `Heap`. For a pool of a family, the number of the family.
     pub pool: usize,
 }
 
@@ -122,27 +157,29 @@ pub struct MisuseError {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Misuse {
-    /// The block was freed, and is free.
+    /// The freed block was already free.
     DoubleFree,
-    /// What was freed is not in memory of this pool; or of this heap, for requests of that size.
+    /// The freed pointer is not in memory of this pool or, for a heap, in memory that it
+    /// uses for requests of that size.
     Foreign,
-    /// What was freed is in memory of this pool, but no block begins there.
+    /// The freed pointer is in memory of this pool, but is not the start of a block.
     NotABlock,
-    /// What was freed is in memory of this pool, but was never handed out.
+    /// The freed pointer is in memory of this pool that was never handed out.
     NeverAllocated,
-    /// The guard after the block was overwritten while it was live.
+    /// The guard after the block was overwritten while the block was live.
     Overflow,
-    /// The block, or the guard after it, was written to while it was free.
+    /// The block, or the guard after it, was written to while the block was free.
     WrittenAfterFree,
-    /// The link in the block, or its check word, was written to while it was free. All blocks that were freed before it are
-    /// lost.
+    /// The link in the block, or its check word, was written to while the block was free.
+    /// All blocks that were freed before this one are lost.
     LinkOverwritten,
-    /// The record that the pool keeps at the end of a run of pages was written to. The blocks in that run, and perhaps those
-    /// of runs taken later, can't be freed any more.
+    /// The record that the pool keeps at the end of a run of pages was written to. The
+    /// blocks in that run can no longer be freed, and perhaps those in runs that were
+    /// taken later.
     RecordOverwritten,
     /// The pool was dropped while blocks were live.
     Leaked {
-        /// How many.
+        /// The number of live blocks.
         blocks: usize,
     },
 }
@@ -159,29 +196,26 @@ impl fmt::Display for MisuseError {
         if let (0, Misuse::WrittenAfterFree) = (*pool, misuse) {
             return write!(
                 f,
-                "hpalloc: the byte at {block:#x} was written to after it was freed, which a request of {block_size} bytes detected"
+                "hpalloc: the byte at {block:#x} was written to after it was freed (detected by a request of {block_size} bytes)"
             );
         }
         match pool {
             0 => write!(f, "hpalloc: the block of {block_size} bytes at {block:#x} ")?,
-            _ => write!(
-                f,
-                "hpalloc: the block at {block:#x}, for a pool of blocks of {block_size} bytes (number {pool}), "
-            )?,
+            _ => write!(f, "hpalloc: the block at {block:#x}, checked by pool {pool} of {block_size}-byte blocks, ")?,
         }
         f.write_str(match misuse {
             Misuse::DoubleFree => "was freed twice",
             Misuse::Foreign => {
-                "is not from this pool or its family: free it where it was allocated, or make these pools a family"
+                "is not from this pool or its family: free it to the pool that allocated it, or make the pools a family"
             }
-            Misuse::NotABlock => "is not the start of a block: free the pointer that was allocated",
+            Misuse::NotABlock => "is not the start of a block: free the pointer that the allocation returned",
             Misuse::NeverAllocated => "was never allocated",
             Misuse::Overflow => "was written to past its end",
             Misuse::WrittenAfterFree => "was written to after it was freed",
-            Misuse::LinkOverwritten => "was written to after it was freed, at its start, where a link was",
+            Misuse::LinkOverwritten => "was written to after it was freed: the link to the next free block, at its start, was overwritten",
             Misuse::RecordOverwritten => {
-                "can't be looked up: what the pool keeps at the end of a run of pages was written to, past the end of the \
-                 last block of the run"
+                "can't be looked up: the record that the pool keeps at the end of a run of pages was written to, probably \
+                 past the end of the run's last block"
             }
             Misuse::Leaked { .. } => "was leaked",
         })
@@ -190,16 +224,18 @@ impl fmt::Display for MisuseError {
 
 impl core::error::Error for MisuseError {}
 
-/// The function that is called when misuse is detected.
+/// A function that is called when misuse is detected; see [`set_hook`].
 pub type Hook = fn(&MisuseError);
 
 static HOOK: Shared<Option<Hook>> = Shared::new();
 
 /// Sets the function that all pools and heaps call when they detect misuse.
 ///
-/// It may panic, stop, or log and return. The global allocator must not unwind, so there a panic aborts; and so does one where
-/// something is dropped because of another panic: a pool with leaks, of which a heap reports those of each class, or a box whose
-/// block is damaged.
+/// The hook may panic, stop the program, or log and return. A panic aborts the program in
+/// two cases: in the global allocator, which must not unwind, and in a drop during
+/// another panic. The latter happens when a pool with leaks is dropped, or a box whose
+/// block is damaged. A [`SizeClasses`](crate::SizeClasses) reports the leaks of each
+/// class separately, so if a hook panics for the first report, the second one aborts.
 ///
 /// Constant time. Never panics.
 ///
@@ -217,12 +253,13 @@ pub fn set_hook(hook: Hook) {
     HOOK.set(Some(hook));
 }
 
-/// Whether the block is live, though its guard was overwritten.
+/// Returns `true` if the block is live, even though its guard was overwritten.
 pub(crate) fn is_overflow(error: MisuseError) -> bool {
     error.misuse == Misuse::Overflow
 }
 
-/// Calls the hook; and panics if it returns, since there is nothing that could be returned.
+/// Calls the hook, and panics if it returns, because the operation has no value to
+/// return.
 #[cold]
 #[track_caller]
 pub(crate) fn no_value(error: MisuseError) -> ! {
@@ -230,7 +267,7 @@ pub(crate) fn no_value(error: MisuseError) -> ! {
     panic!("{error}");
 }
 
-/// Calls the hook.
+/// Calls the hook. Without one, panics unless the misuse is a leak.
 #[cold]
 #[track_caller]
 pub(crate) fn report(error: MisuseError) {
@@ -240,7 +277,8 @@ pub(crate) fn report(error: MisuseError) {
     }
 }
 
-/// What the operation returns in the end, each misuse that it finds on the way being reported.
+/// Repeats the operation until it succeeds, and reports the misuse that each attempt
+/// detects.
 #[track_caller]
 pub(crate) fn reported<T>(mut operation: impl FnMut() -> Result<T, MisuseError>) -> T {
     loop {
@@ -251,13 +289,14 @@ pub(crate) fn reported<T>(mut operation: impl FnMut() -> Result<T, MisuseError>)
     }
 }
 
-/// Zero until it is set or used.
+/// Zero until it is set or first used.
 static KEY: Shared<usize> = Shared::new();
 
-/// Sets the key with which links and guards are encoded. Returns `false`, without effect, if the key is zero or there is one
-/// already: set it once, before anything is allocated.
+/// Sets the key that encodes links and guards.
 ///
-/// Use another key for each start of the program, see [The key](self#the-key).
+/// Returns `false`, without effect, if `key` is zero or a key is already in use. So call
+/// this once, before anything is allocated. Use a different key at each start of the
+/// program; see [The key](self#the-key).
 ///
 /// Constant time. Never panics.
 ///
@@ -268,7 +307,7 @@ static KEY: Shared<usize> = Shared::new();
 /// assert!(hardened::set_key(random_number));
 /// assert!(!hardened::set_key(random_number + 1));
 /// ```
-#[must_use = "another key may be in use"]
+#[must_use = "if this is `false`, the key was not set"]
 pub fn set_key(key: usize) -> bool {
     key != 0 && KEY.update(|settled| (settled == 0).then_some(key)) == 0
 }
@@ -280,7 +319,7 @@ fn key() -> usize {
     }
 }
 
-/// Makes this the key unless there is one already, and returns the key.
+/// Makes this the key unless there is one already, and returns the key in use.
 fn settle(key: usize) -> usize {
     match KEY.update(|settled| (settled == 0).then_some(key)) {
         0 => key,
@@ -288,7 +327,7 @@ fn settle(key: usize) -> usize {
     }
 }
 
-/// What a link in a block at that address is encoded with.
+/// Returns the mask that encodes the link of a block at this address.
 pub(crate) fn mask(address: usize) -> usize {
     mask_with(key(), address)
 }
@@ -297,29 +336,32 @@ fn mask_with(key: usize, address: usize) -> usize {
     key ^ address.rotate_left(usize::BITS / 2)
 }
 
-/// An odd number whose bits are mixed: 2^64 over the golden ratio (Knuth, *The Art of Computer Programming*, volume 3, section
-/// 6.4).
-#[allow(clippy::cast_possible_truncation, reason = "the lower half of it is as good, and odd")]
+/// An odd number with well-mixed bits: 2^64 divided by the golden ratio (Knuth, *The Art
+/// of Computer Programming*, volume 3, section 6.4).
+#[allow(clippy::cast_possible_truncation, reason = "the lower half is odd and well-mixed, too")]
 const SPREAD: usize = 0x9E37_79B9_7F4A_7C15_u64 as usize;
 
-/// One to one in each of the arguments.
+/// Mixes two words. For a fixed value of either argument, it is a one-to-one function of
+/// the other.
 fn mix(a: usize, b: usize) -> usize {
     let mixed = (a ^ b).wrapping_mul(SPREAD);
-    // The product's upper bits depend on all bits, its lower ones on the lower ones.
+    // The upper bits of the product depend on all bits of the factor, the lower ones only
+    // on lower bits. The shift spreads the former over the latter.
     (mixed ^ (mixed >> (usize::BITS / 2 + 1))).wrapping_mul(SPREAD).rotate_left(usize::BITS / 2)
 }
 
-/// A number for a pool. Each is returned once in half of what a word counts.
+/// Returns the next number for a pool. Numbers repeat after half of the range of a word.
 fn next_number() -> usize {
     static LAST: Shared<usize> = Shared::new();
-    // From 1 to half of what a word counts: the upper bit is set in numbers of families.
+    // Numbers stay below the highest bit, which marks the numbers of families.
     let next = |last: usize| last % (usize::MAX / 2) + 1;
     next(LAST.update(|last| Some(next(last))))
 }
 
 #[cfg(test)]
 mod tests {
-    /// A link that was copied, or encoded with another key, leads elsewhere.
+    /// A link that was copied to another address, or encoded with another key, decodes to
+    /// another address.
     #[test]
     fn links_depend_on_the_key_and_the_address() {
         let mask = super::mask_with(1, 0x2000_0040);

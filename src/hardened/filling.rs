@@ -1,30 +1,31 @@
-//! The pattern in free memory.
+//! The pattern that fills free memory.
 
 use core::ptr::NonNull;
 use core::slice;
 
-/// The value of the bytes of free memory, except links and the like.
+/// The value of each byte of free memory, except for links and similar words.
 const PATTERN: u8 = 0xDF;
-/// A word of them.
+/// A word of the pattern.
 pub(super) const PATTERN_WORD: usize = usize::from_ne_bytes([PATTERN; size_of::<usize>()]);
 
-/// Fills free memory.
+/// Fills free memory with the pattern.
 ///
 /// # Safety
 ///
-/// So many bytes are there, and nothing uses them.
+/// There are `bytes` bytes from `start` on, and nothing uses them.
 pub(crate) unsafe fn fill(start: NonNull<u8>, bytes: usize) {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller upholds the contract.
     unsafe { start.write_bytes(PATTERN, bytes) };
 }
 
-/// The address of the first byte that isn't as it was filled.
+/// Returns the address of the first byte that differs from the pattern, if there is one.
 ///
 /// # Safety
 ///
-/// So many bytes are there, initialised, and nothing uses them. They are a whole number of words.
+/// There are `bytes` bytes from `start` on, a whole number of words. They are
+/// initialized, and nothing uses them.
 pub(crate) unsafe fn first_difference(start: NonNull<u8>, bytes: usize) -> Option<usize> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller upholds the contract.
     let words = unsafe { slice::from_raw_parts(start.cast::<usize>().as_ptr(), bytes / size_of::<usize>()) };
     let index = words.iter().position(|&word| word != PATTERN_WORD)?;
     let byte = words[index].to_ne_bytes().iter().position(|&byte| byte != PATTERN)?;

@@ -11,10 +11,11 @@ use crate::shared::Shared;
 
 static_assertions::const_assert_eq!(size_of::<Words>(), GUARD_BYTES);
 
-/// Set in the numbers of families, and not in those that pools get by themselves.
+/// The bit that is set in the numbers of families, and clear in those that pools get by
+/// themselves.
 const FAMILY: usize = 1 << (usize::BITS - 1);
 
-/// How a pool recognises its blocks.
+/// The state by which a pool recognizes its blocks.
 ///
 /// ```text
 ///   ┌──────────────────────┬───────┬──────────┬──────┐
@@ -22,47 +23,50 @@ const FAMILY: usize = 1 << (usize::BITS - 1);
 ///   └──────────────────────┴───────┴──────────┴──────┘
 /// ```
 ///
-/// After each block that was handed out once lie two words. The *identity* says whose block it is, of what size, where, and
-/// whether it is live or free. The *check* depends on the same, and for a free block on its link too. An overflow reaches the
-/// check first.
+/// Two words follow each block that was ever handed out. The *identity* encodes the pool,
+/// the block size, the address, and whether the block is live or free. The *check*
+/// encodes the same and, for a free block, its link. An overflow reaches the check first.
 ///
-/// A pool looks at these words only in its own runs, and there only after blocks that it has carved: any other memory may be
-/// borrowed, in use by another thread, or never written. The exception is a pool of a family, which is asked to believe that
-/// a block that isn't its own is of the family.
+/// A pool reads these words only in its own runs, and there only after blocks that it has
+/// carved. Any other memory may be borrowed, in use by another thread, or never written.
+/// The exception is a pool of a family: it must trust that a block that isn't its own
+/// belongs to the family.
 pub(crate) struct Guard {
-    /// Where this pool's blocks lie.
+    /// The runs that contain this pool's blocks.
     runs: Runs,
-    /// The memory that comes from no source, and how many bytes it has.
+    /// The memory that came from no page source, and its size.
     memory: Cell<Option<Run>>,
-    /// This pool's, or its family's; zero until it has memory.
+    /// The number of this pool or its family; zero until it has memory.
     number: Cell<usize>,
-    /// The number of the family, zero without one.
+    /// The number of the family; zero if there is none.
     family: usize,
     live: Cell<usize>,
-    /// How many of the live blocks were given up for good. Shared, so that to give one up takes no lock.
+    /// The number of live blocks that were leaked on purpose. Shared, so that leaking one
+    /// needs no lock.
     forgotten: Shared<usize>,
-    /// The size of the blocks, to report leaks.
+    /// The size of the blocks, for the report of leaks.
     block_size: Cell<usize>,
 }
 
-// SAFETY: the memory is the pool's alone, and has no tie to a thread.
+// SAFETY: the memory belongs to the pool alone, and is not tied to a thread.
 unsafe impl Send for Guard {}
 
-/// How the blocks of a pool lie in a run.
+/// The layout of a pool's blocks within a run.
 pub(crate) struct Shape<F: FnOnce(usize) -> bool> {
     /// The size of a block.
     pub(crate) bytes: usize,
-    /// The length of a run from the source.
+    /// The length of a run from the page source.
     pub(crate) run_bytes: usize,
-    /// How much of a run from the source is blocks.
+    /// The part of such a run that consists of blocks.
     pub(crate) blocks_bytes: usize,
-    /// Whether a block begins so many bytes from the start of a run, if the run is long enough.
+    /// Returns `true` if a block begins at this offset from the start of a run that is
+    /// long enough.
     pub(crate) is_start: F,
-    /// The part of the newest run that isn't carved yet.
+    /// The addresses of the part of the newest run that isn't carved yet.
     pub(crate) fresh: (usize, usize),
 }
 
-/// What a guard behind a block consists of.
+/// The guard after a block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 struct Words {
@@ -71,21 +75,24 @@ struct Words {
 }
 
 impl Words {
-    /// Of a live block. Each of the arguments makes a difference to each of the words, and no two pools have the same words at
-    /// an address, but by chance where they differ in two arguments.
+    /// The words after a live block.
+    ///
+    /// Each argument changes both words. If two pools differ in one argument only, their
+    /// words at an address differ; if they differ in two, the words are equal only by
+    /// chance.
     fn of(key: usize, address: usize, number: usize, bytes: usize) -> Self {
         let start = mix(key, address);
         Self { check: mix(mix(start, bytes), !number), identity: mix(mix(start, number), bytes) }
     }
 }
 
-/// The difference between a free block's words and a live one's.
+/// Distinguishes the words of a free block from those of a live one.
 const FREE: usize = 0x0F0F_0F0F;
 
-/// What was detected about a free block.
+/// Damage that was detected in a free block.
 pub(crate) struct Damage {
     pub(crate) error: MisuseError,
-    /// Whether its link is what it was.
+    /// `true` if the link is unchanged, so that the rest of the list can be used.
     pub(crate) link_is_intact: bool,
 }
 
@@ -102,51 +109,54 @@ impl Guard {
         }
     }
 
-    /// Blocks of others in the family are as its own. Of no effect once there is memory, see [`begin`](Self::begin).
+    /// Makes the pool a member of a family, whose blocks it accepts as its own. Has no
+    /// effect once there is memory; see [`begin`](Self::begin).
     pub(crate) const fn in_family(&mut self, family: u16) {
         self.family = family as usize | FAMILY;
     }
 
-    /// There is memory now. The number is settled for good, so that a pool always recognises its own blocks.
+    /// Settles the number when the first memory arrives. It never changes after that, so
+    /// the pool always recognizes its own blocks.
     fn begin(&self) {
         if self.number.get() == 0 {
             self.number.set(if self.family == 0 { next_number() } else { self.family });
         }
     }
 
-    /// There is memory now, which comes from no source.
+    /// Sets the memory of a pool that has no page source.
     pub(crate) fn begin_with(&self, start: *mut u8, bytes: usize) {
         self.memory.set(NonNull::new(start).map(|start| Run { start, bytes }));
         self.begin();
     }
 
-    /// There is another run.
+    /// Adds a run.
     ///
     /// # Errors
     ///
-    /// The record of another one was overwritten. The new one is added all the same.
+    /// The record of another run was overwritten. The new run is added all the same.
     ///
     /// # Safety
     ///
-    /// The pool took it from its source, for good, and leaves its last `RECORD_BYTES` alone.
+    /// The pool took the run from its page source, permanently, and doesn't use its last
+    /// `RECORD_BYTES` bytes.
     pub(crate) unsafe fn add_run(&self, start: NonNull<u8>, bytes: usize) -> Result<(), MisuseError> {
         self.begin();
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         unsafe { self.runs.add(start, bytes) }
             .map_err(|Overwritten| self.error(start, self.block_size.get(), Misuse::RecordOverwritten))
     }
 
-    /// A run, which is one live block, isn't the pool's any more: its pages are used in
+    /// Removes a run that is a single live block, so that its pages can be used in
     /// another way.
     ///
     /// # Errors
     ///
-    /// A record on the way was overwritten. The run is still found where it isn't its own,
-    /// but counts as live no more.
+    /// A record that the search read was overwritten. The run may still be found by a
+    /// search, but its block no longer counts as live.
     ///
     /// # Safety
     ///
-    /// It was added to this guard, and nothing uses it.
+    /// The run was added to this guard, and nothing uses it.
     pub(crate) unsafe fn remove_run(&self, start: NonNull<u8>) -> Result<(), MisuseError> {
         self.live.set(self.live.get().saturating_sub(1));
         self.runs
@@ -154,12 +164,12 @@ impl Guard {
             .map_err(|Overwritten| self.error(start, self.block_size.get(), Misuse::RecordOverwritten))
     }
 
-    /// The number that the pool's blocks are marked with; zero if it has none yet.
+    /// Returns the number that marks the pool's blocks, or zero if it has none yet.
     fn number(&self) -> usize {
         if self.number.get() == 0 { self.family } else { self.number.get() }
     }
 
-    /// Whether blocks of other pools come here.
+    /// Returns `true` if blocks of other pools may be freed here.
     pub(crate) fn is_of_family(&self) -> bool {
         self.number() & FAMILY != 0
     }
@@ -169,7 +179,7 @@ impl Guard {
         Words::of(key(), block.addr().get(), self.number(), bytes)
     }
 
-    /// The words after a free block with that link.
+    /// The words after a free block with this link.
     fn free(&self, block: NonNull<u8>, bytes: usize, link: usize) -> Words {
         let Words { check, identity } = self.live(block, bytes);
         Words { check: check ^ mix(FREE, link), identity: identity ^ FREE }
@@ -179,41 +189,43 @@ impl Guard {
         MisuseError { misuse, block: block.addr().get(), block_size, pool: self.number() & !FAMILY }
     }
 
-    /// A block that wasn't handed out before becomes live. What an earlier pool left in it is overwritten: a link or a guard
-    /// would tell the key.
+    /// Marks a fresh block as live, and overwrites the remains of an earlier pool: a link
+    /// or a guard would reveal the key.
     ///
     /// # Safety
     ///
     /// That of [`hand_out`](Self::hand_out).
     pub(crate) unsafe fn hand_out_fresh(&self, block: NonNull<u8>, bytes: usize) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller upholds the same contract.
         unsafe {
             fill(block, bytes);
             self.hand_out(block, bytes);
         }
     }
 
-    /// The block becomes live.
+    /// Marks a block as live.
     ///
     /// # Safety
     ///
-    /// It is a block of this pool with so many bytes and room for a guard, that nothing uses.
+    /// It is a block of this pool, with `bytes` bytes and room for a guard, and nothing
+    /// uses it.
     pub(crate) unsafe fn hand_out(&self, block: NonNull<u8>, bytes: usize) {
         self.block_size.set(bytes);
         self.live.set(self.live.get() + 1);
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller upholds the contract.
         unsafe { words(block, bytes).write(self.live(block, bytes)) };
     }
 
-    /// The block is in the free list now.
+    /// Marks a block as free, and fills it except for its link.
     ///
     /// # Safety
     ///
-    /// It is a block of this pool with so many bytes, and a guard after it, that nothing else uses, and starts with a link.
+    /// It is a block of this pool, with `bytes` bytes and a guard after them. It starts
+    /// with a link, and nothing else uses it.
     pub(crate) unsafe fn take_back(&self, block: NonNull<u8>, bytes: usize) {
-        // One of another pool of the family may come back here.
+        // Saturates because a block of another pool of the family may be freed here.
         self.live.set(self.live.get().saturating_sub(1));
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller upholds the contract.
         unsafe {
             let link = link(block);
             fill(block.add(size_of::<usize>()), bytes - size_of::<usize>());
@@ -221,26 +233,26 @@ impl Guard {
         }
     }
 
-    /// Overwrites the link of a block that leaves the free list: encoded or not, it would tell where another block lies, and
-    /// with that the key.
+    /// Overwrites the link of a block that leaves the free list. Even encoded, the link
+    /// would reveal the address of another block, and with it the key.
     ///
     /// # Safety
     ///
-    /// It starts with a link, and nothing else uses it.
+    /// The block starts with a link, and nothing else uses it.
     #[allow(clippy::unused_self, reason = "as the guard's other methods are called")]
     pub(crate) unsafe fn hide_link(&self, block: NonNull<u8>) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller upholds the contract.
         unsafe { block.cast::<usize>().write(PATTERN_WORD) };
     }
 
-    /// Whether a block of the free list is as it was put there.
+    /// Checks that a block of the free list is unchanged since it was freed.
     ///
     /// # Safety
     ///
-    /// It is in the free list of this pool, with so many bytes.
+    /// The block is in the free list of this pool, and has `bytes` bytes.
     pub(crate) unsafe fn check_free(&self, block: NonNull<u8>, bytes: usize) -> Result<(), Damage> {
-        // SAFETY: by the caller's promise, the block is there, initialised, and not used otherwise. It is a whole number of
-        // words, of which the link is one.
+        // SAFETY: by the caller's promise, the block is there, initialized, and not in
+        // use. It is a whole number of words, the first of which is the link.
         let (link, found, difference) = unsafe {
             let difference = first_difference(block.add(size_of::<usize>()), bytes - size_of::<usize>());
             (link(block), words(block, bytes).read(), difference)
@@ -254,22 +266,25 @@ impl Guard {
         Err(Damage { error: self.error(block, bytes, misuse), link_is_intact })
     }
 
-    /// The block was given up for good: it isn't missed when the pool is dropped.
+    /// Counts a block that was leaked on purpose, so that it isn't reported when the pool
+    /// is dropped.
     pub(crate) fn forget(&self) {
         self.forgotten.update(|forgotten| Some(forgotten + 1));
     }
 
-    /// The error for a block that is to be freed with a size that no block here has.
+    /// Returns the error for freeing a block with a size that no block here has.
     pub(crate) fn refuse(&self, block: NonNull<u8>, bytes: usize) -> Result<(), MisuseError> {
         Err(self.error(block, bytes, Misuse::Foreign))
     }
 
-    /// Whether what is to be freed is a live block of this pool: the pointer to it that is valid for all of it and its guard.
+    /// Checks that a pointer to be freed is a live block of this pool. Returns a pointer
+    /// that is valid for all of the block and its guard.
     ///
     /// # Safety
     ///
-    /// The shape is that of this pool. If the pool is of a family and the block in none of its own runs, the block is one of
-    /// the family, or there are at least so many bytes that nothing else writes to meanwhile.
+    /// The shape is that of this pool. If the pool is of a family and the pointer is in
+    /// none of its own runs, then it points to a block of the family, or to at least
+    /// `bytes` bytes and an initialized guard that nothing else writes to meanwhile.
     pub(crate) unsafe fn check_live(
         &self,
         block: NonNull<u8>,
@@ -287,7 +302,7 @@ impl Guard {
                 Ok(Some(run)) if run.bytes == run_bytes => (run, blocks_bytes),
                 Ok(None) if self.is_of_family() => {
                     let block = whole_block(block);
-                    // SAFETY: as the caller promises.
+                    // SAFETY: the caller upholds the contract.
                     return match unsafe { self.compare(block, bytes) } {
                         Ok(()) => Ok(block),
                         Err(misuse) => error(misuse.unwrap_or(Misuse::Foreign)),
@@ -305,22 +320,25 @@ impl Guard {
         if !is_start(offset) || offset >= end {
             return error(Misuse::NotABlock);
         }
-        // SAFETY: it is within the run.
+        // SAFETY: the offset is within the run.
         let block = unsafe { run.start.add(offset) };
-        // SAFETY: the block is this pool's own, and was carved: its guard was written when it was handed out first.
+        // SAFETY: the block is this pool's own and was carved, so its guard was written
+        // when it was first handed out.
         match unsafe { self.compare(block, bytes) } {
             Ok(()) => Ok(block),
             Err(misuse) => error(misuse.unwrap_or(Misuse::Overflow)),
         }
     }
 
-    /// Whether the words after a block are those of a live one; if not, what happened, as far as they say.
+    /// Checks that the words after a block are those of a live one. If not, returns the
+    /// misuse that they reveal, if any.
     ///
     /// # Safety
     ///
-    /// So many bytes and a guard are there, initialised.
+    /// There are `bytes` bytes and a guard, and the guard is initialized.
     unsafe fn compare(&self, block: NonNull<u8>, bytes: usize) -> Result<(), Option<Misuse>> {
-        // SAFETY: as the caller promises. (They may be misaligned only in a family.)
+        // SAFETY: the caller upholds the contract. Only in a family the guard may be
+        // misaligned.
         let found = unsafe { words(block, bytes).read_unaligned() };
         let live = self.live(block, bytes);
         if found == live {
@@ -336,25 +354,25 @@ impl Guard {
     }
 }
 
-/// The guard after a block.
+/// Returns the address of the guard after a block.
 fn words(block: NonNull<u8>, bytes: usize) -> *mut Words {
     block.as_ptr().wrapping_add(bytes).cast()
 }
 
-/// The link at the start of a free block, as it is stored.
+/// Reads the link at the start of a free block, as it is stored.
 ///
 /// # Safety
 ///
-/// The block starts with one.
+/// The block starts with a link.
 unsafe fn link(block: NonNull<u8>) -> usize {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller upholds the contract.
     unsafe { block.cast::<*mut u8>().read() }.addr()
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         let blocks = self.live.get().saturating_sub(self.forgotten.get());
-        // A block of a family may have been freed to another pool.
+        // In a family, a live block may have been freed to another pool.
         if blocks > 0 && !self.is_of_family() {
             let misuse = Misuse::Leaked { blocks };
             report(MisuseError { misuse, block: 0, block_size: self.block_size.get(), pool: self.number.get() });
@@ -366,7 +384,8 @@ impl Drop for Guard {
 mod tests {
     use super::Words;
 
-    /// A guard that was copied, or is another pool's, or was made with another key, is wrong in both of its words.
+    /// A guard that was copied, belongs to another pool, or was made with another key
+    /// differs in both words.
     #[test]
     fn everything_makes_a_difference() {
         let [key, address, number, bytes] = [0x1234_5678, 0x2000_0040, 3, 64];
@@ -384,7 +403,7 @@ mod tests {
         }
     }
 
-    /// Nor do pools of different sizes have the same words at an address.
+    /// Pools of different block sizes don't have equal words at an address either.
     #[test]
     fn pools_do_not_collide() {
         let steps = if cfg!(any(target_os = "none", miri)) { 40 } else { 1 };

@@ -7,11 +7,13 @@ use crate::block_size::RECORD_BYTES;
 
 static_assertions::const_assert_eq!(size_of::<Record>(), RECORD_BYTES);
 
-/// The runs of pages that a pool took: what it may look at when a block comes back.
+/// The runs of pages that a pool took, to decide which memory it may read when a block is
+/// freed.
 ///
-/// At the end of each run lies a record. The records are a binary tree: the bits of a run's page number, the lowest first,
-/// say which way to go, so a search takes at most one step for each bit of an address, and about log2 of the number of runs
-/// where these lie one after the other.
+/// There is a record at the end of each run. The records form a binary tree: the bits of
+/// a run's page number, the lowest first, select the branches. So a search takes at most
+/// one step per bit of an address, and about log2 of the number of runs if the runs are
+/// contiguous.
 ///
 /// ```text
 ///   page 4: ┌────────┬─ ... ─┬────────┐     page 5: ┌────────┬─ ... ─┬────────┐
@@ -20,37 +22,40 @@ static_assertions::const_assert_eq!(size_of::<Record>(), RECORD_BYTES);
 ///                                0 (to a page with an even number)
 /// ```
 ///
-/// *Invariant (Records):* each pointer in the tree that is followed leads to a record at the end of a run that this pool took,
-/// and is valid for all of the run. A record is followed only after its check word was compared.
+/// *Invariant (Records):* each pointer in the tree that is followed leads to a record at
+/// the end of a run that this pool took, and is valid for all of the run. A record's
+/// pointers are followed only after its check word was compared.
 pub(super) struct Runs {
     root: Cell<Option<NonNull<Record>>>,
-    /// A record was overwritten, and the runs below it were forgotten.
+    /// `true` if a record was overwritten, so that the runs below it were forgotten.
     are_incomplete: Cell<bool>,
 }
 
-// SAFETY: by Records, the runs are the pool's alone, and memory has no tie to a thread.
+// SAFETY: by Records, the runs belong to the pool alone, and memory is not tied to a
+// thread.
 unsafe impl Send for Runs {}
 
-/// What the pool keeps at the end of a run.
+/// The record at the end of a run.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Record {
-    /// Depends on all of the rest, the record's address and the key. First, because an overflow reaches it first.
+    /// A mixture of all other fields, the record's address and the key. It is the first
+    /// field because an overflow reaches it first.
     check: usize,
-    /// The records of runs taken later whose page number goes on with a 0 or a 1.
+    /// The records of later runs, by the next bit of their page number: 0 or 1.
     children: [Option<NonNull<Record>>; 2],
-    /// How long the run is.
+    /// The length of the run.
     bytes: usize,
 }
 
-/// A record was overwritten.
+/// The error that a record was overwritten.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Overwritten;
 
 /// A run of this pool.
 #[derive(Clone, Copy)]
 pub(super) struct Run {
-    /// Valid for all of the run.
+    /// A pointer that is valid for all of the run.
     pub(super) start: NonNull<u8>,
     pub(super) bytes: usize,
 }
@@ -64,19 +69,21 @@ impl Record {
 
     /// # Safety
     ///
-    /// By Records, there is a record of this pool.
+    /// By Records, there is a record of this pool at the address.
     unsafe fn read(address: NonNull<Self>) -> Result<Self, Overwritten> {
-        // SAFETY: as the caller promises. It was written when the run was taken.
+        // SAFETY: the caller upholds the contract. The record was written when the run
+        // was taken.
         let record = unsafe { address.read() };
         if record.check == record.checksum(address) { Ok(record) } else { Err(Overwritten) }
     }
 
     /// # Safety
     ///
-    /// The address is that of the end of a run of this pool, where nothing else lies.
+    /// The address is that of the record of a run of this pool, and nothing else uses
+    /// that memory.
     unsafe fn write(mut self, address: NonNull<Self>) {
         self.check = self.checksum(address);
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller upholds the contract.
         unsafe { address.write(self) };
     }
 }
@@ -84,9 +91,10 @@ impl Record {
 impl Run {
     /// # Safety
     ///
-    /// The run is there.
+    /// The pointer is valid for all of the run.
     unsafe fn record(self) -> NonNull<Record> {
-        // SAFETY: by the caller's promise, a run is pages, so that its end is aligned, and has room for a record.
+        // SAFETY: by the caller's promise. A run consists of pages, so its end is aligned
+        // and has room for a record.
         unsafe { self.start.add(self.bytes - RECORD_BYTES).cast() }
     }
 
@@ -94,7 +102,7 @@ impl Run {
     ///
     /// By Records, the record is at the end of a run.
     unsafe fn of(address: NonNull<Record>, record: Record) -> Self {
-        // SAFETY: as the caller promises; `bytes` was compared by `read`.
+        // SAFETY: the caller upholds the contract, and `read` verified `bytes`.
         let start = unsafe { address.cast::<u8>().add(RECORD_BYTES).sub(record.bytes) };
         Self { start, bytes: record.bytes }
     }
@@ -105,16 +113,16 @@ impl Runs {
         Self { root: Cell::new(None), are_incomplete: Cell::new(false) }
     }
 
-    /// Whether a run that isn't found may be one of the pool all the same.
+    /// Returns `true` if a run that isn't found may still belong to the pool.
     pub(super) fn are_incomplete(&self) -> bool {
         self.are_incomplete.get()
     }
 
-    /// The run that starts at that address.
+    /// Returns the run that starts at this address, if it is in the tree.
     ///
     /// # Errors
     ///
-    /// A record on the way was overwritten.
+    /// A record that the search read was overwritten.
     pub(super) fn find(&self, start: usize) -> Result<Option<Run>, Overwritten> {
         let mut next = self.root.get();
         let mut bits = start / PAGE_SIZE;
@@ -136,16 +144,18 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// A record on the way was overwritten. The new one takes its place; the runs below it are forgotten.
+    /// A record that the search read was overwritten. The new record takes its place, and
+    /// the runs below it are forgotten.
     ///
     /// # Safety
     ///
-    /// It was just taken by this pool, for good. Nothing uses its last `RECORD_BYTES` bytes.
+    /// This pool has just taken the run, permanently. Nothing uses its last
+    /// `RECORD_BYTES` bytes.
     pub(super) unsafe fn add(&self, start: NonNull<u8>, bytes: usize) -> Result<(), Overwritten> {
         let run = Run { start, bytes };
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller upholds the contract.
         let new = unsafe { run.record() };
-        // SAFETY: likewise.
+        // SAFETY: as above.
         unsafe { Record { check: 0, children: [None; 2], bytes }.write(new) };
         let Some(mut address) = self.root.get() else {
             self.root.set(Some(new));
@@ -176,17 +186,16 @@ impl Runs {
     }
 }
 
-/// Where a pointer in the tree is: in the record of a run, on this side; otherwise it is
-/// the root.
+/// The location of a pointer in the tree: a record and its side, or `None` for the root.
 type Place = Option<(NonNull<Record>, usize)>;
 
 impl Runs {
-    /// Forgets a run. One of those below it takes its place, for which any will do: a search
-    /// would have come by here for it.
+    /// Removes a run. A leaf below it takes its place. Any leaf will do, because a search
+    /// for that leaf passes this place.
     ///
     /// # Errors
     ///
-    /// A record on the way was overwritten. Nothing has changed then.
+    /// A record that the search read was overwritten. The tree is then unchanged.
     pub(super) fn remove(&self, start: usize) -> Result<(), Overwritten> {
         let (mut place, mut next, mut bits): (Place, _, _) = (None, self.root.get(), start / PAGE_SIZE);
         let (removed, record) = loop {
@@ -200,7 +209,7 @@ impl Runs {
             (place, next) = (Some((address, bits % 2)), record.children[bits % 2]);
             bits /= 2;
         };
-        // The first that has none below it.
+        // The leaf that takes the run's place.
         let (mut last_place, mut last, mut last_record) = (place, removed, record);
         while let Some(side) = last_record.children.iter().position(Option::is_some) {
             let Some(child) = last_record.children[side] else { break };
@@ -212,18 +221,19 @@ impl Runs {
         if last == removed {
             return Ok(());
         }
-        // SAFETY: Records; the last one may have been one of its children, so it is read again.
+        // SAFETY: Records. The record is read again because the leaf may have been one of
+        // its children, so that `set` changed it.
         let Record { children, .. } = unsafe { Record::read(removed) }?;
         // SAFETY: Records, and the record was just read from there.
         unsafe { Record { children, ..last_record }.write(last) };
         self.set(place, Some(last))
     }
 
-    /// Writes a pointer.
+    /// Writes a pointer of the tree.
     ///
     /// # Errors
     ///
-    /// The record in which it is was overwritten.
+    /// The record that contains the pointer was overwritten.
     fn set(&self, place: Place, to: Option<NonNull<Record>>) -> Result<(), Overwritten> {
         let Some((address, side)) = place else {
             self.root.set(to);
@@ -272,7 +282,7 @@ mod tests {
         });
     }
 
-    /// In each order, what is removed isn't found any more, and the rest is.
+    /// In each order of removal, the removed runs are not found and the others are.
     #[test]
     fn what_was_removed_is_not_there() {
         with_runs(|_, pages| {
@@ -294,7 +304,8 @@ mod tests {
         });
     }
 
-    /// Each byte of a record counts; and a new run takes the place of one whose record was overwritten.
+    /// A change of any byte of a record is detected, and a new run takes the place of one
+    /// whose record was overwritten.
     #[test]
     fn what_was_overwritten_is_not_followed() {
         with_runs(|runs, [one, two, three]| {

@@ -559,7 +559,7 @@ mod panics {
     }
 
     #[test]
-    #[should_panic(expected = "at its start, where a link was")]
+    #[should_panic(expected = "the link to the next free block")]
     fn an_overwritten_link_panics() {
         with_pools(|pool, _| {
             let [one, other] = [(); 2].map(|()| pool.allocate().unwrap());

@@ -204,7 +204,7 @@ dies! {
         });
     }
 
-    write_after_free_over_the_link, "at its start, where a link was", POISON, {
+    write_after_free_over_the_link, "the link to the next free block", POISON, {
         with_pools(|pool, _| {
             let [one, other] = [(); 2].map(|()| pool.allocate().unwrap());
             pool.deallocate(one);
