@@ -2,7 +2,8 @@ use core::fmt;
 
 use crate::MAX_ARENA_SIZE;
 
-/// Why a heap can't be made over a slice of memory.
+/// The error of [`Heap::from_uninit`](crate::Heap::from_uninit): the slice of memory has
+/// an unusable length.
 ///
 /// ```
 /// use core::mem::MaybeUninit;
@@ -16,14 +17,14 @@ use crate::MAX_ARENA_SIZE;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum HeapError {
-    /// The memory has no room for what a heap keeps about itself and a block.
+    /// The memory has no room for the heap's records and a block.
     TooSmall {
         /// The length that was passed, in bytes.
         len: usize,
-        /// The least length that is always enough, in bytes.
+        /// The smallest length that is always sufficient, in bytes.
         min: usize,
     },
-    /// The memory is above [`MAX_ARENA_SIZE`].
+    /// The memory is larger than [`MAX_ARENA_SIZE`].
     TooLarge {
         /// The length that was passed, in bytes.
         len: usize,
@@ -33,7 +34,8 @@ pub enum HeapError {
 }
 
 impl HeapError {
-    /// The least length of memory that is always enough for a heap, in bytes, however it is aligned.
+    /// The smallest length of memory that is always sufficient for a heap, in bytes,
+    /// whatever its alignment.
     pub const MIN: usize = 256;
 
     pub(crate) const fn too_small(len: usize) -> Self {
@@ -49,12 +51,12 @@ impl fmt::Display for HeapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::TooSmall { len, min } => {
-                write!(f, "{len} bytes of memory are too few for a heap: pass at least {min}")
+                write!(f, "{len} bytes of memory are too few for a heap: pass at least {min} bytes")
             }
             Self::TooLarge { len, max } => {
                 write!(
                     f,
-                    "{len} bytes of memory are too many for a heap: pass at most {max}, or use an array of arenas"
+                    "{len} bytes of memory are too many for a heap: pass at most {max} bytes, or use an array of arenas"
                 )
             }
         }

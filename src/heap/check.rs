@@ -6,8 +6,8 @@ use super::regions::{COVERED, NONE, NOWHERE};
 use super::units::REGION;
 
 impl Part {
-    /// Checks every invariant. `live` are the blocks in the order of their addresses: where they start and how many
-    /// granules they take.
+    /// Checks every invariant. `live` holds the start and the number of granules of each
+    /// live block, in ascending order of addresses.
     pub(super) fn check_all(&self, live: &[(usize, usize)]) {
         let start = self.total - self.granules;
         let mut free = Vec::new();
@@ -33,7 +33,8 @@ impl Part {
         self.check_marks(live, &free);
         for &(start, _) in free.iter().chain((wilderness.1 != 0).then_some(&wilderness)) {
             let run = if start == self.low { self.wilderness() } else { self.hole(start) };
-            // SAFETY: Filled; that is what is being checked.
+            // SAFETY: the run is free memory as it is now. By Filled, its bytes are
+            // initialized.
             let inspected = unsafe { self.inspect(&run, start, run.end()) };
             assert!(inspected.is_ok(), "free memory at {start} isn't filled");
         }
@@ -42,7 +43,7 @@ impl Part {
         }
     }
 
-    /// Checks the marks that the invariant Marks speaks of. `free` are the holes.
+    /// Checks the marks that the invariant Marks covers. `free` holds the holes.
     fn check_marks(&self, live: &[(usize, usize)], free: &[(usize, usize)]) {
         let (first, last) = (self.low / REGION, self.high / REGION);
         let borders = live.iter().chain(free).flat_map(|run| [run.0, run.0 + run.1]).chain([self.low, self.high]);
@@ -57,7 +58,7 @@ impl Part {
         regions.dedup();
         for region in regions {
             let (from, to) = (region * REGION, (region + 1) * REGION);
-            // The hole that starts first in the region, or covers it.
+            // The first hole that starts in the region, or the hole that covers it.
             let next = free.partition_point(|hole| hole.0 + hole.1 < to && hole.0 < from);
             let mark = match free.get(next) {
                 Some(hole) if (from..to).contains(&hole.0) => hole.0 - from,
@@ -69,7 +70,7 @@ impl Part {
     }
 }
 
-/// The mark of a region that a hole which ends there covers.
+/// Returns the mark of a region that is covered by a hole with this end.
 fn covering(region: usize, end: usize) -> usize {
     if end / REGION == region + 1 {
         return usize::from(COVERED) + end % REGION;
@@ -77,17 +78,18 @@ fn covering(region: usize, end: usize) -> usize {
     #[cfg(hpalloc_hardened)]
     return super::regions::INSIDE.into();
     #[cfg(not(hpalloc_hardened))]
-    panic!("a border lies inside of a hole");
+    panic!("a border is inside a hole");
 }
 
 impl Holes {
-    /// All holes, as the lists have them: where they start and how large they are.
+    /// Returns the start and the size of every hole in the lists, in ascending order.
     pub(super) fn listed(&self) -> Vec<(usize, usize)> {
         let mut holes = Vec::new();
         self.each(|hole| {
-            // SAFETY: a hole starts there; that is what is being checked.
+            // SAFETY: by Circles, each position in a list is the start of a hole. The
+            // test checks this.
             let (size, links) = unsafe { (self.size(hole), self.lists.links(hole)) };
-            // SAFETY: as above.
+            // SAFETY: the same holds for the next hole of the list.
             let back = unsafe { self.lists.links(links.0 as usize).1 };
             assert_eq!(back as usize, hole, "the link back");
             holes.push((hole, size));
@@ -96,13 +98,13 @@ impl Holes {
         holes
     }
 
-    /// Checks that these are all holes.
+    /// Checks that these are exactly the holes that the records contain.
     fn check(&self, free: &[(usize, usize)]) {
         let of_lists: Vec<_> = free.iter().copied().filter(|hole| hole.1 > 1).collect();
         assert_eq!(self.listed(), of_lists, "each run of free memory is one hole");
         for &(hole, size) in free {
             assert!(self.regions.is_hole(hole));
-            // SAFETY: as is being checked.
+            // SAFETY: a hole starts here, which the line above checks.
             assert_eq!(unsafe { self.size(hole) }, size);
             assert_eq!(self.regions.before(hole + size), hole);
             assert_eq!(self.regions.before(hole), NOWHERE);

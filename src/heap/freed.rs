@@ -1,15 +1,17 @@
-//! What free memory holds in a program that is built with `--cfg hpalloc_hardened`: a pattern, which is compared when the memory
-//! is handed out again. In any other program these functions do nothing, and the compiler leaves nothing of them.
+//! The contents of free memory in a hardened build: a pattern, which is compared when the
+//! memory is handed out again. In other builds these functions are empty, and the
+//! compiler removes them.
 //!
-//! *Invariant (Filled):* every byte of free memory is the pattern, except the granules in which the heap keeps the words of a
-//! hole, and what was never handed out (`Part::virgin`). So
+//! *Invariant (Filled):* every byte of free memory has the pattern. The exceptions are
+//! the granules in which the heap keeps the words of a hole, and memory that was never
+//! handed out (`Part::virgin`). Therefore:
 //!
-//! - what is freed is filled (`Part::fill`, `Part::fill_left`), and so is what stops being virgin without being handed out
-//!   (`Part::fill_virgin`);
-//! - a hole that is removed, or gets another start or size, has its words erased (`Holes::erase`): free memory has no stale
-//!   words;
-//! - what is handed out is compared (`Part::inspect`, `Part::inspect_gain`), except for the words of the hole that it is
-//!   taken from.
+//! - Freed memory is filled (`Part::fill`, `Part::fill_left`). So is memory that stops
+//!   being virgin without being handed out (`Part::fill_virgin`).
+//! - When a hole is removed, or changes its start or size, its words are erased
+//!   (`Holes::erase`): free memory contains no stale words.
+//! - Memory is compared before it is handed out (`Part::inspect`, `Part::inspect_gain`),
+//!   except for the words of the hole that it is taken from.
 
 #[cfg(hpalloc_hardened)]
 mod filled {
@@ -26,57 +28,63 @@ mod filled {
     pub(in crate::heap) struct Written(usize);
 
     impl Written {
-        /// The error of a request for this layout.
+        /// Returns the error of a request for this layout.
         pub(in crate::heap) const fn error(self, layout: Layout) -> MisuseError {
             MisuseError { misuse: Misuse::WrittenAfterFree, block: self.0, block_size: layout.size(), pool: 0 }
         }
     }
 
     impl Holes {
-        /// Overwrites the words of what was a hole, except those in one granule.
+        /// Overwrites the words of a former hole with the pattern, except those in the
+        /// granule `except`.
         ///
         /// # Safety
         ///
-        /// A hole of so many granules was there and isn't any more, and its memory is still free.
+        /// A hole of this size was at this position and has been removed, but its memory
+        /// is still free.
         pub(in crate::heap) unsafe fn erase(&self, hole: usize, granules: usize, except: usize) {
             let end = hole + granules;
             let tail = covers(hole, end).then(|| end - 1);
             for granule in (hole..end).take(2).chain(tail).filter(|&granule| granule != except) {
-                // SAFETY: free memory is the part's own.
+                // SAFETY: free memory is used by the part alone.
                 unsafe { fill(self.memory.at(granule), GRANULE) };
             }
         }
     }
 
     impl Part {
-        /// Fills memory that is free from now on. Does nothing if `from` isn't below `to`.
+        /// Fills memory that becomes free with the pattern. Does nothing unless `from` is
+        /// below `to`.
         ///
         /// # Safety
         ///
-        /// These granules belong to the part, and neither a live block nor a hole's words lie in them.
+        /// These granules belong to the part, and contain neither a live block nor the
+        /// words of a hole.
         pub(in crate::heap) unsafe fn fill(&self, from: usize, to: usize) {
             if from < to {
-                // SAFETY: free memory is the part's own.
+                // SAFETY: free memory is used by the part alone.
                 unsafe { fill(self.holes.memory.at(from), (to - from) * GRANULE) };
             }
         }
 
-        /// Fills what was never handed out of memory that stops being virgin.
+        /// Fills the virgin memory between `from` and `to`, which stops being virgin.
         ///
         /// # Safety
         ///
-        /// That of `fill`.
+        /// As for `fill`.
         pub(in crate::heap) unsafe fn fill_virgin(&self, from: usize, to: usize) {
-            // SAFETY: as the caller promises.
+            // SAFETY: guaranteed by the caller.
             unsafe { self.fill(from.max(self.virgin.0), to.min(self.virgin.1)) };
         }
 
-        /// Fills what a block from `start` to `end` leaves behind, whose memory is now part of the free memory at `free`, if it
-        /// takes `taken` granules of `fit`.
+        /// Fills the memory that a block from `start` to `end` leaves when it moves to
+        /// `fit` and takes `taken` granules there. The old memory has already been merged
+        /// into the free memory at `free`.
         ///
         /// # Safety
         ///
-        /// The contents were moved. `fit` was [removed](Part::remove), and the block is not [placed](Part::place_block) yet.
+        /// The contents were moved. `fit` was [removed](Part::remove), and the block is
+        /// not [placed](Part::place_block) yet.
         pub(in crate::heap) unsafe fn fill_left(
             &self,
             (start, end): (usize, usize),
@@ -86,23 +94,25 @@ mod filled {
         ) {
             let (mut from, mut to) = (start, end);
             if fit.start != free {
-                // It is still a hole.
+                // The old memory is still in a hole, whose words must stay.
                 let bare = self.bare(&self.free_at(free));
                 (from, to) = (from.max(bare.0), to.min(bare.1));
             }
-            // SAFETY: the memory isn't the block's any more, and its hole's words are left out.
+            // SAFETY: the block has left this memory, and the words of the hole are
+            // excluded.
             unsafe {
                 self.fill(from, to.min(fit.block));
                 self.fill(from.max(fit.block + taken), to);
             }
         }
 
-        /// The free memory that starts here.
+        /// Returns the free memory that starts at this position.
         pub(in crate::heap) fn free_at(&self, start: usize) -> Fit {
             if start == self.low { self.wilderness() } else { self.hole(start) }
         }
 
-        /// Which granules of free memory hold nothing of the heap's: from where, and to where.
+        /// Returns the start and the end of the granules of free memory that contain no
+        /// words of the heap.
         fn bare(&self, free: &Fit) -> (usize, usize) {
             if free.start == self.low {
                 return (self.low, self.high);
@@ -111,21 +121,22 @@ mod filled {
             (free.start + free.granules.min(2), free.end() - tail)
         }
 
-        /// Whether free memory is as it was left, between two granules of it.
+        /// Checks that free memory still has the pattern between two of its granules.
         ///
         /// # Errors
         ///
-        /// It was written to.
+        /// The memory was written to after it was freed.
         ///
         /// # Safety
         ///
-        /// `free` is free memory as it is now.
+        /// `free` describes current free memory.
         pub(in crate::heap) unsafe fn inspect(&self, free: &Fit, from: usize, to: usize) -> Result<(), Written> {
             let (bare, virgin) = (self.bare(free), self.virgin);
             let (from, to) = (from.max(bare.0), to.min(bare.1));
             for (from, to) in [(from, to.min(virgin.0)), (from.max(virgin.1.max(virgin.0)), to)] {
                 if from < to {
-                    // SAFETY: by Filled these bytes are initialised, and free memory is the part's own.
+                    // SAFETY: by Filled, these bytes are initialized. Free memory is used
+                    // by the part alone.
                     let written = unsafe { first_difference(self.holes.memory.at(from), (to - from) * GRANULE) };
                     if let Some(address) = written {
                         return Err(Written(address));
@@ -135,16 +146,17 @@ mod filled {
             Ok(())
         }
 
-        /// The same of what a block of so many granules gains by being placed in `fit`, beside its own memory from `start` to
-        /// `end`, which is free already.
+        /// Checks the memory that a block gains when it is placed in `fit` with this
+        /// number of granules. The memory that it already had, from `start` to `end`, is
+        /// free at this point and is not checked.
         ///
         /// # Errors
         ///
-        /// As [`inspect`](Part::inspect).
+        /// As for [`inspect`](Part::inspect).
         ///
         /// # Safety
         ///
-        /// `fit` is free memory as it is now, or none.
+        /// `fit` describes current free memory, or is [`Fit::NONE`].
         pub(in crate::heap) unsafe fn inspect_gain(
             &self,
             fit: &Fit,
@@ -155,7 +167,7 @@ mod filled {
                 return Ok(());
             }
             let block_end = fit.block + granules;
-            // SAFETY: as the caller promises.
+            // SAFETY: guaranteed by the caller.
             unsafe {
                 self.inspect(fit, fit.block, block_end.min(start))?;
                 self.inspect(fit, fit.block.max(end), block_end)
@@ -172,7 +184,7 @@ mod filled {
     use crate::heap::part::Part;
     use crate::heap::policy::Fit;
 
-    /// Never made: free memory is not compared.
+    /// Never constructed: free memory is not compared in this build.
     pub(in crate::heap) enum Written {}
 
     impl Written {
@@ -181,7 +193,7 @@ mod filled {
         }
     }
 
-    #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "the other ones do something")]
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "the hardened versions use `self` and can fail")]
     impl Part {
         #[inline]
         pub(in crate::heap) const unsafe fn fill(&self, _from: usize, _to: usize) {}

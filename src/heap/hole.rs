@@ -6,13 +6,13 @@ use super::units::GRANULE;
 use crate::MAX_ARENA_SIZE;
 use crate::poison::{poison, unpoison};
 
-/// The most granules that a part can have, its own records included.
+/// The largest number of granules in a part, including its records.
 pub(super) const MOST_GRANULES: usize = MAX_ARENA_SIZE / GRANULE;
 
-// Positions and sizes fit half a granule.
+// A position or a size fits in half a granule.
 const_assert!(MOST_GRANULES < u32::MAX as usize && GRANULE == 2 * size_of::<u32>());
 
-/// What lies in a hole, each in half a granule.
+/// The fields of a hole. Each has the size of half a granule.
 ///
 /// ```text
 ///  first granule     second granule                         last granule
@@ -21,28 +21,31 @@ const_assert!(MOST_GRANULES < u32::MAX as usize && GRANULE == 2 * size_of::<u32>
 ///  └──────────┴─────┴──────┴──────┴─   ─   ─   ─   ─   ─   ─┴───────┴────┘
 /// ```
 ///
-/// All but the size is there only if it is needed: the map in the first hole of a region, the links if there are two granules or
-/// more, and the start if the hole covers a region as a whole.
+/// Every hole has its size. The other fields are present only if they are needed: the map
+/// in the first hole of a region, the links in a hole of at least two granules, and the
+/// start in a hole that covers a whole region.
 #[derive(Clone, Copy)]
 #[repr(usize)]
 pub(super) enum Field {
-    /// How many granules the hole has.
+    /// The size of the hole, in granules.
     Granules = 0,
-    /// A bit for each granule of the region at which a hole starts.
+    /// The map of the region, with a bit set for each granule at which a hole starts.
     Map = 1,
-    /// The next hole of the circle of its class.
+    /// The next hole in the circular list of the class.
     Next = 2,
-    /// The hole before it in that circle.
+    /// The previous hole in that list.
     Prev = 3,
 }
 
-/// The memory of a part, as far as it is free: where holes are read and written.
+/// The memory of a part. Provides access to the words of its holes.
 ///
-/// *Invariant (Poisoned):* `AddressSanitizer` is told that all free memory is unused, holes' words included. Their granules are
-/// unpoisoned only while they are read or written here.
+/// *Invariant (Poisoned):* all free memory is poisoned for `AddressSanitizer`, including
+/// the words of holes. Their granules are unpoisoned only while they are read or written
+/// here.
 #[derive(Clone, Copy)]
 pub(super) struct Memory {
-    /// The part's first granule. Every pointer that the part reads, writes or hands out is derived from this one.
+    /// The first granule of the part. Every pointer that the part uses or hands out is
+    /// derived from this one.
     base: NonNull<u8>,
 }
 
@@ -55,21 +58,27 @@ impl Memory {
         self.base
     }
 
+    /// Returns the address of a granule.
+    ///
     /// # Safety
     ///
     /// The granule belongs to the part, or is the one past its end.
     #[inline]
     pub(super) unsafe fn at(self, granule: usize) -> NonNull<u8> {
-        // SAFETY: inside of the part's memory or at its end, as the caller promises.
+        // SAFETY: the caller guarantees that the result is in the part's memory or at its
+        // end.
         unsafe { self.base.add(granule * GRANULE) }
     }
 
+    /// Reads a field of a hole.
+    ///
     /// # Safety
     ///
     /// The hole has this field.
     #[inline]
     pub(super) unsafe fn get(self, hole: usize, field: Field) -> u32 {
-        // SAFETY: a field that is there is initialised, and aligned since granules are. Free memory is the part's alone.
+        // SAFETY: a field that the hole has is initialized. It is aligned because
+        // granules are. Free memory is used by the part alone.
         unsafe {
             let granule = self.at(hole + field as usize / 2).as_ptr();
             unpoison(granule, GRANULE);
@@ -79,12 +88,15 @@ impl Memory {
         }
     }
 
+    /// Writes a field of a hole.
+    ///
     /// # Safety
     ///
-    /// The memory is a hole with room for this field, or is about to be one.
+    /// The memory is, or is about to become, a hole with room for this field.
     #[inline]
     pub(super) unsafe fn set(self, hole: usize, field: Field, value: u32) {
-        // SAFETY: as in `get`.
+        // SAFETY: the field is in a hole and aligned, because granules are. Free memory
+        // is used by the part alone.
         unsafe {
             let granule = self.at(hole + field as usize / 2).as_ptr();
             unpoison(granule, GRANULE);
@@ -93,7 +105,7 @@ impl Memory {
         }
     }
 
-    /// How many granules a hole has.
+    /// Returns the size of a hole, in granules.
     ///
     /// # Safety
     ///
@@ -104,19 +116,19 @@ impl Memory {
         unsafe { self.get(hole, Field::Granules) as usize }
     }
 
-    /// Where the hole starts that ends here.
+    /// Returns the start of the hole that ends here.
     ///
     /// # Safety
     ///
-    /// One does, and covers a region as a whole.
+    /// A hole ends here, and it covers a whole region.
     #[inline]
     pub(super) unsafe fn start(self, end: usize) -> usize {
-        // SAFETY: its last granule has the start.
+        // SAFETY: the last granule of such a hole holds its start.
         unsafe { self.get(end - 1, Field::Granules) as usize }
     }
 }
 
-/// A position or a size, as holes have it.
+/// Converts a position or a size to the type in which holes store it.
 #[inline]
 pub(super) const fn narrow(granules: usize) -> u32 {
     debug_assert!(granules <= MOST_GRANULES);

@@ -6,12 +6,14 @@ use super::ones::Ones;
 use super::regions::{NOWHERE, Regions, bit, lowest};
 use super::units::{REGION, granules};
 
-/// All holes of a part, by address and by size.
+/// The holes of a part, indexed by address and by size.
 ///
-/// The records of both lie at the start of the part. They are initialised when they are first needed.
+/// The records of both indexes are at the start of the part. They are initialized when
+/// they are first needed.
 ///
-/// The files of this folder trust each other with positions: a function that takes a hole, a region or a class is given one
-/// that is there. What is `unsafe` besides depends on which memory is free.
+/// The files of this folder trust each other with positions: the hole, region or class
+/// that is passed to a function must exist, even if the function is safe. A function is
+/// `unsafe` if it also depends on which memory is free.
 pub(super) struct Holes {
     pub(super) memory: Memory,
     pub(super) regions: Regions,
@@ -20,18 +22,22 @@ pub(super) struct Holes {
 }
 
 impl Holes {
-    /// How many granules the records of a part of so many granules take.
+    /// Returns the size of the records of a part with `total` granules, in granules.
     pub(super) const fn overhead(total: usize) -> usize {
         granules(Ones::bytes(total) + Lists::bytes(total) + Regions::bytes(total))
     }
 
+    /// Creates the records of a part without holes.
+    ///
     /// # Safety
     ///
-    /// At `base`, which is aligned to a granule, there are `total` granules, more than `overhead(total)`, that nothing else
-    /// uses while this is used. All of them after the records are the wilderness.
+    /// `base` is aligned to a granule and points to `total` granules, more than
+    /// `overhead(total)`, which nothing else uses while the value is in use. All granules
+    /// after the records are wilderness.
     pub(super) unsafe fn new(base: NonNull<u8>, total: usize) -> Self {
         let memory = Memory::new(base);
-        // SAFETY: the three lie one after the other, in `overhead(total)` granules.
+        // SAFETY: the three kinds of records follow each other within `overhead(total)`
+        // granules.
         unsafe {
             let heads = base.add(Ones::bytes(total));
             let marks = heads.add(Lists::bytes(total));
@@ -44,51 +50,53 @@ impl Holes {
         }
     }
 
-    /// How many granules a hole has.
+    /// Returns the size of a hole, in granules.
     ///
     /// # Safety
     ///
     /// A hole starts at this granule.
     #[inline]
     pub(super) unsafe fn size(&self, hole: usize) -> usize {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.memory.size(hole) }
     }
 
+    /// Writes the size of a hole, and marks the regions that it covers.
+    ///
     /// # Safety
     ///
-    /// The memory is one hole, or is about to be one.
+    /// The memory is, or is about to become, one hole.
     #[inline]
     unsafe fn set_size(&self, hole: usize, granules: usize) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             self.memory.set(hole, Field::Granules, narrow(granules));
             self.regions.cover(hole, hole + granules);
         }
     }
 
-    /// Makes a hole known by its size.
+    /// Adds a hole to the index by size.
     ///
     /// # Safety
     ///
-    /// It is a hole of so many granules, which isn't known by its size yet.
+    /// It is a hole with this number of granules that is not yet in the index by size.
     unsafe fn list(&self, hole: usize, granules: usize) {
         if granules == 1 {
             self.ones.add(hole / REGION);
         } else {
-            // SAFETY: as the caller promises.
+            // SAFETY: guaranteed by the caller.
             unsafe { self.lists.add(hole, granules) };
         }
     }
 
-    /// Undoes [`list`](Holes::list).
+    /// Removes a hole from the index by size.
     ///
     /// # Safety
     ///
-    /// It is a hole of so many granules, and its region still knows it.
+    /// It is a hole with this number of granules that is still in the map of its region.
     unsafe fn unlist(&self, hole: usize, granules: usize) {
         if granules != 1 {
-            // SAFETY: as the caller promises.
+            // SAFETY: guaranteed by the caller.
             unsafe { self.lists.remove(hole, granules) };
         } else if self.one_of(hole / REGION, self.regions.map(hole / REGION) & !bit(hole)) == NOWHERE {
             self.ones.remove(hole / REGION);
@@ -99,9 +107,9 @@ impl Holes {
     ///
     /// # Safety
     ///
-    /// The memory is free, and no part of another hole or of the wilderness.
+    /// The memory is free, and belongs neither to another hole nor to the wilderness.
     pub(super) unsafe fn add(&self, hole: usize, granules: usize) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             self.regions.toggle(hole);
             self.set_size(hole, granules);
@@ -109,13 +117,14 @@ impl Holes {
         }
     }
 
-    /// Removes a hole. Writes nothing in it, but with `--cfg hpalloc_hardened` where its words were.
+    /// Removes a hole without writing to it, except that a hardened build erases its
+    /// words.
     ///
     /// # Safety
     ///
-    /// It is a hole of so many granules.
+    /// It is a hole with this number of granules.
     pub(super) unsafe fn remove(&self, hole: usize, granules: usize) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             self.unlist(hole, granules);
             self.regions.uncover(hole, hole + granules);
@@ -125,19 +134,21 @@ impl Holes {
         }
     }
 
-    /// Changes where a hole starts and how large it is.
+    /// Changes the start and the size of a hole.
     ///
     /// # Safety
     ///
-    /// The old one is a hole of so many granules. All of the new one is free, and no part of another hole or of the wilderness.
+    /// `old` is a hole of `old_granules` granules. All memory of the new hole is free,
+    /// and belongs neither to another hole nor to the wilderness.
     pub(super) unsafe fn replace(&self, old: usize, old_granules: usize, new: usize, granules: usize) {
-        // SAFETY: as the caller promises. The new one may overlap the old one: of that, nothing is read after the new one is
-        // written.
+        // SAFETY: guaranteed by the caller. The new hole may overlap the old one, which
+        // is no longer read once the new one is written.
         unsafe {
             self.unlist(old, old_granules);
             self.regions.uncover(old, old + old_granules);
             self.regions.replace(old, new);
-            // The new one's first granule has a map already.
+            // The first granule of the new hole isn't erased: it may already hold the
+            // region's map.
             #[cfg(hpalloc_hardened)]
             self.erase(old, old_granules, new);
             self.set_size(new, granules);
@@ -145,13 +156,13 @@ impl Holes {
         }
     }
 
-    /// The lowest hole of one granule, or [`NOWHERE`].
+    /// Returns the lowest hole of one granule, or [`NOWHERE`].
     pub(super) fn one(&self) -> usize {
         let Some(region) = self.ones.lowest() else { return NOWHERE };
         self.one_of(region, self.regions.map(region))
     }
 
-    /// The first hole of one granule in a region.
+    /// Returns the first hole of one granule in a region's map, or [`NOWHERE`].
     fn one_of(&self, region: usize, mut map: u32) -> usize {
         while map != 0 {
             let hole = region * REGION + lowest(map);
@@ -164,7 +175,7 @@ impl Holes {
         NOWHERE
     }
 
-    /// Calls the function with each hole of two granules or more.
+    /// Calls the function with each hole of at least two granules.
     pub(super) fn each(&self, mut f: impl FnMut(usize)) {
         let mut class = self.lists.from(0).0;
         while class != NO_CLASS {
@@ -181,7 +192,7 @@ impl Holes {
         }
     }
 
-    /// How many holes there are, by walking through them.
+    /// Counts the holes by visiting them all.
     pub(super) fn count(&self) -> usize {
         let mut count = 0;
         self.each(|_| count += 1);

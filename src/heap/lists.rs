@@ -4,49 +4,53 @@ use core::ptr::NonNull;
 use super::hole::{Field, MOST_GRANULES, Memory, narrow};
 use super::units::log2;
 
-/// Classes that each octave of sizes is divided into, as a power of two.
+/// The number of classes per power of two of sizes, as an exponent of two.
 const STEP_BITS: u32 = 2;
 
-/// Sizes below this one have a class of their own.
+/// Each size below this one, in granules, has its own class.
 pub(super) const EXACT: usize = 2 << STEP_BITS;
 
 const WORD: usize = usize::BITS as usize;
 
-/// How many words have a bit for each class.
+/// The number of words that hold one bit per class.
 const WORDS: usize = class_of(MOST_GRANULES) / WORD + 1;
 
-/// The class that is returned if no class has a hole.
+/// Returned instead of a class if no class has a hole.
 pub(super) const NO_CLASS: usize = usize::MAX;
 
-/// All holes of at least one granule in about so many of the part are one class, which never has more than so many holes.
+/// All holes of at least about `1 / LAST_CLASS` of the part share the last class, which
+/// therefore never has more than `LAST_CLASS` holes.
 pub(super) const LAST_CLASS: usize = 8;
 
-/// The class of a size: a floating-point number, rounded down, whose exponent and mantissa lie side by side.
+/// Returns the class of a size: a floating-point number, rounded down, with the exponent
+/// and the mantissa side by side.
 #[inline]
 const fn class_of(granules: usize) -> usize {
     let shift = log2(granules | 1 << STEP_BITS) - STEP_BITS;
     ((shift as usize) << STEP_BITS) + (granules >> shift)
 }
 
-/// Holes by size: a circle of holes for each class of sizes.
+/// The index of holes by size: a circular list of holes for each class of sizes.
 ///
-/// Source: M. Masmano, I. Ripoll, A. Crespo and J. Real, *TLSF: a New Dynamic Memory Allocator for Real-Time Systems*, ECRTS
-/// 2004.
+/// Source: M. Masmano, I. Ripoll, A. Crespo and J. Real, *TLSF: a New Dynamic Memory
+/// Allocator for Real-Time Systems*, ECRTS 2004.
 pub(super) struct Lists {
     memory: Memory,
-    /// A bit for each class that has a hole.
+    /// One bit per class, which is set if the class has a hole.
     ///
-    /// *Invariant (Circles):* each hole of two granules or more is in the circle of its class, and nothing else is.
+    /// *Invariant (Circles):* the circular list of a class contains exactly the holes of
+    /// that class that have at least two granules.
     bits: [Cell<usize>; WORDS],
-    /// A hole of each class that has one: half a word, or a whole one if positions need it.
+    /// The first hole of each class that has one. An entry has 16 bits, or 32 bits if
+    /// positions need them.
     heads: NonNull<u16>,
     is_wide: bool,
-    /// The last class.
+    /// The highest class.
     pub(super) last_class: usize,
 }
 
 impl Lists {
-    /// The class of which all holes have an eighth of the granules or more.
+    /// Returns the lowest class whose holes all have at least an eighth of the granules.
     const fn last_of(total: usize) -> usize {
         let least = total / LAST_CLASS;
         if least == 0 { 0 } else { class_of(least - 1) + 1 }
@@ -56,14 +60,15 @@ impl Lists {
         total > u16::MAX as usize
     }
 
-    /// How many bytes the heads for so many granules take.
+    /// Returns the size of the heads of a part with `total` granules, in bytes.
     pub(super) const fn bytes(total: usize) -> usize {
         (Self::last_of(total) + 1) * if Self::is_wide(total) { size_of::<u32>() } else { size_of::<u16>() }
     }
 
     /// # Safety
     ///
-    /// At `heads`, which is aligned to a word, there are `bytes(total)` bytes that nothing else uses while this is used.
+    /// `heads` is aligned to a word of 32 bits and points to `bytes(total)` bytes, which
+    /// nothing else uses while the value is in use.
     pub(super) const unsafe fn new(memory: Memory, heads: NonNull<u8>, total: usize) -> Self {
         Self {
             memory,
@@ -74,16 +79,17 @@ impl Lists {
         }
     }
 
-    /// The class of a size.
+    /// Returns the class of a size.
     #[inline]
     pub(super) fn class_of(&self, granules: usize) -> usize {
         class_of(granules).min(self.last_class)
     }
 
-    /// The first hole of a class that has one.
+    /// Returns the first hole of a class that has one.
     #[inline]
     pub(super) fn head(&self, class: usize) -> usize {
-        // SAFETY: there is room for each class, and the head of one with a hole is initialised.
+        // SAFETY: there is an entry for each class. The entry of a class with a hole is
+        // initialized.
         unsafe {
             if self.is_wide {
                 self.heads.cast::<u32>().add(class).read() as usize
@@ -95,32 +101,35 @@ impl Lists {
 
     #[inline]
     fn set_head(&self, class: usize, hole: usize) {
-        // SAFETY: there is room for each class.
+        // SAFETY: there is an entry for each class.
         unsafe {
             if self.is_wide {
                 self.heads.cast::<u32>().add(class).write(narrow(hole));
             } else {
-                #[allow(clippy::cast_possible_truncation, reason = "no position needs more")]
+                #[allow(clippy::cast_possible_truncation, reason = "all positions fit unless `is_wide`")]
                 self.heads.add(class).write(hole as u16);
             }
         }
     }
 
-    /// The next hole of the circle. After the last one it is the first one again.
+    /// Returns the next hole of the circular list. The first hole follows the last.
     #[inline]
     pub(super) fn after(&self, hole: usize) -> usize {
-        // SAFETY: Circles.
+        // SAFETY: by Circles, a hole in a list has links.
         unsafe { self.memory.get(hole, Field::Next) as usize }
     }
 
-    /// The word of a class, and its bit there.
+    /// Returns the word that holds the bit of a class, and the bit.
     #[inline]
     fn bit(&self, class: usize) -> (&Cell<usize>, usize) {
-        // The remainder is there for the compiler: no class has a word beyond the last.
+        // The remainder only tells the compiler that the index is in bounds: no class is
+        // beyond the last word.
         (&self.bits[class / WORD % WORDS], 1 << (class % WORD))
     }
 
-    /// The lowest class from this one on that has a hole, and a bit for each class of the same word from there on that has one.
+    /// Returns the lowest class that has a hole and isn't below `class`, and the bits of
+    /// its word for that class and all higher classes. Returns [`NO_CLASS`] if there is
+    /// no such class.
     #[inline]
     pub(super) fn from(&self, class: usize) -> (usize, usize) {
         let mut mask = usize::MAX << (class % WORD);
@@ -134,7 +143,8 @@ impl Lists {
         (NO_CLASS, 0)
     }
 
-    /// The class that follows one that [`from`](Lists::from) returned, in the same way.
+    /// Returns the class with a hole that follows a result of [`from`](Lists::from), in
+    /// the same form.
     #[inline]
     pub(super) fn next(&self, class: usize, bits: usize) -> (usize, usize) {
         let bits = bits & (bits - 1);
@@ -144,7 +154,7 @@ impl Lists {
         ((class & !(WORD - 1)) + bits.trailing_zeros() as usize, bits)
     }
 
-    /// The highest class that has a hole.
+    /// Returns the highest class that has a hole, or [`NO_CLASS`].
     pub(super) fn last(&self) -> usize {
         for word in (0..WORDS).rev() {
             let bits = self.bits[word].get();
@@ -155,7 +165,8 @@ impl Lists {
         NO_CLASS
     }
 
-    /// The lowest of the heads of a class and of the next few that have a hole, of those in the same word.
+    /// Returns the lowest head of up to `classes` classes with a hole, beginning with
+    /// `class`. Only classes whose bits are in the same word are considered.
     #[inline]
     pub(super) fn lowest_head(&self, class: usize, mut bits: usize, classes: usize) -> usize {
         let word = class & !(WORD - 1);
@@ -170,12 +181,13 @@ impl Lists {
         lowest
     }
 
-    /// Adds a hole to the circle of its class: as the first if it lies below the first, otherwise as the last. So the first one
-    /// lies low.
+    /// Adds a hole to the circular list of its class. It becomes the first hole if its
+    /// address is below that of the current first, and the last hole otherwise. The first
+    /// hole therefore tends to have a low address.
     ///
     /// # Safety
     ///
-    /// It is a hole of so many granules, and in no circle.
+    /// It is a hole with this number of granules, and in no list.
     #[inline]
     pub(super) unsafe fn add(&self, hole: usize, granules: usize) {
         let memory = self.memory;
@@ -187,13 +199,13 @@ impl Lists {
             self.set_head(class, hole);
         } else {
             next = self.head(class);
-            // SAFETY: Circles.
+            // SAFETY: by Circles, a hole in a list has links.
             prev = unsafe { memory.get(next, Field::Prev) as usize };
             if hole < next {
                 self.set_head(class, hole);
             }
         }
-        // SAFETY: all three are holes of the class.
+        // SAFETY: all three are holes of the class, which have links.
         unsafe {
             memory.set(hole, Field::Next, narrow(next));
             memory.set(hole, Field::Prev, narrow(prev));
@@ -202,27 +214,27 @@ impl Lists {
         }
     }
 
-    /// The next hole of the circle, and the one before.
+    /// Returns the next and the previous hole of the circular list.
     ///
     /// # Safety
     ///
-    /// The hole is in a circle.
+    /// The hole is in a list.
     #[inline]
     pub(super) unsafe fn links(&self, hole: usize) -> (u32, u32) {
-        // SAFETY: Circles.
+        // SAFETY: by Circles, a hole in a list has links.
         unsafe { (self.memory.get(hole, Field::Next), self.memory.get(hole, Field::Prev)) }
     }
 
-    /// Removes a hole from the circle of its class.
+    /// Removes a hole from the circular list of its class.
     ///
     /// # Safety
     ///
-    /// It is a hole of so many granules.
+    /// It is a hole with this number of granules, and in a list.
     #[inline]
     pub(super) unsafe fn remove(&self, hole: usize, granules: usize) {
         let memory = self.memory;
         let class = self.class_of(granules);
-        // SAFETY: Circles.
+        // SAFETY: by Circles, the hole and both of its neighbors in the list have links.
         let next = unsafe {
             let (next, prev) = self.links(hole);
             memory.set(prev as usize, Field::Next, next);
@@ -252,7 +264,7 @@ mod tests {
             if class != before.0 {
                 before = (class, granules);
             }
-            // The smallest size of a class has at least four fifths of the largest one.
+            // The smallest size of a class is at least four fifths of the largest one.
             assert!(granules * 4 < before.1 * 5, "{granules}");
             assert!(granules >= EXACT || class == granules);
         }

@@ -1,5 +1,5 @@
-//! What shows at a free, in a program that is built with `--cfg hpalloc_hardened`, from where the block lies and what is free
-//! already. Nothing is kept for it.
+//! The misuse that a hardened build detects when a block is freed. It is detected from
+//! the position of the block and from the free memory, without any additional records.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -10,15 +10,16 @@ use crate::hardened::MisuseError;
 #[cfg(hpalloc_hardened)]
 use crate::hardened::Misuse;
 
-/// What is returned of a block that lies in no part: an error, or in a program that isn't hardened, which is promised that
-/// this isn't so, that.
+/// Returns the result for a block that is in no part: an error in a hardened build. Other
+/// builds rely on the caller's contract, which rules this case out, and return the first
+/// argument.
 #[cfg(hpalloc_hardened)]
 pub(super) fn foreign<T: Copy>(_: T, block: NonNull<u8>, layout: Layout) -> Result<T, MisuseError> {
     Err(error(Misuse::Foreign, block, layout))
 }
 
 #[cfg(not(hpalloc_hardened))]
-#[allow(clippy::unnecessary_wraps, reason = "the other one returns an error")]
+#[allow(clippy::unnecessary_wraps, reason = "the hardened version returns an error")]
 pub(super) const fn foreign<T: Copy>(nothing: T, _: NonNull<u8>, _: Layout) -> Result<T, MisuseError> {
     Ok(nothing)
 }
@@ -30,7 +31,7 @@ fn error(misuse: Misuse, block: NonNull<u8>, layout: Layout) -> MisuseError {
 
 #[cfg(not(hpalloc_hardened))]
 impl Part {
-    #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "the other one does something")]
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "the hardened version uses `self` and can fail")]
     #[inline]
     pub(super) const fn check(&self, _block: NonNull<u8>, _layout: Layout) -> Result<(), MisuseError> {
         Ok(())
@@ -39,10 +40,10 @@ impl Part {
 
 #[cfg(hpalloc_hardened)]
 impl Part {
-    /// Whether the block can be a live one with that layout.
+    /// Checks that the block can be a live one with this layout.
     ///
-    /// What doesn't show: that a block was freed and its memory handed out again since, or that a size is wrong and what
-    /// it covers is live.
+    /// Two cases are not detected: the block was freed and its memory was handed out
+    /// again since, or its size is wrong and all memory within that size is live.
     pub(super) fn check(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
         self.misuse_of(block, layout).map_err(|misuse| error(misuse, block, layout))
     }
@@ -63,7 +64,8 @@ impl Part {
             return Err(Misuse::NotABlock);
         }
         if granule < self.high && end > self.low {
-            // In the wilderness, of which a part may never have been handed out.
+            // The block overlaps the wilderness, some of which may never have been handed
+            // out.
             let (from, to) = self.virgin;
             return Err(if (from..to).contains(&granule) { Misuse::NeverAllocated } else { Misuse::DoubleFree });
         }

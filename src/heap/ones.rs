@@ -2,30 +2,33 @@ use core::ptr::NonNull;
 
 use super::units::REGION;
 
-/// Bits of a word, as a power of two.
+/// The number of bits in a word, as an exponent of two.
 const FAN: u32 = 5;
 
-/// Which regions have a hole of one granule, which has no room for links: a tree of bits.
+/// The set of regions that have a hole of one granule, as a tree of bits. Such a hole has
+/// no room for links.
 ///
-/// The levels lie one after the other, the top first, which is one word. A bit says that the word below it isn't zero; words
-/// below a bit that is zero are not initialised.
+/// The levels follow each other in memory. The top level comes first and is one word. A
+/// bit is set if the word below it isn't zero. The word below a bit that is zero isn't
+/// initialized.
 pub(super) struct Ones {
     top: NonNull<u32>,
-    /// The level with a bit for each region.
+    /// The level with one bit per region.
     leaves: NonNull<u32>,
+    /// The last region.
     last: usize,
-    /// What the number of a region is shifted by on the top level.
+    /// The number of bits by which the number of a region is shifted on the top level.
     shift: u32,
 }
 
 impl Ones {
-    /// How many words a level has.
+    /// Returns the number of words of a level.
     #[inline]
     const fn words(last: usize, shift: u32) -> usize {
         (last >> shift >> FAN) + 1
     }
 
-    /// How many words lie before the leaves, and the shift of the top.
+    /// Returns the number of words before the leaves, and the shift of the top level.
     const fn shape(total: usize) -> (usize, u32) {
         let last = total / REGION;
         let (mut above, mut shift) = (0, 0);
@@ -36,18 +39,19 @@ impl Ones {
         (above, shift)
     }
 
-    /// How many bytes the bits of so many granules take.
+    /// Returns the size of the tree for `total` granules, in bytes.
     pub(super) const fn bytes(total: usize) -> usize {
         (Self::shape(total).0 + Self::words(total / REGION, 0)) * size_of::<u32>()
     }
 
     /// # Safety
     ///
-    /// At `top`, which is aligned to a word, there are `bytes(total)` bytes that nothing else uses as long as this is used.
+    /// `top` is aligned to a word of 32 bits and points to `bytes(total)` bytes, which
+    /// nothing else uses while the value is in use.
     pub(super) unsafe fn new(top: NonNull<u8>, total: usize) -> Self {
         let top = top.cast::<u32>();
         let (above, shift) = Self::shape(total);
-        // SAFETY: inside of the `bytes(total)` bytes.
+        // SAFETY: both addresses are within the `bytes(total)` bytes.
         let leaves = unsafe {
             top.write(0);
             top.add(above)
@@ -59,7 +63,8 @@ impl Ones {
     pub(super) fn add(&self, region: usize) {
         let (mut level, mut shift, mut is_zero) = (self.top, self.shift, false);
         loop {
-            // SAFETY: the word of the region on this level.
+            // SAFETY: this is the word of the region on this level. It is read only if it
+            // is the top, or if the bit above it was set.
             unsafe {
                 let word = level.add(region >> shift >> FAN);
                 let bit = 1 << ((region >> shift) % 32);
@@ -75,11 +80,12 @@ impl Ones {
         }
     }
 
-    /// Removes a region.
+    /// Removes a region, which is in the set.
     pub(super) fn remove(&self, region: usize) {
         let (mut level, mut shift) = (self.leaves, 0);
         loop {
-            // SAFETY: the word of the region on this level.
+            // SAFETY: this is the word of the region on this level. It is initialized,
+            // because the region is in the set.
             unsafe {
                 let word = level.add(region >> shift >> FAN);
                 let bits = word.read() & !(1 << ((region >> shift) % 32));
@@ -93,11 +99,11 @@ impl Ones {
         }
     }
 
-    /// The lowest region.
+    /// Returns the lowest region of the set.
     pub(super) fn lowest(&self) -> Option<usize> {
         let (mut level, mut shift, mut index) = (self.top, self.shift, 0);
         loop {
-            // SAFETY: the word of a bit that is set, or the top.
+            // SAFETY: this is the top, or the word below a bit that is set.
             let bits = unsafe { level.add(index).read() };
             if bits == 0 {
                 return None;
@@ -106,26 +112,26 @@ impl Ones {
             if shift == 0 {
                 return Some(index);
             }
-            // SAFETY: the level below.
+            // SAFETY: this is not the lowest level, so another one follows.
             level = unsafe { level.add(Self::words(self.last, shift)) };
             shift -= FAN;
         }
     }
 
-    /// Calls the function with each region.
+    /// Calls the function with each region of the set.
     pub(super) fn each(&self, mut f: impl FnMut(usize)) {
         self.each_below(self.top, self.shift, 0, &mut f);
     }
 
     fn each_below(&self, level: NonNull<u32>, shift: u32, index: usize, f: &mut impl FnMut(usize)) {
-        // SAFETY: the word of a bit that is set, or the top.
+        // SAFETY: this is the top, or the word below a bit that is set.
         let mut bits = unsafe { level.add(index).read() };
         while bits != 0 {
             let below = index * 32 + bits.trailing_zeros() as usize;
             if shift == 0 {
                 f(below);
             } else {
-                // SAFETY: the level below.
+                // SAFETY: this is not the lowest level, so another one follows.
                 let level = unsafe { level.add(Self::words(self.last, shift)) };
                 self.each_below(level, shift - FAN, below, f);
             }
@@ -144,19 +150,20 @@ mod tests {
 
     #[test]
     fn as_an_ordered_set() {
-        // One level, two, three and four.
+        // These have one to four levels.
         for regions in [1, 20, 33, 1000, 40_000, 1 << 20] {
             let total = regions * REGION - 1;
-            // What isn't initialised must not matter.
+            // The words that aren't initialized must not matter.
             let mut memory = vec![u32::MAX; Ones::bytes(total) / size_of::<u32>()];
             let start = NonNull::new(memory.as_mut_ptr()).unwrap();
-            // SAFETY: there are so many bytes, which live longer.
+            // SAFETY: the vector has this many bytes, and outlives the tree.
             let ones = unsafe { Ones::new(start.cast(), total) };
             let mut model = BTreeSet::new();
             let mut random = 1;
             for step in 0..if cfg!(miri) { 100 } else { 3000_u64 } {
                 random = (random ^ step).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-                // Close to each other, so that some are there already, and some words become zero again.
+                // There are at most 50 different regions, so some are in the set already,
+                // and some words become zero again.
                 let region = usize::try_from(random >> 40).unwrap() % 50 * 997 % regions;
                 if model.remove(&region) {
                     ones.remove(region);

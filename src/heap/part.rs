@@ -11,36 +11,42 @@ use crate::PAGE_SIZE;
 use crate::hardened::MisuseError;
 use crate::poison::{lend, poison, touch, unpoison};
 
-/// A heap over one contiguous memory. Positions in it are numbers of granules from its start.
+/// A heap over one contiguous range of memory. A position is a number of granules from
+/// the start.
 pub(super) struct Part {
-    /// *Invariant (Merged):* no hole is adjacent to another, or to the wilderness. Holes and the wilderness are all of the
-    /// memory after the records that isn't live.
+    /// *Invariant (Merged):* no hole is adjacent to another hole or to the wilderness.
+    /// The holes and the wilderness are exactly the memory after the records that isn't
+    /// in live blocks.
     pub(super) holes: Holes,
-    /// Where the wilderness starts. It may be empty; then `low == high`, and both lie where it once was.
+    /// The start of the wilderness. If the wilderness is empty, `low == high`, and both
+    /// are the position where it once was.
     pub(super) low: usize,
-    /// Where the wilderness ends.
+    /// The end of the wilderness.
     pub(super) high: usize,
-    /// Between these two nothing has been handed out or written since the part was made. What isn't empty of it lies in
-    /// the wilderness.
+    /// The start and the end of the virgin memory, which has been neither handed out nor
+    /// written since the part was created. Unless it is empty, it is inside the
+    /// wilderness.
     pub(super) virgin: (usize, usize),
-    /// Where the part ends.
+    /// The end of the part.
     pub(super) total: usize,
-    /// Granules after the records: what can be handed out.
+    /// The number of granules after the records, which can be handed out.
     pub(super) granules: usize,
-    /// Granules in live blocks.
+    /// The number of granules in live blocks.
     pub(super) used: usize,
 }
 
 impl Part {
-    /// A heap over `len` bytes, or `None` if there is no room for a block. The start and the end are aligned inwards.
+    /// Creates a heap over `len` bytes. Returns `None` if there is no room for a block.
+    /// The start and the end are aligned inwards.
     ///
-    /// The records take memory in proportion to the whole, of which a few bytes are written: the others are initialised when
-    /// they are first needed.
+    /// The size of the records is proportional to the memory, but only a few bytes of
+    /// them are written now. The others are initialized when they are first needed.
     ///
     /// # Safety
     ///
-    /// The `len` bytes at `memory` are valid for reads and writes, and used through this part alone for as long as it or a
-    /// block of it is used. They don't reach to the last byte of the address space.
+    /// The `len` bytes at `memory` are valid for reads and writes. They are used only
+    /// through this part for as long as it or one of its blocks is used. They don't
+    /// include the last byte of the address space.
     pub(super) unsafe fn new(memory: NonNull<u8>, len: usize) -> Option<Self> {
         let skip = memory.addr().get().wrapping_neg() % GRANULE;
         let total = len.checked_sub(skip)? / GRANULE;
@@ -51,58 +57,62 @@ impl Part {
         if start >= total {
             return None;
         }
-        // SAFETY: the memory is at least as long as what is skipped; the caller lends it.
+        // SAFETY: the memory has at least `skip` bytes and, after them, `total` granules.
+        // The caller lends them to the part.
         let holes = unsafe { Holes::new(memory.add(skip), total) };
         poison(holes.memory.base().as_ptr().wrapping_add(start * GRANULE), (total - start) * GRANULE);
         Some(Self { holes, low: start, high: total, virgin: (start, total), total, granules: total - start, used: 0 })
     }
 
-    /// How many bytes of memory are enough for a part with a block of so many bytes.
+    /// Returns a number of bytes that is sufficient for a part with one block of `block`
+    /// bytes.
     pub(super) const fn bytes_for(block: usize) -> usize {
         let block = granules(block);
-        // With the records of all of it, which take less than a 32nd of the memory and 2 KiB.
+        // This includes the records, which need less than a 32nd of the memory plus 2
+        // KiB.
         let total = block + block / 32 + 256;
         (block + Holes::overhead(total) + 1) * GRANULE
     }
 
-    /// Whether the address lies in this part, its records included.
+    /// Returns `true` if the address is in this part, including its records.
     #[inline]
     pub(super) fn contains(&self, block: NonNull<u8>) -> bool {
         let offset = block.addr().get().wrapping_sub(self.holes.memory.base().addr().get());
         offset / GRANULE < self.total
     }
 
-    /// Bytes that can be handed out.
+    /// Returns the number of bytes that can be handed out.
     pub(super) const fn bytes(&self) -> usize {
         self.granules * GRANULE
     }
 
-    /// Bytes in live blocks, each rounded up to a granule.
+    /// Returns the number of bytes in live blocks, each rounded up to a granule.
     pub(super) const fn used(&self) -> usize {
         self.used * GRANULE
     }
 
-    /// Bytes that were ever handed out: those outside of what is still as it came.
+    /// Returns the high-water mark: the number of bytes outside the virgin memory.
     pub(super) const fn touched(&self) -> usize {
         (self.granules - self.virgin.1.saturating_sub(self.virgin.0)) * GRANULE
     }
 
-    /// The largest size that can be allocated now with an alignment of at most a granule.
+    /// Returns the largest size that is sure to be allocated now, with an alignment of at
+    /// most a granule.
     pub(super) fn largest_free(&self) -> usize {
         self.largest_hole().max(self.high - self.low) * GRANULE
     }
 
-    /// How many pieces the free memory is in, by walking through them.
+    /// Counts the contiguous pieces of the free memory by visiting them all.
     pub(super) fn pieces(&self) -> usize {
         self.holes.count() + usize::from(self.low < self.high)
     }
 
-    /// A block, or `None` if there is no room. The size must not be zero.
+    /// Allocates a block. Returns `None` if there is no room. The size must not be zero.
     ///
     /// # Errors
     ///
-    /// With `--cfg hpalloc_hardened`: what would be the block was written to after it was freed. It isn't free any more, so that
-    /// nobody gets it.
+    /// In a hardened build: the memory for the block was written to after it was freed.
+    /// It is no longer free, so it is never handed out again.
     #[inline]
     pub(super) fn allocate(&mut self, layout: Layout) -> Result<Option<NonNull<u8>>, MisuseError> {
         let taken = self.take(granules(layout.size()), layout.align());
@@ -110,16 +120,16 @@ impl Part {
         if block == NOWHERE {
             return Ok(None);
         }
-        // SAFETY: the block's start lies in the part.
+        // SAFETY: the start of the block is in the part.
         let block = unsafe { self.holes.memory.at(block) };
         unpoison(block.as_ptr(), layout.size());
         Ok(Some(block))
     }
 
-    /// Where a new block starts, or [`NOWHERE`].
+    /// Places a new block and returns its start, or [`NOWHERE`].
     #[inline(never)]
     fn take(&mut self, granules: usize, align: usize) -> Result<usize, Written> {
-        // SAFETY: what is found is free, and has room.
+        // SAFETY: the memory that is found is free and has room for the block.
         unsafe {
             if align > GRANULE || self.is_large(granules) {
                 let fit = self.find_special(granules, align);
@@ -144,11 +154,12 @@ impl Part {
         }
     }
 
-    /// A block of zeros. If the memory `came_zeroed`, what was never handed out isn't written.
+    /// Allocates a block with all bytes zero. If the memory `came_zeroed`, virgin memory
+    /// isn't written.
     ///
     /// # Errors
     ///
-    /// As [`allocate`](Part::allocate).
+    /// As for [`allocate`](Part::allocate).
     pub(super) fn allocate_zeroed(
         &mut self,
         layout: Layout,
@@ -162,7 +173,7 @@ impl Part {
         unpoison(block.as_ptr(), granules * GRANULE);
         let clear = |from: usize, to: usize| {
             if from < to {
-                // SAFETY: granules of the block that was allocated just now.
+                // SAFETY: these granules are in the block that was just allocated.
                 unsafe { self.holes.memory.at(from).write_bytes(0, (to - from) * GRANULE) };
             }
         };
@@ -176,17 +187,18 @@ impl Part {
     ///
     /// # Errors
     ///
-    /// With `--cfg hpalloc_hardened`: it is no live block, and isn't freed.
+    /// In a hardened build: the block is not live, and isn't freed.
     ///
     /// # Safety
     ///
-    /// The block is live, of this part and layout. With `--cfg hpalloc_hardened` its start lies in this part, and what isn't
-    /// so is an error as far as it shows.
+    /// The block is a live block of this part with this layout. In a hardened build, its
+    /// start must be in this part, and a violation of the rest is an error if it is
+    /// detected.
     #[inline]
     pub(super) unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
         let (start, granules) = (self.granule_of(block), granules(layout.size()));
         self.check(block, layout)?;
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             Self::touch(block, layout);
             self.used -= granules;
@@ -197,37 +209,41 @@ impl Part {
         Ok(())
     }
 
+    /// Returns the position of a block in this part.
     #[inline]
     pub(super) fn granule_of(&self, block: NonNull<u8>) -> usize {
         (block.addr().get() - self.holes.memory.base().addr().get()) / GRANULE
     }
 
-    /// Lets `AddressSanitizer` report a block that isn't live. Not one of whole pages: a pool may have had it, and have left it
+    /// Makes `AddressSanitizer` report a block that isn't live. Blocks that are aligned
+    /// to a page are excluded, because a pool may have used their pages and left them
     /// poisoned.
     ///
     /// # Safety
     ///
-    /// The caller was promised that the block is live.
+    /// The caller's own contract says that the block is live.
     #[inline]
     pub(super) unsafe fn touch(block: NonNull<u8>, layout: Layout) {
         if layout.align() < PAGE_SIZE {
-            // SAFETY: as the caller was promised.
+            // SAFETY: the block is live by the contract of the caller.
             unsafe { touch(block) };
         }
     }
 
-    /// Makes memory free, and merges it with what is free before and after it. Returns where the result starts.
+    /// Frees memory, and merges it with the free memory before and after it. Returns the
+    /// start of the merged memory.
     ///
-    /// Of that memory, writes in the first two granules and in the last one only.
+    /// In the freed memory, writes only to the first two granules and the last granule.
     ///
     /// # Safety
     ///
-    /// The memory is inside of the part, after the records, and not free; nothing uses it any more.
+    /// The memory is in the part, after the records. It is not free, and no longer used.
     #[inline(never)]
     pub(super) unsafe fn release(&mut self, start: usize, mut granules: usize) -> usize {
         let end = start + granules;
         let holes = &self.holes;
-        // SAFETY: holes are where the regions know of them, and what is merged is free.
+        // SAFETY: by Marks, holes start exactly where the regions record them. All merged
+        // memory is free.
         unsafe {
             let mut old = holes.regions.before(start);
             let mut old_granules = 0;
@@ -269,13 +285,15 @@ impl Part {
     ///
     /// # Safety
     ///
-    /// It is free memory as it is now, and has so many granules.
+    /// A hole or the wilderness starts at `free` and has `size` granules, which are not
+    /// fewer than `granules`.
     #[inline]
     pub(super) unsafe fn carve(&mut self, free: usize, size: usize, granules: usize) {
         let rest = free + granules;
         #[cfg(hpalloc_hardened)]
         self.holes.regions.settle(free, rest);
-        // SAFETY: what isn't the wilderness is a hole, and the rest of it is free.
+        // SAFETY: free memory that isn't the wilderness is a hole. The rest of the hole
+        // stays free.
         unsafe {
             if free == self.low {
                 self.holes.regions.divide(free, rest, self.high);
@@ -290,26 +308,29 @@ impl Part {
         }
     }
 
-    /// Removes the free memory that a block is to be placed in from the holes, if it is one. Writes nothing in it, but with
-    /// `--cfg hpalloc_hardened` where the hole's words were.
+    /// Removes the free memory in which a block will be placed from the holes, unless it
+    /// is the wilderness. Doesn't write to it, except that a hardened build erases the
+    /// words of the hole.
     ///
     /// # Safety
     ///
-    /// It is free memory as it is now.
+    /// `fit` describes current free memory.
     #[inline]
     pub(super) unsafe fn remove(&self, fit: &Fit) {
         if fit.start != self.low {
-            // SAFETY: what isn't the wilderness is a hole.
+            // SAFETY: free memory that isn't the wilderness is a hole.
             unsafe { self.holes.remove(fit.start, fit.granules) };
         }
     }
 
-    /// Adds the free memory on both sides of a block of so many granules as holes. If it was the wilderness, one side stays the
-    /// wilderness: the side with more memory that was never handed out, or the larger side if they have equally much.
+    /// Places a block of this number of granules, and adds the free memory on both sides
+    /// of it as holes. If the free memory is the wilderness, one side remains the
+    /// wilderness: the side with more virgin memory, or the larger side if both have the
+    /// same amount.
     ///
     /// # Safety
     ///
-    /// The free memory was [removed](Part::remove), and the block lies in it.
+    /// The free memory was [removed](Part::remove), and the block is in it.
     #[inline(never)]
     pub(super) unsafe fn place_block(&mut self, fit: &Fit, granules: usize) {
         let &Fit { start, block, .. } = fit;
@@ -331,7 +352,8 @@ impl Part {
                     back_stays = fresh.0 < fresh.1;
                 }
             }
-            // SAFETY: what will be a hole is free, and holds no words as long as it is in the wilderness.
+            // SAFETY: the side that becomes a hole is free. It contains no words of a
+            // hole, because it was in the wilderness.
             unsafe {
                 if back_stays {
                     self.fill_virgin(start, block);
@@ -346,7 +368,7 @@ impl Part {
                 }
             }
         }
-        // SAFETY: both are free, and no holes.
+        // SAFETY: both sides are free, and neither is a hole yet.
         unsafe {
             if front != 0 {
                 self.holes.add(start, front);

@@ -9,30 +9,32 @@ use crate::poison::unpoison;
 use crate::seal::SEAL;
 use crate::{MAX_ARENA_SIZE, PAGE_SIZE, PageSource};
 
-/// The memories of a heap, the oldest first.
+/// The parts of a heap, the oldest first.
 ///
-/// *Invariant (Parts):* each pointer leads to a `Place` at the start of memory that belongs to the heap for as long as the
-/// heap is there. The memories don't overlap. No reference to a part is alive between two operations, and none of them
-/// calls code of others.
+/// *Invariant (Parts):* each pointer points to a `Place` at the start of memory that
+/// belongs to the heap for as long as the heap exists. These memories don't overlap. No
+/// reference to a part is alive between two operations. No operation calls foreign code
+/// while such a reference is alive.
 pub(super) struct Parts {
     first: Cell<Option<NonNull<Place>>>,
 }
 
-/// A part, at the start of its own memory, before what it manages.
+/// A part, stored at the start of its own memory, before the memory that it manages.
 pub(super) struct Place {
     part: Part,
-    /// Whether memory of the part that was never handed out is known to be zero.
+    /// `true` if the virgin memory of the part is known to be zero.
     is_zeroed: bool,
     next: Option<NonNull<Self>>,
 }
 
-// SAFETY: by Parts, the memory is the heap's alone, and memory has no tie to a thread.
+// SAFETY: by Parts, the memory belongs to the heap alone, and memory isn't tied to a
+// thread.
 unsafe impl Send for Parts {}
 
-/// The most pages that a part can have.
+/// The largest number of pages in a part.
 const MOST: usize = MAX_ARENA_SIZE / PAGE_SIZE;
 
-/// Bytes of memory that a place takes, with what aligns it.
+/// The number of bytes that a place needs, including its alignment.
 const PLACE_BYTES: usize = size_of::<Place>() + align_of::<Place>() - 1;
 
 impl Parts {
@@ -40,33 +42,39 @@ impl Parts {
         Self { first: Cell::new(None) }
     }
 
-    /// The places, in order.
+    /// Returns the places, the oldest first.
     #[inline]
     fn places(&self) -> impl Iterator<Item = NonNull<Place>> {
-        // SAFETY: Parts.
+        // SAFETY: by Parts, the pointer is valid.
         iter::successors(self.first.get(), |place| unsafe { (*place.as_ptr()).next })
     }
 
-    /// What `f` says of each part.
+    /// Returns the results of `f` for each part.
     pub(super) fn each(&self, f: impl Fn(&Part) -> usize) -> impl Iterator<Item = usize> {
-        // SAFETY: Parts.
+        // SAFETY: by Parts, the pointer is valid, and no mutable reference to the part is
+        // alive.
         self.places().map(move |place| f(unsafe { &(*place.as_ptr()).part }))
     }
 
-    /// What `f` returns of the first part of which it isn't `None`. It is also told whether fresh memory is zero there.
+    /// Returns the first result of `f` that isn't `None`, trying the parts in order. The
+    /// second argument of `f` is `true` if the virgin memory of the part is known to be
+    /// zero.
     #[inline]
     pub(super) fn find<T>(&self, mut f: impl FnMut(&mut Part, bool) -> Option<T>) -> Option<T> {
-        // SAFETY: Parts.
+        // SAFETY: by Parts, the pointer is valid, and no other reference to the part is
+        // alive.
         self.places().find_map(|place| unsafe { f(&mut (*place.as_ptr()).part, (*place.as_ptr()).is_zeroed) })
     }
 
-    /// What `f` returns of the part in whose memory the block lies. `None` if there is none, which is only looked at if there
-    /// are several parts, or with `--cfg hpalloc_hardened`.
+    /// Returns the result of `f` for the part that contains the block, or `None` if no
+    /// part does. Outside of hardened builds, the block is assumed to be in the last part
+    /// if it is in none of the others.
     #[inline]
     pub(super) fn with<T>(&self, block: NonNull<u8>, f: impl FnOnce(&mut Part) -> T) -> Option<T> {
         let mut next = self.first.get();
         while let Some(place) = next {
-            // SAFETY: Parts.
+            // SAFETY: by Parts, the pointer is valid, and no other reference to the part
+            // is alive.
             let (part, after) = unsafe { (&mut (*place.as_ptr()).part, (*place.as_ptr()).next) };
             if (after.is_none() && !cfg!(hpalloc_hardened)) || part.contains(block) {
                 return Some(f(part));
@@ -76,51 +84,59 @@ impl Parts {
         None
     }
 
-    /// Adds memory. `false` if it is too small for a part.
+    /// Adds memory. Returns `false` if it is too small for a part.
     ///
     /// # Safety
     ///
-    /// The `bytes` bytes from `memory` on are the heap's, from now on and for as long as it is there, and valid for reads and
-    /// writes through `memory`. If `is_zeroed`, they are zero.
+    /// From now on and for as long as the heap exists, the `bytes` bytes at `memory`
+    /// belong to the heap, and are valid for reads and writes through `memory`. If
+    /// `is_zeroed`, they are zero.
     pub(super) unsafe fn add(&self, memory: NonNull<u8>, bytes: usize, is_zeroed: bool) -> bool {
-        // A heap or a pool that is gone may have had it.
+        // An earlier heap or pool may have left the memory poisoned.
         unpoison(memory.as_ptr(), bytes);
         let skip = memory.addr().get().wrapping_neg() % align_of::<Place>();
         let Some(rest) = bytes.checked_sub(skip + size_of::<Place>()) else { return false };
-        // SAFETY: both lie in the memory, as was just compared.
+        // SAFETY: the subtraction above didn't overflow, so both addresses are in the
+        // memory or at its end.
         let (place, managed) = unsafe {
             let place = memory.add(skip);
             (place.cast::<Place>(), place.add(size_of::<Place>()))
         };
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller guarantees this for the whole memory, of which the part gets
+        // the rest.
         let Some(part) = (unsafe { Part::new(managed, rest) }) else { return false };
-        // SAFETY: it is aligned and in the memory, before what the part manages.
+        // SAFETY: the place is aligned and in the memory, before the memory that the part
+        // manages.
         unsafe { place.write(Place { part, is_zeroed, next: None }) };
         match self.places().last() {
             None => self.first.set(Some(place)),
-            // SAFETY: Parts.
+            // SAFETY: by Parts, the pointer is valid, and no reference to the place is
+            // alive.
             Some(last) => unsafe { (*last.as_ptr()).next = Some(place) },
         }
         true
     }
 
-    /// Begins with the memory of a source that has one slice. `false` if it has none, or had.
+    /// Adds the memory of a source that consists of one slice. Returns `false` if the
+    /// source has no slice, or if the slice was taken before or is too small.
     pub(super) fn begin(&self, source: &impl PageSource) -> bool {
         let Some(memory) = source.take_slice(SEAL) else { return false };
         let start = memory.cast::<u8>();
-        // For `whole_block`.
+        // `whole_block` needs the exposed provenance.
         start.as_ptr().expose_provenance();
-        // SAFETY: by StaticMemory, the memory is the source's alone, for good; whoever takes it is given it once.
+        // SAFETY: by the invariant Slice of `StaticMemory`, the source owns the memory
+        // forever. It hands it out only once.
         unsafe { self.add(start, memory.len(), false) }
     }
 
-    /// Takes memory from a source, for the layout. `false` if there is none; then no memory
-    /// was taken.
+    /// Takes memory for the layout from the source. Returns `false`, and takes none, if
+    /// the source has none.
     ///
-    /// From a source that nobody else takes pages from, it takes all that there is in one run; from another one, as much again
-    /// as the heap has if it can, so that there are few parts. The memory is enough for the
-    /// layout, except for one that is aligned to more than a page: whether the last run of a
-    /// source is enough depends on where it lies.
+    /// If nobody else takes pages from the source, takes the whole of its next run. From
+    /// other sources, takes as much as the heap already has if possible, so that there
+    /// are few parts. The memory is sufficient for the layout, unless the layout is
+    /// aligned to more than a page. In that case, it depends on the address of a source's
+    /// last run.
     #[cold]
     #[inline(never)]
     pub(super) fn take(&self, layout: Layout, source: &impl PageSource) -> bool {
@@ -128,8 +144,10 @@ impl Parts {
             return true;
         }
         let (size, align) = (layout.size(), layout.align());
-        // With luck, a run begins where it needs nothing to align the block. (A source that is never the heap's alone answers
-        // the first question with a constant, so the others aren't compiled for it.)
+        // If the source has too few pages for the worst case, a run may still happen to
+        // begin where the block needs little memory for its alignment. For a source that
+        // is always shared, `exclusive_pages(1)` is a constant zero, so the compiler
+        // removes the calls after it.
         let exclusive = |align| pages_for(size, align).map_or(0, |least| source.exclusive_pages(least));
         let try_luck =
             align > PAGE_SIZE && source.exclusive_pages(1) > 0 && exclusive(align) == 0 && exclusive(PAGE_SIZE) > 0;
@@ -142,9 +160,10 @@ impl Parts {
         loop {
             if let Some((run, is_zeroed)) = source.take_zeroed_pages(pages) {
                 let run = run.cast::<u8>();
-                // For `whole_block`.
+                // `whole_block` needs the exposed provenance.
                 run.as_ptr().expose_provenance();
-                // SAFETY: by PageSource, the run is the heap's until the source, which it owns, is dropped.
+                // SAFETY: by PageSource, the run belongs to the heap until the source is
+                // dropped, which the heap owns.
                 return unsafe { self.add(run, pages * PAGE_SIZE, is_zeroed) };
             }
             if pages == least {
@@ -155,8 +174,8 @@ impl Parts {
     }
 }
 
-/// How many pages are enough for a block, wherever their run begins. `None` if no part
-/// has so many.
+/// Returns a number of pages that is sufficient for a block, wherever their run begins.
+/// Returns `None` if a part can't have that many.
 #[inline]
 fn pages_for(size: usize, align: usize) -> Option<usize> {
     let aligned = size.saturating_add(align);
@@ -165,7 +184,8 @@ fn pages_for(size: usize, align: usize) -> Option<usize> {
     }
     let mut enough = Part::bytes_for(aligned) + PLACE_BYTES;
     if align <= PAGE_SIZE {
-        // A run begins at a page: what lies before the block, up to where it is aligned, is known.
+        // A run begins on a page boundary, so the distance from there to the aligned
+        // block is known.
         let before = (enough - aligned + align - 1) & !(align - 1);
         enough = enough.min(before + size.next_multiple_of(GRANULE));
     }

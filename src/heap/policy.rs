@@ -3,33 +3,36 @@ use super::part::Part;
 use super::regions::NOWHERE;
 use super::units::GRANULE;
 
-/// A request of more than one granule in so many of the part is large.
+/// A request is large if it is for more than `1 / LARGE` of the part, and for more than
+/// one granule.
 const LARGE: usize = 16;
 
-/// How many holes of a class are examined for a small block, if they may or may not have room.
+/// The number of holes that are examined for a small block in a class whose holes may or
+/// may not have room.
 const LOOKS: usize = 2;
 
-/// The lowest hole is chosen among the first ones of so many classes.
+/// The number of classes whose first holes are compared to choose the lowest.
 const CLASSES: usize = 2;
 
-/// How many holes are examined for a large block, and in the last class, which has no more.
+/// The number of holes that are examined for a large block, and in the last class, which
+/// never has more.
 const STEPS: usize = LAST_CLASS;
 
 /// Free memory that has room for a block.
 #[derive(Clone, Copy)]
 pub(super) struct Fit {
-    /// Where the hole or the wilderness starts, or [`NOWHERE`] if nothing fits.
+    /// The start of the hole or the wilderness, or [`NOWHERE`] if nothing fits.
     pub(super) start: usize,
-    /// How many granules it has.
+    /// The size of the hole or the wilderness, in granules.
     pub(super) granules: usize,
-    /// Where the block is to start.
+    /// The start of the block.
     pub(super) block: usize,
 }
 
 impl Fit {
     pub(super) const NONE: Self = Self { start: NOWHERE, granules: 0, block: NOWHERE };
 
-    /// Where the free memory ends.
+    /// Returns the end of the free memory.
     #[inline]
     pub(super) const fn end(&self) -> usize {
         self.start + self.granules
@@ -41,22 +44,26 @@ impl Fit {
     }
 }
 
-/// Where a block is placed.
+/// The placement of blocks.
 ///
-/// - **A small block** goes to the lower end of a hole. The hole is of the block's own class if one there has room; otherwise
-///   it is the lowest among the first holes of the next few classes, which all have room. The wilderness is preferred to a
-///   hole above it.
-/// - **A large block** goes to the upper end of the highest hole above the wilderness, then of the wilderness, then of the
-///   highest hole below it.
+/// - **A small block** goes to the lower end of a hole. If a hole of the block's own
+///   class has room, it is taken. Otherwise the lowest of the first holes of the next few
+///   classes is taken, all of which have room. The wilderness is preferred to a hole
+///   above it.
+/// - **A large block** goes to the upper end of the highest hole above the wilderness. If
+///   there is none, it goes to the upper end of the wilderness, and then of the highest
+///   hole below it.
 ///
-/// So small blocks gather at the lower end of the part and large ones at its upper end, and the memory between them stays whole.
+/// Only a limited number of holes is examined. Small blocks gather at the lower end of
+/// the part and large ones at its upper end, so the memory between them stays in one
+/// piece.
 impl Part {
     #[inline]
     pub(super) const fn is_large(&self, granules: usize) -> bool {
         granules > self.granules / LARGE && granules > 1
     }
 
-    /// Free memory for a block, or [`Fit::NONE`].
+    /// Finds free memory for a block. Returns [`Fit::NONE`] if there is none.
     #[inline(never)]
     pub(super) fn find(&self, granules: usize, align: usize) -> Fit {
         if align > GRANULE || self.is_large(granules) {
@@ -66,11 +73,12 @@ impl Part {
         Fit { start, granules, block: start }
     }
 
-    /// Free memory for a small block: where it starts, or [`NOWHERE`], and how many granules it has.
+    /// Finds free memory for a small block. Returns its start, or [`NOWHERE`], and its
+    /// size in granules.
     #[inline]
     pub(super) fn find_small(&self, granules: usize) -> (usize, usize) {
         let hole = self.find_hole(granules);
-        // `NOWHERE` is above all positions, so this covers it too.
+        // This includes `NOWHERE`, which is above all positions.
         if hole > self.low {
             let wilderness = self.high - self.low;
             if wilderness >= granules {
@@ -84,6 +92,8 @@ impl Part {
         (hole, unsafe { self.holes.size(hole) })
     }
 
+    /// Finds a hole for a block that may start at any granule. Returns [`NOWHERE`] if it
+    /// finds none.
     #[inline]
     fn find_hole(&self, granules: usize) -> usize {
         let lists = &self.holes.lists;
@@ -112,7 +122,7 @@ impl Part {
         if class == NO_CLASS { NOWHERE } else { lists.lowest_head(class, bits, CLASSES) }
     }
 
-    /// Free memory for a block that is large, or aligned to more than a granule.
+    /// Finds free memory for a block that is large, or aligned to more than a granule.
     #[inline(never)]
     pub(super) fn find_special(&self, granules: usize, align: usize) -> Fit {
         let is_large = self.is_large(granules);
@@ -151,7 +161,7 @@ impl Part {
             best = self.place(self.hole(found), granules, align, is_large);
         }
         if best.is_none() {
-            // Of a class whose holes have room wherever they start.
+            // A hole of this size has room at any address.
             let hole = self.find_hole(granules + slack);
             if hole != NOWHERE {
                 best = self.place(self.hole(hole), granules, align, is_large);
@@ -166,13 +176,15 @@ impl Part {
         best
     }
 
-    /// The address of the part in granules, and which bits of an aligned address in granules are zero.
+    /// Returns the address of the part in granules, and the bits that are zero in an
+    /// aligned address in granules.
     #[inline]
     fn alignment(&self, align: usize) -> (usize, usize) {
         (self.holes.memory.base().addr().get() / GRANULE, (align / GRANULE).max(1) - 1)
     }
 
-    /// The place of a block in free memory: at the upper end or the lower one, and from there inwards to where it is aligned.
+    /// Places a block in free memory: at the aligned address that is closest to the upper
+    /// or the lower end. Returns [`Fit::NONE`] if there is no room.
     #[inline(never)]
     pub(super) fn place(&self, fit: Fit, granules: usize, align: usize, is_upper: bool) -> Fit {
         let (base, slack) = self.alignment(align);
@@ -184,20 +196,20 @@ impl Part {
         Fit { block: if is_upper { last } else { (first + slack) & !slack } - base, ..fit }
     }
 
-    /// The wilderness, with a block at its lower end.
+    /// Returns the wilderness, with a block at its lower end.
     #[inline]
     pub(super) const fn wilderness(&self) -> Fit {
         Fit { start: self.low, granules: self.high - self.low, block: self.low }
     }
 
-    /// A hole, with a block at its lower end.
+    /// Returns a hole, with a block at its lower end.
     #[inline]
     pub(super) fn hole(&self, start: usize) -> Fit {
-        // SAFETY: a hole starts there, since its list or its region says so.
+        // SAFETY: a hole starts there, according to its list or its region.
         Fit { start, granules: unsafe { self.holes.size(start) }, block: start }
     }
 
-    /// How many granules the largest hole has that a request is sure to find.
+    /// Returns the size of the largest hole that a request is sure to find, in granules.
     pub(super) fn largest_hole(&self) -> usize {
         let lists = &self.holes.lists;
         let class = lists.last();

@@ -3,18 +3,19 @@ use core::ptr::NonNull;
 use super::hole::{Field, Memory, narrow};
 use super::units::REGION;
 
-/// The position that is returned if nothing was found.
+/// Returned instead of a position if nothing was found.
 pub(super) const NOWHERE: usize = usize::MAX;
 
 /// The mark of a region in which no hole starts.
 pub(super) const NONE: u8 = 32;
-/// The mark of the last region that a hole covers as a whole: this, and how many granules of the next region it covers too.
+/// The mark of the last region that a hole covers completely is this value plus the
+/// number of granules that the hole covers in the next region.
 pub(super) const COVERED: u8 = 64;
-/// With `--cfg hpalloc_hardened`, the mark of every other region that a hole covers as a whole.
+/// In a hardened build, the mark of every other region that a hole covers completely.
 #[cfg(hpalloc_hardened)]
 pub(super) const INSIDE: u8 = 128;
 
-/// Holes by address: which granules they start at.
+/// The index of holes by address: the granules at which they start.
 ///
 /// ```text
 ///  region   0          1          2          3          4
@@ -24,54 +25,59 @@ pub(super) const INSIDE: u8 = 128;
 ///  mark     3          NONE       2          COVERED+4  NONE
 /// ```
 ///
-/// The mark of a region is the offset of the first hole that starts in it, and that hole has the map of all that do. So the hole
-/// before an address and the one after it are found without a walk: in the map of their region, or of the one before, or, if a
-/// hole covers that one as a whole, by that hole's tail.
+/// The mark of a region is the offset of the first hole that starts in it. That hole has
+/// a map of all holes that start in the region. The holes before and after an address are
+/// found without a walk. They are in the map of its region or of the region before. If a
+/// hole covers the region before completely, the start of that hole is in its tail, which
+/// is its last granule.
 pub(super) struct Regions {
     memory: Memory,
-    /// A byte for each region.
+    /// One byte per region.
     ///
-    /// *Invariant (Marks):* if a block, a hole or the wilderness starts or ends in a region, then its mark and the mark of
-    /// the region before it are as the constants say. All others are not initialised, so that a large block takes no longer
-    /// than a small one. With `--cfg hpalloc_hardened`, only those inside of the wilderness aren't: a block that is freed
-    /// shows by them whether it overlaps a hole.
+    /// *Invariant (Marks):* if a block, a hole or the wilderness starts or ends in a
+    /// region, the mark of that region and the mark of the region before it have the
+    /// values that are described above and at the constants. All other marks are
+    /// uninitialized, so that a large block costs no more time than a small one. In a
+    /// hardened build, only the marks inside the wilderness are uninitialized: the others
+    /// show whether a block that is freed overlaps a hole.
     marks: NonNull<u8>,
 }
 
-/// The bit of a granule in the map of its region.
+/// Returns the bit of a granule in the map of its region.
 #[inline]
 pub(super) const fn bit(granule: usize) -> u32 {
     1 << (granule % REGION)
 }
 
-/// The offset of the first hole in a map that isn't zero.
+/// Returns the offset of the first hole in a map that isn't zero.
 #[inline]
 pub(super) const fn lowest(map: u32) -> usize {
     map.trailing_zeros() as usize
 }
 
-/// The offset of the last hole in a map that isn't zero.
+/// Returns the offset of the last hole in a map that isn't zero.
 #[inline]
 const fn highest(map: u32) -> usize {
     (u32::BITS - 1 - map.leading_zeros()) as usize
 }
 
-/// Whether a hole covers a region as a whole, so that it has a tail: see [`Regions::cover`].
+/// Returns `true` if a hole covers a region completely, so that it has a tail: see
+/// [`Regions::cover`].
 #[cfg(hpalloc_hardened)]
 pub(super) const fn covers(hole: usize, end: usize) -> bool {
     end / REGION > hole / REGION + 1
 }
 
 impl Regions {
-    /// How many bytes the marks of so many granules take.
+    /// Returns the size of the marks for `total` granules, in bytes.
     pub(super) const fn bytes(total: usize) -> usize {
         total / REGION + 1
     }
 
     /// # Safety
     ///
-    /// At `marks` there are `bytes(total)` bytes that nothing else uses while this is used. All granules from `start` on are the
-    /// wilderness.
+    /// `marks` points to `bytes(total)` bytes, which nothing else uses while the value is
+    /// in use. All granules from `start` on are wilderness.
     pub(super) unsafe fn new(memory: Memory, marks: NonNull<u8>, start: usize, total: usize) -> Self {
         let regions = Self { memory, marks };
         for border in [start, total] {
@@ -84,32 +90,35 @@ impl Regions {
 
     #[inline]
     pub(super) fn mark(&self, region: usize) -> u8 {
-        // SAFETY: the region is one of the part, and its mark is asked for only if it is initialised by Marks.
+        // SAFETY: the region belongs to the part. Callers read only marks that are
+        // initialized by Marks.
         unsafe { self.marks.add(region).read() }
     }
 
     #[inline]
     fn set_mark(&self, region: usize, mark: u8) {
-        // SAFETY: the region is one of the part.
+        // SAFETY: the region belongs to the part.
         unsafe { self.marks.add(region).write(mark) }
     }
 
-    /// A bit for each granule of the region at which a hole starts.
+    /// Returns the map of a region, with a bit set for each granule at which a hole
+    /// starts.
     #[inline]
     pub(super) fn map(&self, region: usize) -> u32 {
         let mark = self.mark(region);
         if mark >= NONE {
             return 0;
         }
-        // SAFETY: by Marks it is the region's first hole, which has the map.
+        // SAFETY: by Marks, this is the first hole of the region, which has the map.
         unsafe { self.memory.get(region * REGION + usize::from(mark), Field::Map) }
     }
 
-    /// Adds the holes of these bits to a region's map, or removes them.
+    /// Toggles bits of a region's map, which adds holes to it or removes them.
     ///
     /// # Safety
     ///
-    /// The map then says where holes start.
+    /// Each bit that is set afterwards is the start of a hole, or of memory that is about
+    /// to become one.
     #[inline(never)]
     unsafe fn toggle_bits(&self, region: usize, bits: u32) {
         let map = self.map(region) ^ bits;
@@ -120,18 +129,18 @@ impl Regions {
         let first = lowest(map);
         #[allow(clippy::cast_possible_truncation, reason = "a region has 32 granules")]
         self.set_mark(region, first as u8);
-        // SAFETY: a hole starts there, as the caller promises.
+        // SAFETY: the caller guarantees that a hole starts there.
         unsafe { self.memory.set(region * REGION + first, Field::Map, map) };
     }
 
-    /// Adds a hole, or removes one.
+    /// Adds a hole to its region's map, or removes it.
     ///
     /// # Safety
     ///
-    /// It is a hole or is about to be one, and no part of another one.
+    /// It is a hole or is about to become one, and isn't part of another hole.
     #[inline]
     pub(super) unsafe fn toggle(&self, hole: usize) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.toggle_bits(hole / REGION, bit(hole)) };
     }
 
@@ -139,14 +148,15 @@ impl Regions {
     ///
     /// # Safety
     ///
-    /// The old one is a hole, what is between the two is no part of another hole, and the new one is free.
+    /// A hole starts at `old`. The memory at `new` is free. No memory between the two
+    /// positions is part of another hole.
     #[inline]
     pub(super) unsafe fn replace(&self, old: usize, new: usize) {
         if old == new {
             return;
         }
         let mut bits = bit(new);
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             if old / REGION == new / REGION {
                 bits |= bit(old);
@@ -157,7 +167,7 @@ impl Regions {
         }
     }
 
-    /// The hole that ends where a block starts, or [`NOWHERE`].
+    /// Returns the hole that ends where a block starts, or [`NOWHERE`].
     #[inline]
     pub(super) fn before(&self, block: usize) -> usize {
         let (mut region, offset) = (block / REGION, block % REGION);
@@ -168,7 +178,7 @@ impl Regions {
             }
             region -= 1;
             if usize::from(self.mark(region)) == usize::from(COVERED) + offset {
-                // SAFETY: by Marks, a hole that covers a region ends here.
+                // SAFETY: by Marks, a hole that covers a whole region ends here.
                 return unsafe { self.memory.start(block) };
             }
             map = self.map(region);
@@ -181,13 +191,14 @@ impl Regions {
         if hole + unsafe { self.memory.size(hole) } == block { hole } else { NOWHERE }
     }
 
-    /// Whether a hole starts where a block ends.
+    /// Returns `true` if a hole starts where a block ends.
     #[inline]
     pub(super) fn is_hole(&self, end: usize) -> bool {
         self.map(end / REGION) & bit(end) != 0
     }
 
-    /// Marks the regions that a hole covers, and writes its tail if there are any.
+    /// Marks the regions that a hole covers completely. If there are any, writes the
+    /// hole's tail.
     ///
     /// # Safety
     ///
@@ -199,12 +210,13 @@ impl Regions {
             self.mark_all(hole / REGION + 1, end / REGION, INSIDE);
             #[allow(clippy::cast_possible_truncation, reason = "a region has 32 granules")]
             self.set_mark(end / REGION - 1, COVERED + (end % REGION) as u8);
-            // SAFETY: the hole has more granules than a region, so the last one isn't one of the first two.
+            // SAFETY: the hole has more granules than a region, so its last granule isn't
+            // one of its first two.
             unsafe { self.memory.set(end - 1, Field::Granules, narrow(hole)) };
         }
     }
 
-    /// Undoes what [`cover`](Regions::cover) marked.
+    /// Undoes the marking of [`cover`](Regions::cover).
     #[inline]
     pub(super) fn uncover(&self, hole: usize, end: usize) {
         if end / REGION > hole / REGION + 1 {
@@ -214,8 +226,8 @@ impl Regions {
         }
     }
 
-    /// Initialises the marks for a border that is new, inside of what was free or a block from `from` to `to`, and isn't a
-    /// hole any more.
+    /// Initializes the marks that a new border needs when it divides free memory from
+    /// `from` to `to`. They become the marks of regions without holes.
     #[inline]
     pub(super) fn divide(&self, from: usize, border: usize, to: usize) {
         let (from, region, to) = (from / REGION, border / REGION, to / REGION);
@@ -229,7 +241,8 @@ impl Regions {
         }
     }
 
-    /// Marks the regions that a new block covers, which may come from the wilderness.
+    /// Initializes the marks of the regions that a new block covers completely, because
+    /// the block may come from the wilderness.
     #[cfg(hpalloc_hardened)]
     pub(super) fn settle(&self, block: usize, end: usize) {
         self.mark_all(block / REGION + 1, end / REGION, NONE);
@@ -242,7 +255,8 @@ impl Regions {
         }
     }
 
-    /// Whether a hole has a granule in common with a block that isn't in the wilderness.
+    /// Returns `true` if a hole shares a granule with a block. The block is not in the
+    /// wilderness.
     #[cfg(hpalloc_hardened)]
     pub(super) fn overlaps(&self, block: usize, end: usize) -> bool {
         let first = block / REGION;

@@ -10,22 +10,26 @@ use crate::hardened::MisuseError;
 use crate::poison::{lend, poison, unpoison};
 
 impl Part {
-    /// Gives a block another layout: in place if it grows and there is room after it, otherwise where it would be placed if
-    /// its memory were free, which may overlap the block. `None` if there is none; then the block is as it was. Never so if
-    /// it shrinks, unless it is to be aligned to more than before.
+    /// Changes the layout of a block. A block that grows stays in place if there is room
+    /// after it. Otherwise it moves to where it would be placed if its memory were free,
+    /// which may overlap the block. Returns `None` if there is no room, and leaves the
+    /// block unchanged. This never happens to a block that shrinks, unless its alignment
+    /// is increased.
     ///
-    /// The block is freed, so that it merges with what is free before it and after it, and is then placed anew, in the result
-    /// or elsewhere. What freeing it overwrites is kept aside; what is written for the rests of free memory comes after the
-    /// contents are moved.
+    /// To move, the block is freed, so that it merges with the free memory before and
+    /// after it, and is then placed again, there or elsewhere. The granules that freeing
+    /// overwrites are saved first. The words of the remaining holes are written after the
+    /// contents have moved.
     ///
     /// # Errors
     ///
-    /// With `--cfg hpalloc_hardened`: it is no live block, or what it would get was written to after it was freed. It stays as it
-    /// is.
+    /// In a hardened build: the block is not live, or the memory that it would gain was
+    /// written to after it was freed. The block is unchanged.
     ///
     /// # Safety
     ///
-    /// That of [`deallocate`](Part::deallocate) for the old layout. The new size isn't zero.
+    /// As for [`deallocate`](Part::deallocate) with the old layout. The new size isn't
+    /// zero.
     #[inline(never)]
     pub(super) unsafe fn resize(
         &mut self,
@@ -36,7 +40,8 @@ impl Part {
         self.check(block, old_layout)?;
         let (old, new) = (granules(old_layout.size()), granules(layout.size()));
         let start = self.granule_of(block);
-        // SAFETY: the block is live, and what is found is free and has room.
+        // SAFETY: the block is live. The memory that is found is free and has room for
+        // it.
         unsafe {
             Self::touch(block, old_layout);
             let from = self.holes.memory.at(start);
@@ -70,7 +75,8 @@ impl Part {
             }
             self.remove(&fit);
             let to = self.holes.memory.at(fit.block);
-            // The block once more, since holes' words were read and written in it.
+            // Unpoisons the block again, because accesses to the words of holes have
+            // poisoned granules of it.
             unpoison(from.as_ptr(), old * GRANULE);
             unpoison(to.as_ptr(), taken * GRANULE);
             if fit.block != start {
@@ -91,9 +97,10 @@ impl Part {
         }
     }
 
-    /// Free memory that [`find`](Part::find) hasn't seen because of a block that was freed: of a class it looks at the first
-    /// holes alone. The hole that the block is part of now, which starts at `free`, may have room and stand after others, or
-    /// stand before a hole that has room.
+    /// Finds free memory that [`find`](Part::find) has missed because a block was freed:
+    /// `find` examines only the first holes of a class. The hole that now contains the
+    /// block starts at `free`. It may have room but come after other holes, or come
+    /// before a hole that has room.
     #[cold]
     fn find_beside(&self, free: usize, granules: usize, align: usize) -> Fit {
         let hole = self.hole(free);
@@ -101,7 +108,7 @@ impl Part {
         if !fit.is_none() {
             return fit;
         }
-        // SAFETY: it is a hole, and its memory stays free.
+        // SAFETY: a hole starts at `free`, and its memory stays free.
         unsafe {
             self.holes.remove(free, hole.granules);
             let fit = self.find(granules, align);
@@ -110,11 +117,13 @@ impl Part {
         }
     }
 
-    /// Adds so many granules to a block that ends here. `false` if they aren't free.
+    /// Extends a block that ends here by `more` granules. Returns `false` if they aren't
+    /// free.
     ///
     /// # Errors
     ///
-    /// With `--cfg hpalloc_hardened`: they were written to after they were freed, and aren't added.
+    /// In a hardened build: the granules were written to after they were freed. They
+    /// aren't added.
     ///
     /// # Safety
     ///
@@ -131,10 +140,10 @@ impl Part {
         if after.granules < more {
             return Ok(false);
         }
-        // SAFETY: it is free, and has room.
+        // SAFETY: this is current free memory, and it has at least `more` granules.
         unsafe { self.inspect(&after, end, end + more)? };
         self.used += more;
-        // SAFETY: as above.
+        // SAFETY: the same free memory is still unchanged.
         unsafe { self.carve(end, after.granules, more) };
         Ok(true)
     }

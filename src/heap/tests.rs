@@ -1,5 +1,6 @@
-//! A part against a model: which blocks are live, and what was written to them. After each step all invariants are checked.
-#![allow(clippy::cast_possible_truncation, reason = "contents are made of the lower bits")]
+//! Tests of a part against a model that records the live blocks and their contents. All
+//! invariants are checked at regular intervals.
+#![allow(clippy::cast_possible_truncation, reason = "the contents are derived from the lower bits")]
 
 use core::alloc::Layout;
 use core::mem::MaybeUninit;
@@ -14,21 +15,21 @@ use crate::{PAGE_SIZE, Page};
 struct Live {
     block: NonNull<u8>,
     layout: Layout,
-    /// What its contents are made of.
+    /// The value from which the contents are derived.
     seed: u8,
 }
 
 impl Live {
     fn fill(&self, from: usize) {
         for index in from..self.layout.size() {
-            // SAFETY: the block is live, and has so many bytes.
+            // SAFETY: the block is live, and the index is below its size.
             unsafe { self.block.add(index).write(self.byte(index)) };
         }
     }
 
     fn verify(&self, bytes: usize) {
         for index in 0..bytes {
-            // SAFETY: the block is live, and was filled.
+            // SAFETY: the block is live, and was filled up to at least this index.
             assert_eq!(unsafe { self.block.add(index).read() }, self.byte(index), "byte {index} of {bytes}");
         }
     }
@@ -41,20 +42,22 @@ impl Live {
 struct Model {
     part: Part,
     live: Vec<Live>,
-    /// The largest block when nothing is live.
+    /// The size of the largest possible block while no block is live.
     all: usize,
     seed: u8,
-    /// Zeroed. Used through the pointer that the part was made with alone.
+    /// Zeroed memory. It is used only through the pointer that was passed to the part.
     _memory: Vec<MaybeUninit<Page>>,
 }
 
 impl Model {
-    /// Over so many bytes, so many bytes after the start of a page: a sequence does the same wherever it is run.
+    /// Creates a model over `len` bytes that start `offset` bytes after the start of a
+    /// page. A sequence therefore has the same effect in every run.
     fn new(offset: usize, len: usize) -> Option<Self> {
         let pages = (offset + len).div_ceil(PAGE_SIZE);
         let mut memory: Vec<_> = iter::repeat_with(MaybeUninit::zeroed).take(pages).collect();
         let start = NonNull::new(memory.as_mut_ptr())?.cast::<u8>();
-        // SAFETY: there are so many bytes, which stay where they are when the vector is moved.
+        // SAFETY: the pages have at least `offset + len` bytes, which stay in place when
+        // the vector is moved.
         let part = unsafe { Part::new(start.add(offset), len) }?;
         Some(Self { all: part.largest_free(), part, live: Vec::new(), seed: 0, _memory: memory })
     }
@@ -82,7 +85,7 @@ impl Model {
         }
         let Some(block) = block else { return false };
         if is_zeroed {
-            // SAFETY: the block is live, and initialised.
+            // SAFETY: the block is live and initialized.
             assert!((0..layout.size()).all(|index| unsafe { block.add(index).read() } == 0), "not zeroed");
         }
         self.seed = self.seed.wrapping_add(37);
@@ -94,7 +97,7 @@ impl Model {
 
     fn free(&mut self, index: usize) {
         let Live { block, layout, .. } = self.live.swap_remove(index);
-        // SAFETY: the block is live, and not used after this.
+        // SAFETY: the block is live, and is no longer used after this.
         unsafe { self.part.deallocate(block, layout) }.unwrap();
     }
 
@@ -120,7 +123,7 @@ fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).unwrap()
 }
 
-/// Marsaglia, *Xorshift RNGs*, 2003.
+/// A xorshift generator: Marsaglia, *Xorshift RNGs*, 2003.
 struct Random(u64);
 
 impl Random {
@@ -131,7 +134,8 @@ impl Random {
         (self.0 >> 20) as usize % bound
     }
 
-    /// Small sizes more often than large ones, up to two to that power.
+    /// Returns a size of at most `1 << bits` bytes. Small sizes are more frequent than
+    /// large ones.
     fn size(&mut self, bits: usize) -> usize {
         let bits = self.below(bits) + 1;
         self.below(1 << bits) + 1
@@ -142,11 +146,12 @@ impl Random {
     }
 }
 
-/// A random sequence over so many bytes, with sizes of so many bits. The invariants are checked at each step of so many.
+/// Runs a random sequence of `steps` steps over `len` bytes, with sizes of up to `bits`
+/// bits. Checks the invariants every `every` steps.
 fn run(seed: usize, offset: usize, len: usize, steps: usize, bits: usize, every: usize) {
     let Some(mut model) = Model::new(offset, len) else { return };
     let mut random = Random(seed as u64 * 0x9E37_79B9 + 1);
-    // Of eight; how often a block is allocated instead of freed.
+    // Allocations are preferred to frees in this many of eight cases.
     let mut busy = 1;
     for step in 0..steps {
         if step % 64 == 0 {
@@ -182,7 +187,8 @@ fn run(seed: usize, offset: usize, len: usize, steps: usize, bits: usize, every:
 #[test]
 fn random_sequences_in_small_parts() {
     for seed in 0..if cfg!(miri) { 4 } else { 6000 } {
-        // At every offset in a page that is a multiple of 3.
+        // The offset in a page advances by 3 bytes with each seed, so that every offset
+        // occurs.
         run(seed, seed * 3 % PAGE_SIZE, 60 + seed % 600 * 3, if cfg!(miri) { 30 } else { 250 }, 8, 1 + seed % 10);
     }
 }
@@ -194,12 +200,12 @@ fn random_sequences_in_large_parts() {
     }
 }
 
-/// Every sequence of so many steps.
+/// Runs every possible sequence of a given number of steps.
 #[test]
 fn every_short_sequence() {
     const SIZES: [usize; 4] = [1, 2, 3, 7];
 
-    /// `None` if the step can't be taken.
+    /// Takes a step. Returns `None` if the step isn't possible.
     fn step(model: &mut Model, step: usize) -> Option<()> {
         match step {
             0..4 => model.allocate(layout(SIZES[step] * GRANULE - 1, 1), false).then_some(()),
@@ -217,7 +223,8 @@ fn every_short_sequence() {
         }
     }
 
-    /// How many sequences there are that begin with these steps and have so many more.
+    /// Runs all sequences that begin with these steps and have `depth` more, and returns
+    /// their number.
     fn explore(steps: &mut Vec<usize>, depth: usize, granules: usize) -> usize {
         let Some(mut model) = Model::new(0, granules * GRANULE) else { return 0 };
         if !steps.iter().all(|&next| step(&mut model, next).is_some()) {
@@ -237,7 +244,7 @@ fn every_short_sequence() {
         count.sum()
     }
 
-    // The records of so small a part take three granules or four.
+    // The records of such small parts need three or four granules.
     let depth = if cfg!(miri) { 2 } else { 5 };
     let count: usize = [8, 12, 16, 21].map(|granules| explore(&mut Vec::new(), depth, granules)).iter().sum();
     assert!(count > if cfg!(miri) { 10 } else { 10_000 }, "{count} sequences");
@@ -257,12 +264,12 @@ fn misuse_is_detected() {
     }
     let free_at = |model: &mut Model, index: usize, offset: usize, layout: Layout| {
         let block = model.live[index].block;
-        // SAFETY: it is in the part. What isn't in order is an error.
+        // SAFETY: the address is in the part. Misuse is returned as an error.
         unsafe { model.part.deallocate(block.add(offset), layout) }
     };
     let free = |model: &mut Model, index: usize| free_at(model, index, 0, model.live[index].layout);
     assert_eq!(found(|model| free(model, 30)), None);
-    // Whatever is free beside it.
+    // A double free is detected regardless of which neighbors are free.
     for neighbours in 0..4 {
         let misuse = found(|model| {
             for (bit, index) in [(1, 29), (2, 31)] {
@@ -290,8 +297,9 @@ fn misuse_is_detected() {
     }
 }
 
-/// A write to any byte of free memory is detected when that byte would be handed out, whether to a new block or to one that
-/// grows, and not before. Afterwards a new block is elsewhere, and the one that would have grown is as it was.
+/// A write to a byte of free memory is detected when the byte is about to be handed out,
+/// to a new block or to a block that grows, but not earlier. After that, new blocks use
+/// other memory, and a block that couldn't grow is unchanged.
 #[cfg(hpalloc_hardened)]
 #[test]
 fn writes_after_free_are_detected() {
@@ -303,16 +311,16 @@ fn writes_after_free_are_detected() {
             assert!(model.allocate(layout(size, 1), false));
         }
         let hole = model.live[1].block;
-        // The one in the middle last, so that it merges with both of the others.
+        // The middle block is freed last, so that it merges with both of its neighbors.
         for index in [1, 3, 2] {
             model.free(index);
         }
         model.check();
-        // SAFETY: it is in the part's memory. The heap has to find out.
+        // SAFETY: the byte is in the part's memory. The heap must detect the write.
         unsafe { hole.add(offset).write(!hole.add(offset).read()) };
         let error = if grows {
             let Live { block, layout: old, .. } = model.live[0];
-            // SAFETY: it is live, and has this layout.
+            // SAFETY: the block is live and has this layout.
             unsafe { model.part.resize(block, old, layout(64 + size, 1)) }.err()
         } else {
             model.part.allocate(layout(size, 1)).err()
@@ -335,10 +343,11 @@ fn writes_after_free_are_detected() {
         }
     }
 
-    // The smaller hole has no tail, since it is smaller than a region, and the larger one has one, wherever it starts.
+    // The smaller hole is smaller than a region, so it has no tail. The larger hole has a
+    // tail, wherever it starts.
     for (middle, tail) in [(64, 0), (600, GRANULE)] {
         let freed = 64 + middle + 40;
-        // Not what the heap keeps in the hole.
+        // The words of the hole are excluded.
         for offset in 2 * GRANULE..freed - tail {
             for size in [8, 100, freed] {
                 writes_are_detected(offset, middle, size, true);

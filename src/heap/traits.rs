@@ -1,4 +1,4 @@
-//! What a heap is to others: a source of pages, and what serves layouts.
+//! The crate's traits for a heap: it is a page source, and it serves requests by layout.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -8,11 +8,12 @@ use crate::by_layout::{ByLayout, Resized, Zeroed};
 use crate::hardened::MisuseError;
 use crate::{PAGE_SIZE, Page, PageSource};
 
-/// Pages are blocks that are aligned to a page, so pools and heaps of size classes can be over a heap, and share its memory
-/// with everything else.
+/// Pools and size classes can take their pages from a heap, and share its memory with all
+/// other blocks. A page is a block that is aligned to a page.
 ///
-/// None goes back by itself: a pool keeps its pages. Who knows that nothing uses a page any more, such as a kernel that hands out
-/// frames, can free it: as a block with the size and the alignment of a page.
+/// Pages are never freed automatically: a pool keeps its pages. Code that knows that a
+/// page is no longer used, such as a kernel that hands out frames, can free it as a block
+/// with the size and the alignment of a page.
 ///
 /// ```
 /// use core::alloc::Layout;
@@ -22,13 +23,14 @@ use crate::{PAGE_SIZE, Page, PageSource};
 /// let mut memory = [MaybeUninit::uninit(); 5 * PAGE_SIZE];
 /// let heap = Heap::from_uninit(&mut memory)?;
 /// let frames = heap.take_pages(3).unwrap();
-/// // SAFETY: a run of three pages is a block of this layout, and isn't used any more.
+/// // SAFETY: a run of three pages is a block of this layout, and is no longer used.
 /// unsafe { heap.deallocate(frames.cast(), Layout::new::<[Page; 3]>()) };
 /// assert_eq!(heap.used(), 0);
 /// # Ok::<(), hpalloc::HeapError>(())
 /// ```
-// SAFETY: Run and Aligned: a block of that layout. Exclusive: by the contract of the heap, until it is freed, which whoever
-// does promises. Fixed: as the memory of the heap's source.
+// SAFETY: Run and Aligned hold for a block of this layout. Exclusive holds by the
+// contract of `allocate` until the block is freed, and whoever frees it guarantees that
+// it is no longer used. Fixed holds as for the memory of the heap's source.
 unsafe impl<P: PageSource> PageSource for Heap<P> {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         if count == 0 {
@@ -39,7 +41,7 @@ unsafe impl<P: PageSource> PageSource for Heap<P> {
     }
 }
 
-/// A block is as long as its layout says.
+/// The blocks that are returned have exactly the size of their layout.
 impl<P: PageSource> ByLayout for Heap<P> {
     const RESIZES: bool = true;
 
@@ -56,13 +58,15 @@ impl<P: PageSource> ByLayout for Heap<P> {
 
     #[inline]
     unsafe fn give_back(&self, block: NonNull<u8>, layout: Layout) -> Result<(), MisuseError> {
-        // SAFETY: the caller's promise is the one that is asked for. The part makes the pointer to the block from its own.
+        // SAFETY: the caller upholds the same contract. It doesn't matter if the pointer
+        // is valid for less than the block, because the part derives a pointer to the
+        // block from its own base.
         unsafe { self.give_back(block, layout) }
     }
 
     #[inline]
     unsafe fn check(&self, _: NonNull<u8>, _: Layout) -> Result<(), MisuseError> {
-        // By `resize`.
+        // `resize` checks the block itself.
         Ok(())
     }
 
@@ -73,7 +77,7 @@ impl<P: PageSource> ByLayout for Heap<P> {
 
     #[inline]
     unsafe fn resize(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Resized {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         let resized = unsafe { self.try_resize(block, old, new) }?;
         Ok(Some(resized.map(|block| NonNull::slice_from_raw_parts(block, new.size()))))
     }

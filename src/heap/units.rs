@@ -1,16 +1,19 @@
-/// The unit of memory: every block starts at a multiple of it and takes a multiple of it.
+/// The unit of memory, in bytes: the address and the size of every block are multiples of
+/// it.
 pub(super) const GRANULE: usize = 8;
 
-/// How many granules a region has: as many as a map has bits.
+/// The number of granules in a region, which is the number of bits in a map.
 pub(super) const REGION: usize = u32::BITS as usize;
 
-/// How many granules a block of so many bytes takes. More than any memory has if it has no bytes.
+/// Returns the number of granules that a block of this size needs. For zero bytes, the
+/// result is larger than any memory.
 #[inline]
 pub(super) const fn granules(bytes: usize) -> usize {
     bytes.wrapping_sub(1) / GRANULE + 1
 }
 
-/// The logarithm of a number that isn't zero, rounded down; `ilog2` links a panic.
+/// Returns the binary logarithm of a nonzero number, rounded down. `ilog2` isn't used,
+/// because it links a panic.
 #[inline]
 pub(super) const fn log2(number: usize) -> u32 {
     usize::BITS - 1 - number.leading_zeros()

@@ -1,4 +1,4 @@
-//! What a heap says of itself.
+//! The memory usage of a heap.
 
 use core::fmt;
 
@@ -7,9 +7,10 @@ use super::part::Part;
 use crate::PageSource;
 
 impl<P: PageSource> Heap<P> {
-    /// Bytes in live blocks, each rounded up to 8 bytes.
+    /// Returns the number of bytes in live blocks, each rounded up to a multiple of 8.
     ///
-    /// Constant time for each part, of which there is one over a slice or an arena. Never panics.
+    /// Constant time for each part. A heap over a slice or an arena has one. Never
+    /// panics.
     ///
     /// ```
     /// # use core::alloc::Layout;
@@ -24,9 +25,11 @@ impl<P: PageSource> Heap<P> {
         self.parts().each(Part::used).sum()
     }
 
-    /// Bytes that are free, in one piece or several. Pages that the source still has don't count.
+    /// Returns the number of free bytes, in one piece or several. Pages that are still in
+    /// the source don't count.
     ///
-    /// Constant time for each part, of which there is one over a slice or an arena. Never panics.
+    /// Constant time for each part. A heap over a slice or an arena has one. Never
+    /// panics.
     ///
     /// ```
     /// # use core::alloc::Layout;
@@ -42,12 +45,13 @@ impl<P: PageSource> Heap<P> {
         self.parts().each(|part| part.bytes() - part.used()).sum()
     }
 
-    /// The largest request that is sure to succeed now without more pages from the source, if it is aligned to at most 8 bytes. A
-    /// request that is up to a quarter larger may succeed too.
+    /// Returns the largest size that is sure to be allocated now without more pages from
+    /// the source, for an alignment of at most 8 bytes. A request that is up to a quarter
+    /// larger may also succeed.
     ///
     /// # Time complexity
     ///
-    /// At most eight comparisons for each part.
+    /// At most eight holes are examined in each part.
     ///
     /// # Panics
     ///
@@ -58,7 +62,8 @@ impl<P: PageSource> Heap<P> {
     /// # let mut memory = [core::mem::MaybeUninit::uninit(); 1000];
     /// let heap = hpalloc::Heap::from_uninit(&mut memory)?;
     /// assert_eq!(heap.largest_free(), heap.free());
-    /// assert!(heap.allocate(Layout::from_size_align(heap.largest_free(), 8)?).is_some());
+    /// let layout = Layout::from_size_align(heap.largest_free(), 8)?;
+    /// assert!(heap.allocate(layout).is_some());
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[must_use]
@@ -66,11 +71,12 @@ impl<P: PageSource> Heap<P> {
         self.parts().each(Part::largest_free).max().unwrap_or(0)
     }
 
-    /// All of that at once, to be looked at or printed when the heap isn't locked any more.
+    /// Returns all of these figures together. They can be inspected or printed after the
+    /// heap is unlocked.
     ///
     /// # Time complexity
     ///
-    /// Linear in the number of pieces that the free memory is in: for diagnosis.
+    /// Linear in the number of pieces of free memory. Intended for diagnosis.
     ///
     /// # Panics
     ///
@@ -98,21 +104,22 @@ impl<P: PageSource> Heap<P> {
     }
 }
 
-/// How much of a heap was used, at one time: see [`Heap::usage`]. All sizes are in bytes.
+/// The memory usage of a heap at one time, returned by [`Heap::usage`]. All sizes are in
+/// bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct HeapUsage {
-    /// In live blocks: as [`Heap::used`].
+    /// The size of all live blocks: see [`Heap::used`].
     pub used: usize,
-    /// The high-water mark: memory that was handed out at least once. It is counted from both ends of each part, and what lies
-    /// between two blocks counts too.
+    /// The high-water mark: the size of the memory that was handed out at least once. It
+    /// is counted from both ends of each part, so it includes the gaps between blocks.
     pub peak: usize,
-    /// Free: as [`Heap::free`].
+    /// The size of all free memory: see [`Heap::free`].
     pub free: usize,
-    /// How many pieces the free memory is in.
+    /// The number of pieces of free memory.
     pub free_blocks: usize,
-    /// As [`Heap::largest_free`].
+    /// The largest size that is sure to be allocated: see [`Heap::largest_free`].
     pub largest_free: usize,
 }
 
