@@ -1,7 +1,8 @@
-//! Tables of figures in Markdown files, which a command writes and CI compares with what it measures.
+//! Tables of figures in Markdown files: commands write them, CI compares them with what
+//! it measures, and charts are drawn from them.
 //!
-//! A table stands in a section between the lines `<!-- begin name -->` and `<!-- end name -->`; the rest of the file is
-//! written by hand.
+//! A table is in a section between the lines `<!-- begin name -->` and `<!-- end name
+//! -->`. The rest of the file is written by hand.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -21,33 +22,49 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// Where it can't be read.
+    /// Fails if the file can't be read.
     pub fn read(path: &'static str) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
         Ok(Self { path, text })
     }
 
-    /// All of the file.
+    /// Returns the whole text of the file.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What the section holds.
+    /// Returns the contents of a section.
     ///
     /// # Errors
     ///
-    /// Where the file has no such section.
+    /// Fails if the file has no section of that name.
     pub fn section(&self, name: &str) -> Result<&str> {
         let (start, end) = self.bounds(name)?;
         Ok(&self.text[start..end])
     }
 
-    /// Replaces what the section holds. The file is changed by [`write`](Self::write).
+    /// Returns the table of a section whose first column has the heading `first`.
     ///
     /// # Errors
     ///
-    /// Where the file has no such section.
+    /// Fails if the file has no such section, or the section no such table.
+    pub fn table(&self, name: &str, first: &str) -> Result<Cells<'_>> {
+        let lines = self.section(name)?.lines().map(cells);
+        let mut rows = lines.skip_while(|cells| cells.first().is_none_or(|head| *head != first));
+        let heads = rows.next().ok_or_else(|| {
+            format!("{}: the section {name} has no table whose first heading is {first:?}", self.path)
+        })?;
+        // The line after the headings only draws a rule.
+        Ok(Cells { heads, rows: rows.skip(1).take_while(|cells| !cells.is_empty()).collect() })
+    }
+
+    /// Replaces the contents of a section in memory. [`write`](Self::write) changes the
+    /// file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file has no section of that name.
     pub fn replace(&mut self, name: &str, contents: &str) -> Result<()> {
         let (start, end) = self.bounds(name)?;
         self.text.replace_range(start..end, &format!("\n\n{}\n\n", contents.trim()));
@@ -58,22 +75,24 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// Where it can't be written.
+    /// Fails if the file can't be written.
     pub fn write(&self) -> Result<()> {
-        Ok(fs::write(self.path, &self.text)?)
+        fs::write(self.path, &self.text).map_err(|error| format!("{}: {error}", self.path).into())
     }
 
-    /// Compares a table with the one in the section: each figure has to have one there in the same place, which is no
-    /// lower.
+    /// Checks that no figure of `table` is above the one in the same place of the
+    /// section.
     ///
     /// # Errors
     ///
-    /// Names the row and the column where that isn't so.
+    /// Names the first row and column with a figure that is higher, or that the section
+    /// doesn't have.
     pub fn no_growth(&self, name: &str, table: &str) -> Result<()> {
         self.no_growth_beyond(name, table, 0)
     }
 
-    /// The same, but figures may be above those of the section by so many percent.
+    /// Checks that no figure of `table` is more than `percent` percent above the one in
+    /// the same place of the section.
     ///
     /// # Errors
     ///
@@ -83,7 +102,7 @@ impl Document {
         let known: Vec<_> = rows(self.section(name)?).collect();
         for (row, figures) in rows(table) {
             let Some((_, before)) = known.iter().find(|(known, _)| *known == row) else {
-                return Err(format!("{path} has no row {row:?}: write it down first").into());
+                return Err(format!("{path} has no row {row:?}: write the table again to add it").into());
             };
             for (column, figure) in figures.iter().enumerate() {
                 let Some(figure) = figure else { continue };
@@ -107,21 +126,62 @@ impl Document {
     }
 }
 
-/// The rows of a table: the first cell, and the numbers in the others.
+/// The cells of a table's line, or nothing if the line is not part of a table.
+fn cells(line: &str) -> Vec<&str> {
+    let line = line.trim().strip_prefix('|').and_then(|line| line.strip_suffix('|'));
+    line.map(|line| line.split('|').map(str::trim).collect()).unwrap_or_default()
+}
+
+/// The rows of a table: the first cell, and the whole numbers in the others.
 fn rows(table: &str) -> impl Iterator<Item = (&str, Vec<Option<u64>>)> {
     table.lines().filter_map(|line| {
-        let mut cells = line.trim().strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim);
-        let first = cells.next()?;
-        Some((first, cells.map(|cell| cell.parse().ok()).collect()))
+        let cells = cells(line);
+        let (first, others) = cells.split_first()?;
+        Some((*first, others.iter().map(|cell| cell.parse().ok()).collect()))
     })
 }
 
-/// A table that is being made: the first column is text, the others are figures.
+/// A table that was read from a [`Document`].
+#[derive(Debug)]
+pub struct Cells<'a> {
+    heads: Vec<&'a str>,
+    rows: Vec<Vec<&'a str>>,
+}
+
+impl<'a> Cells<'a> {
+    /// Returns the headings of the columns after the first.
+    pub fn columns(&self) -> impl Iterator<Item = &'a str> {
+        self.heads.iter().skip(1).copied()
+    }
+
+    /// Returns the names of the rows.
+    pub fn rows(&self) -> impl Iterator<Item = &'a str> {
+        self.rows.iter().filter_map(|row| row.first().copied())
+    }
+
+    /// Returns the figure in a row and column, as it is written: the first word of the
+    /// cell. `None` if there is no such cell, or no figure in it.
+    #[must_use]
+    pub fn figure(&self, row: &str, column: &str) -> Option<&'a str> {
+        let column = self.heads.iter().position(|head| *head == column)?;
+        let row = self.rows.iter().find(|cells| cells.first() == Some(&row))?;
+        let figure = row.get(column)?.split_whitespace().next()?;
+        figure.parse().is_ok_and(f64::is_finite).then_some(figure)
+    }
+
+    /// Returns the value of the figure in a row and column.
+    #[must_use]
+    pub fn value(&self, row: &str, column: &str) -> Option<f64> {
+        self.figure(row, column)?.parse().ok()
+    }
+}
+
+/// A table under construction: its first column is text, the others are figures.
 #[derive(Debug)]
 pub struct Table(String);
 
 impl Table {
-    /// A table of no rows.
+    /// Creates a table without rows.
     #[must_use]
     pub fn new(first: &str, columns: &[&str]) -> Self {
         Self(format!("| {first} | {} |\n|---|{}\n", columns.join(" | "), "---:|".repeat(columns.len())))
@@ -136,7 +196,7 @@ impl Table {
         self.0.push('\n');
     }
 
-    /// The table in Markdown.
+    /// Returns the table in Markdown.
     #[must_use]
     pub fn into_text(self) -> String {
         self.0
@@ -164,6 +224,22 @@ mod tests {
         document.replace("t", "new").unwrap();
         assert_eq!(document.text(), "a\n<!-- begin t -->\n\nnew\n\n<!-- end t -->\nz\n");
         assert!(document.replace("u", "new").unwrap_err().to_string().contains("no section u"));
+    }
+
+    #[test]
+    fn a_table_is_found_by_its_first_heading_and_its_figures_by_name() {
+        let mut document = document();
+        let other = "text\n\n| m | x |\n|---|--:|\n| r | 1.5 (1.2–9) |\n| s | - |\n\n| o | x |\n|---|--:|\n| q | 2 |";
+        document.replace("t", other).unwrap();
+        let cells = document.table("t", "m").unwrap();
+        assert_eq!(cells.rows().collect::<Vec<_>>(), ["r", "s"]);
+        assert_eq!(cells.columns().collect::<Vec<_>>(), ["x"]);
+        assert_eq!(cells.figure("r", "x"), Some("1.5"));
+        assert_eq!(cells.value("r", "x"), Some(1.5));
+        for (row, column) in [("s", "x"), ("q", "x"), ("r", "y")] {
+            assert_eq!(cells.figure(row, column), None);
+        }
+        assert!(document.table("t", "p").unwrap_err().to_string().contains("no table whose first heading is \"p\""));
     }
 
     #[test]
