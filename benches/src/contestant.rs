@@ -1,4 +1,4 @@
-//! Who takes part in what.
+//! The contestants, the workloads, and which contestant takes part in which workload.
 
 use std::mem::MaybeUninit;
 
@@ -12,13 +12,13 @@ use crate::floor::{BulkList, PointerStack, Successive};
 use crate::general;
 use crate::heaps::{Behind, Buddy, LinkedList, Rlsf, Talc};
 use crate::mallocs::{Glibc, Jemalloc, Mimalloc, Snmalloc};
-use crate::ours::{AnySize, Classes, Hpalloc, HpallocShared, Huge, Plain, Prefaulted};
+use crate::ours::{AnySize, Classes, Hpalloc, HpallocShared, Huge, HugePrefaulted, Plain, Prefaulted};
 use crate::peers::Heapless;
 use crate::programs::{self, Prepared};
 use crate::seed::Seed;
 use crate::workload::{self, Order, WORDS};
 
-/// What is done with an allocator.
+/// What is measured: a way to use an allocator, or a program.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, ValueEnum)]
 pub(crate) enum Workload {
     Pair,
@@ -55,8 +55,8 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
-    /// Those of which one figure is reported: nanoseconds for allocating a block and freeing it, or for what else the
-    /// workload does with one.
+    /// The workloads with blocks of fixed sizes. Each has one figure: nanoseconds for
+    /// allocating and freeing a block, or for the workload's own operation on one.
     pub(crate) const TIMED: [Self; 10] = [
         Self::Pair,
         Self::SmallBatch,
@@ -70,14 +70,15 @@ impl Workload {
         Self::FirstTouch,
     ];
 
-    /// Those of requests of any size, for allocators that take them: nanoseconds as above.
+    /// The workloads with requests of any size. Each has one figure in nanoseconds.
     pub(crate) const GENERAL: [Self; 5] =
         [Self::Mixed, Self::MixedSmallBatch, Self::MixedBatch, Self::Vectors, Self::Strings];
 
-    /// Programs with whatever global allocator they are given: milliseconds, and a digest of what came out.
+    /// The programs, which use the global allocator. Each has two figures: milliseconds,
+    /// and a digest of the output.
     pub(crate) const PROGRAMS: [Self; 5] = [Self::Json, Self::Regex, Self::Btree, Self::HashMap, Self::Source];
 
-    /// The same as the churn, with more and more blocks live.
+    /// The churn with more and more live blocks.
     pub(crate) const LIVE: [Self; 5] =
         [Self::Live1Thousand, Self::Live10Thousand, Self::Live100Thousand, Self::Live1Million, Self::Live4Million];
 
@@ -112,7 +113,7 @@ impl Workload {
         }
     }
 
-    /// The program that it is, if it is one.
+    /// Returns the program, if this workload is one.
     pub(crate) fn prepare(self) -> Option<fn() -> Prepared> {
         Some(match self {
             Self::Json => programs::json,
@@ -125,7 +126,7 @@ impl Workload {
     }
 }
 
-/// An allocator, or a program in the place of one.
+/// An allocator, or a floor: a program that does less than an allocator must.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, ValueEnum)]
 pub(crate) enum Contestant {
     Hpalloc,
@@ -133,6 +134,7 @@ pub(crate) enum Contestant {
     HpallocClasses,
     HpallocHuge,
     HpallocPrefaulted,
+    HpallocHugePrefaulted,
     Seed,
     Glibc,
     Mimalloc,
@@ -154,13 +156,13 @@ pub(crate) enum Contestant {
 }
 
 impl Contestant {
-    /// The allocators that a program on a host would use instead.
+    /// The general allocators that programs on a host use.
     pub(crate) const MALLOCS: [Self; 4] = [Self::Glibc, Self::Mimalloc, Self::Jemalloc, Self::Snmalloc];
 
-    /// The fastest heaps of firmware and kernels.
+    /// The fastest heaps for firmware and kernels.
     pub(crate) const HEAPS: [Self; 2] = [Self::Talc, Self::Rlsf];
 
-    /// Those that can be the global allocator of a program.
+    /// The contestants that can be a program's global allocator.
     const GLOBAL: [Self; 11] = [
         Self::HpallocHeap,
         Self::HpallocClasses,
@@ -182,6 +184,7 @@ impl Contestant {
             Self::HpallocClasses => "hpalloc size classes",
             Self::HpallocHuge => "hpalloc, huge pages",
             Self::HpallocPrefaulted => "hpalloc, prefaulted",
+            Self::HpallocHugePrefaulted => "hpalloc, huge pages, prefaulted",
             Self::Seed => "baseline: eager carving",
             Self::Glibc => "glibc malloc",
             Self::Mimalloc => "mimalloc",
@@ -203,7 +206,8 @@ impl Contestant {
         }
     }
 
-    /// The measurement, unless this one doesn't take part in that.
+    /// Returns the measurement, or `None` if this contestant doesn't take part in the
+    /// workload.
     pub(crate) fn program(self, workload: Workload) -> Option<Program> {
         use Workload::{BatchFifo, BatchLifo, BatchRandom, FirstTouch, Latency, List, Pair, SmallBatch, TwoThreads};
 
@@ -233,19 +237,22 @@ impl Contestant {
         match self {
             Self::Hpalloc => of_heap::<Hpalloc<Plain>>(workload),
             Self::HpallocHeap => of_general::<AnySize>(workload),
-            // Where memory is touched first or more and more blocks are live, it is as the pools are.
+            // In the workloads left out here, size classes behave as pools do.
             Self::HpallocClasses if !first_touch && !Workload::LIVE.contains(&workload) => {
                 of_general::<Classes>(workload)
             }
-            // In memory that is in use already, they are the one above.
+            // In memory that was touched before, these three are the same as the pools
+            // above.
             Self::HpallocHuge if first_touch => of_heap::<Hpalloc<Huge>>(workload),
             Self::HpallocPrefaulted if first_touch => of_heap::<Hpalloc<Prefaulted>>(workload),
+            Self::HpallocHugePrefaulted if first_touch => of_heap::<Hpalloc<HugePrefaulted>>(workload),
             Self::Seed => of_heap::<Seed>(workload),
             Self::Glibc => of_general::<Glibc>(workload),
             Self::Mimalloc => of_general::<Mimalloc>(workload),
             Self::Jemalloc => of_general::<Jemalloc>(workload),
             Self::Snmalloc => of_general::<Snmalloc>(workload),
-            // It frees all blocks at once, so it can't do what frees some.
+            // It frees all blocks at once, so it can't run workloads that free single
+            // ones.
             Self::Bumpalo if batch || first_touch || workload == List => of_heap::<Bump>(workload),
             Self::Talc => of_general::<Talc>(workload),
             Self::Rlsf => of_general::<Rlsf>(workload),
@@ -254,7 +261,8 @@ impl Contestant {
             Self::Slab if workload == List => Some(one(workload::list::<Slab<MaybeUninit<[u64; 3]>>>)),
             Self::Slab => of_blocks::<Slab<MaybeUninit<[u64; WORDS]>>>(workload),
             Self::Heapless => of_blocks::<Heapless>(workload),
-            // Of a single block the compiler would leave nothing but the writes.
+            // With a single block, the compiler would remove everything except the
+            // writes.
             Self::FloorPointers if !first_touch && workload != Pair => of_blocks::<PointerStack>(workload),
             Self::FloorBulk if batch => of_blocks::<BulkList>(workload),
             Self::FloorWrite if first_touch => of_blocks::<Successive<false>>(workload),
@@ -264,7 +272,7 @@ impl Contestant {
     }
 }
 
-/// Measures, and returns the figures.
+/// A measurement, which returns its figures.
 pub(crate) type Program = Box<dyn Fn(Effort) -> Vec<f64>>;
 
 fn one(program: impl Fn(Effort) -> f64 + 'static) -> Program {
@@ -312,7 +320,7 @@ fn of_blocks<B: Blocks<WORDS> + 'static>(workload: Workload) -> Option<Program> 
         Workload::Live1Million => among(1_000_000),
         Workload::Live4Million => among(4_000_000),
         Workload::Latency => Some(Box::new(workload::latency::<B>)),
-        // They take more than blocks of one size.
+        // The others need more than blocks of one size.
         _ => None,
     }
 }

@@ -1,4 +1,5 @@
-//! What hpalloc and its peers cost on a host: `cargo speed --help`, and RESULTS.md for what came out.
+//! Measures what hpalloc and its peers cost on a host. `cargo speed --help` lists the
+//! commands; RESULTS.md has the results.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use crate::contestant::{Contestant, Workload};
 use crate::effort::Effort;
 use crate::instructions::Operation;
 
-// The order of these lines is that of the layers: a module uses only those above it.
+// A module uses only those above it.
 mod allocator;
 mod ours;
 mod mallocs;
@@ -26,6 +27,7 @@ mod contestant;
 mod rounds;
 mod memory;
 mod charts;
+mod summary;
 mod report;
 mod compare;
 mod instructions;
@@ -43,28 +45,34 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Measure everything in rounds, print the tables, and write benches/RESULTS.md, the table of the README, and the
-    /// charts
+    /// Measure everything, and write the tables of benches/RESULTS.md and README.md and
+    /// the charts
     Report {
+        /// How often everything is measured
         #[arg(long, default_value = "9", value_parser = clap::value_parser!(u8).range(1..))]
         rounds: u8,
     },
-    /// Do the same once, in short, and write nothing but charts to the temporary directory: to see that it works
+    /// Measure everything once and briefly, to test that it works. Only charts are
+    /// written, to the temporary directory
     Look,
-    /// Count instructions, and write the table of benches/RESULTS.md
+    /// Draw the charts, and write the tables of README.md, from the tables of results:
+    /// without measuring
+    Charts,
+    /// Count instructions with Valgrind, and write their table in benches/RESULTS.md
     Instructions {
-        /// Fail where a figure is above the one in the table, instead of writing it
+        /// Write nothing, and fail if a figure is above the one in the table
         #[arg(long)]
         check: bool,
     },
-    /// Measure some contestants in rounds, by processor time, and print how many times as long as each of the others the first
-    /// takes: for a machine that does other things meanwhile
+    /// Measure some contestants by processor time, for a machine that is busy. Prints the
+    /// medians, and the time of the first contestant relative to each of the others
     Compare {
         #[arg(required = true)]
         contestants: Vec<Contestant>,
-        /// In which workloads. Without it: those of requests of any size, and the programs
+        /// The workloads [default: those with requests of any size, and the programs]
         #[arg(long, num_args = 1..)]
         workloads: Vec<Workload>,
+        /// How often each is measured
         #[arg(long, default_value = "5", value_parser = clap::value_parser!(u8).range(1..))]
         rounds: u8,
     },
@@ -75,22 +83,23 @@ enum Task {
         #[arg(long, default_value = "full")]
         effort: Effort,
     },
-    /// Run a program once, with the global allocator that the environment variable `SPEED_ALLOCATOR` names; print a digest of
-    /// its output, and what memory it took
+    /// Run a program once with the global allocator named by the environment variable
+    /// `SPEED_ALLOCATOR`. Prints a digest of its output, and the memory that it needed
     Program { workload: Workload },
-    /// Do an operation 1000 times, for Valgrind to count its instructions
+    /// Perform an operation 1000 times, for Valgrind to count its instructions
     Perform { operation: Operation },
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
     if let Err(error) = std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")) {
-        eprintln!("error: the repository: {error}");
+        eprintln!("error: can't change to the root of the repository: {error}");
         return ExitCode::FAILURE;
     }
     let done = match options.task {
         Task::Report { rounds } => report::run(rounds.into(), Effort::Full),
         Task::Look => report::run(1, Effort::Quick),
+        Task::Charts => report::redraw(),
         Task::Instructions { check } => instructions::run(check),
         Task::Compare { contestants, workloads, rounds } => compare::run(&contestants, workloads, rounds.into()),
         Task::Measure { workload, contestant, effort } => measure(workload, contestant, effort),
@@ -105,10 +114,10 @@ fn main() -> ExitCode {
 }
 
 fn measure(workload: Workload, contestant: Contestant, effort: Effort) -> Result<()> {
-    let program = contestant.program(workload).ok_or("this contestant does not take part in that workload")?;
+    let program = contestant.program(workload).ok_or("this contestant does not take part in this workload")?;
     let name = rounds::argument(&contestant);
     if workload.prepare().is_some() && std::env::var(global::VARIABLE).ok().as_ref() != Some(&name) {
-        return Err(format!("to measure this, set {}={name}", global::VARIABLE).into());
+        return Err(format!("set the environment variable {}={name} to measure this program", global::VARIABLE).into());
     }
     let figures = program(effort);
     println!("{}", figures.iter().map(f64::to_string).collect::<Vec<_>>().join(" "));
@@ -116,8 +125,8 @@ fn measure(workload: Workload, contestant: Contestant, effort: Effort) -> Result
 }
 
 fn program(workload: Workload) -> Result<()> {
-    let digest = workload.prepare().ok_or("this workload is no program")?()();
-    // Before anything else is allocated.
+    let digest = workload.prepare().ok_or("this workload is not a program")?()();
+    // Read before anything else is allocated.
     let memory = global::memory();
     println!("{digest} {}", memory.iter().map(usize::to_string).collect::<Vec<_>>().join(" "));
     Ok(())

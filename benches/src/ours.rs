@@ -1,4 +1,4 @@
-//! hpalloc as a workload's allocator.
+//! hpalloc as the allocator of a workload.
 
 use std::alloc::Layout;
 use std::cmp::Ordering;
@@ -11,13 +11,13 @@ use hpalloc::{
 
 use crate::allocator::{Blocks, General, Heap, Shared, Size};
 
-/// A pool for each size, over one arena.
+/// A pool of each size, over one arena.
 pub(crate) struct Hpalloc<M> {
     pools: [FixedBlock<&'static Arena<Mapping>>; Size::ALL.len()],
     memory: PhantomData<M>,
 }
 
-/// What an arena's memory is like.
+/// The kind of memory that an arena has.
 pub(crate) trait Memory {
     const OPTIONS: MappingOptions;
 }
@@ -25,6 +25,7 @@ pub(crate) trait Memory {
 pub(crate) struct Plain;
 pub(crate) struct Huge;
 pub(crate) struct Prefaulted;
+pub(crate) struct HugePrefaulted;
 
 impl Memory for Plain {
     const OPTIONS: MappingOptions = MappingOptions::new();
@@ -38,9 +39,14 @@ impl Memory for Prefaulted {
     const OPTIONS: MappingOptions = MappingOptions::new().prefault(true);
 }
 
-/// An arena with room for so many bytes of blocks.
+impl Memory for HugePrefaulted {
+    const OPTIONS: MappingOptions = Huge::OPTIONS.prefault(true);
+}
+
+/// Returns an arena with room for `bytes` bytes of blocks.
 pub(crate) fn arena<M: Memory>(bytes: usize) -> &'static Arena<Mapping> {
-    // A block of 24 bytes leaves 16 of a page, and each pool may be left with a page that it just began.
+    // Blocks of 24 bytes waste 16 bytes of each page, and the last page of each pool may
+    // be almost empty.
     let pages = (bytes + bytes / 128).div_ceil(PAGE_SIZE) + Size::ALL.len();
     let region = M::OPTIONS.map((pages * PAGE_SIZE).min(MAX_ARENA_SIZE)).expect("memory for an arena");
     Box::leak(Box::new(Arena::from_region(region).expect("an arena of a checked size")))
@@ -60,18 +66,18 @@ impl<M: Memory> Heap for Hpalloc<M> {
 
     #[inline]
     unsafe fn deallocate(&mut self, block: NonNull<u8>, size: Size) {
-        // SAFETY: as the caller promises, it came from this pool.
+        // SAFETY: the caller promises that the block is from this pool.
         unsafe { self.pools[size as usize].deallocate(block) }
     }
 }
 
-/// A heap of size classes, without a lock.
+/// Size classes, without a lock.
 pub(crate) type Classes = &'static SizeClasses<Arena<Mapping>>;
 
 impl General for Classes {
     fn new(bytes: usize) -> Self {
-        // A block may be twice as large as its request, and what a vector leaves behind as large as the vector. Memory that
-        // isn't used costs nothing.
+        // A block may be twice as large as its request, and the earlier buffers of a
+        // vector together as large as the vector. Unused memory costs nothing.
         let bytes = (4 * bytes + (1 << 20)).min(MAX_ARENA_SIZE);
         let arena = Arena::new(bytes.next_multiple_of(PAGE_SIZE)).expect("memory for an arena");
         Box::leak(Box::new(SizeClasses::new(arena)))
@@ -84,14 +90,15 @@ impl General for Classes {
 
     #[inline]
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { SizeClasses::deallocate(self, block, layout) }
     }
 
     #[inline]
     unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
         let new = Layout::from_size_align(size, layout.align()).ok()?;
-        // SAFETY: as the caller promises, and the new size is on the side that each asks for.
+        // SAFETY: the caller keeps the same contract, and each function is called for its
+        // direction.
         unsafe {
             match size.cmp(&layout.size()) {
                 Ordering::Less => self.shrink(block, layout, new),
@@ -101,12 +108,14 @@ impl General for Classes {
     }
 }
 
-/// A heap for any size, without a lock. Most workloads fit into its first arena, and then it takes nothing from the second.
+/// A heap, without a lock. Most workloads fit in its first arena, and then the second is
+/// unused.
 pub(crate) type AnySize = hpalloc::Heap<[Arena<Mapping>; 2]>;
 
 impl General for AnySize {
     fn new(bytes: usize) -> Self {
-        // As much as its peers are given, in two arenas because each has a limit.
+        // As much as the other heaps get, in two arenas because an arena has a maximum
+        // size.
         let half = (bytes + (1 << 19)).next_power_of_two().min(MAX_ARENA_SIZE);
         Self::new([(); 2].map(|()| Arena::new(half).expect("memory for an arena")))
     }
@@ -118,19 +127,20 @@ impl General for AnySize {
 
     #[inline]
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller keeps the same contract.
         unsafe { Self::deallocate(self, block, layout) }
     }
 
     #[inline]
     unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
         let new = Layout::from_size_align(size, layout.align()).ok()?;
-        // SAFETY: the caller promises the rest, and the sizes are compared.
+        // SAFETY: the caller keeps the same contract, and each function is called for its
+        // direction.
         unsafe { if size < layout.size() { self.shrink(block, layout, new) } else { self.grow(block, layout, new) } }
     }
 }
 
-/// A pool that is one thread's own, over an arena that the threads share.
+/// The pool of one thread, over an arena that both threads share.
 pub(crate) struct HpallocShared(FixedBlock<&'static Locked<Arena<Mapping>, Spin>>);
 
 impl Shared for HpallocShared {
@@ -163,7 +173,7 @@ impl Blocks<8> for HpallocShared {
 
     #[inline]
     unsafe fn deallocate(&mut self, block: Self::Block) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { self.0.deallocate(block) }
     }
 }

@@ -1,5 +1,6 @@
-//! Writes down what was measured: RESULTS.md, the table of the README, and the charts.
+//! Writes the results: the tables of RESULTS.md and of the README, and the charts.
 
+use std::path::Path;
 use std::process::Command;
 
 use clap::ValueEnum;
@@ -7,15 +8,14 @@ use tables::{Document, Table};
 
 use crate::contestant::{Contestant, Workload};
 use crate::effort::Effort;
-use crate::rounds::{self, Figure, Measurements, number};
+use crate::rounds::{self, Measurements, number};
 use crate::workload::{QUANTILES, quantile_title};
-use crate::{RESULTS, Result, charts, memory};
+use crate::{RESULTS, Result, charts, memory, summary};
 
-/// Measures everything, prints the tables and writes them. A quick look writes the charts elsewhere and the tables
-/// nowhere.
+/// Measures everything, prints the tables, and writes them and the charts. A quick look
+/// writes only the charts, to the temporary directory.
 pub(crate) fn run(rounds: usize, effort: Effort) -> Result<()> {
     let mut results = Document::read(RESULTS)?;
-    let mut readme = Document::read("README.md")?;
     let run = describe_run(rounds)?;
     let measured = rounds::run(rounds, effort, Workload::value_variants(), Contestant::value_variants())?;
     let sections = [
@@ -32,20 +32,49 @@ pub(crate) fn run(rounds: usize, effort: Effort) -> Result<()> {
         println!("{text}");
         results.replace(name, text)?;
     }
-    readme.replace("speed", &summary(&measured))?;
-    let quick = effort == Effort::Quick;
-    let charts = if quick { std::env::temp_dir() } else { "benches".into() };
-    charts::workloads(&measured, &charts.join("workloads.svg"))?;
-    charts::latency(&measured, &charts.join("latency.svg"))?;
-    if quick {
-        println!("This was a short look. The charts are in {}.", charts.display());
+    if effort == Effort::Quick {
+        let folder = std::env::temp_dir().join("hpalloc-charts");
+        publish(results, &folder)?;
+        println!(
+            "This was a quick look: no file of the repository was written. The charts are in {}.",
+            folder.display()
+        );
         return Ok(());
     }
-    results.write()?;
-    readme.write()
+    for document in publish(results, Path::new(charts::FOLDER))? {
+        document.write()?;
+    }
+    Ok(())
 }
 
-/// The machine, the compilers and the commit.
+/// Draws the charts, and writes all that is derived from the tables, without measuring.
+pub(crate) fn redraw() -> Result<()> {
+    for document in publish(Document::read(RESULTS)?, Path::new(charts::FOLDER))? {
+        document.write()?;
+    }
+    Ok(())
+}
+
+/// Draws the charts to a folder. Returns the documents with what is derived from the
+/// tables: the README's own tables, and the alternative texts of the charts.
+fn publish(results: Document, folder: &Path) -> Result<[Document; 4]> {
+    let mut readme = Document::read("README.md")?;
+    let (memory, targets) = (Document::read("benches/memory/RESULTS.md")?, Document::read("targets/README.md")?);
+    readme.replace("speed", &summary::tables(&results)?)?;
+    let charts = charts::all(&results, &memory, &targets)?;
+    let mut documents = [readme, results, memory, targets];
+    for chart in charts {
+        chart.save(folder)?;
+        for (document, folder) in
+            documents.iter_mut().zip(["benches/charts", "charts", "../charts", "../benches/charts"])
+        {
+            chart.refer(document, folder)?;
+        }
+    }
+    Ok(documents)
+}
+
+/// Describes the machine, the compilers and the commit.
 fn describe_run(rounds: usize) -> Result<String> {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let processor = read("/proc/cpuinfo")
@@ -68,13 +97,13 @@ fn describe_run(rounds: usize) -> Result<String> {
     Ok(table.into_text())
 }
 
-/// The first line that a command prints.
+/// Returns the first line that a command prints.
 pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
     Ok(String::from_utf8(output.stdout)?.lines().next().unwrap_or("unknown").to_owned())
 }
 
-/// What the figures have to reach, and whether they do.
+/// The aims, and whether the figures reach them.
 fn targets(measured: &Measurements) -> String {
     use Contestant::{
         Bumpalo, FloorBulk, FloorWritePrefaulted, Glibc, Hpalloc, HpallocClasses, HpallocHeap, HpallocHuge,
@@ -84,62 +113,54 @@ fn targets(measured: &Measurements) -> String {
         BatchFifo, BatchLifo, BatchRandom, FirstTouch, Json, Latency, Mixed, MixedSmallBatch, Pair, SmallBatch,
     };
 
-    let mut table = Table::new("how many times as much the other takes", &["aim", "measured", "reached"]);
-    let mut times = |what: &str, at_least: f64, other: Figure, ours: Figure| {
-        let ratio = measured.ratio(other, ours).unwrap_or(f64::NAN);
-        // What is written is what is compared.
+    let mut table = Table::new("ratio of times", &["aim", "measured", "reached"]);
+    let mut at_least = |aim: f64, workload: Workload, other: Contestant, ours: Contestant| {
+        let ratio = measured.ratio((workload, other, 0), (workload, ours, 0)).unwrap_or(f64::NAN);
+        // The rounded figure is compared, so that the row doesn't contradict itself.
         let written = format!("{ratio:.2}");
-        let reached = written.parse().is_ok_and(|ratio: f64| ratio >= at_least);
-        table.row(what, [format!("at least {at_least}"), written, yes_or_no(reached)]);
+        let reached = written.parse().is_ok_and(|ratio: f64| ratio >= aim);
+        let what = format!("{}: {} ÷ {}", workload.title(), other.title(), ours.title());
+        table.row(&what, [format!("at least {aim}"), written, yes_or_no(reached)]);
     };
     let fastest = |workload| measured.fastest(workload, &Contestant::MALLOCS).unwrap_or(Glibc);
     let fastest_heap = |workload| measured.fastest(workload, &Contestant::HEAPS).unwrap_or(Talc);
-    let title = |workload: Workload, other: Contestant| format!("{}: {}", workload.title(), other.title());
-    times(&title(Pair, fastest(Pair)), 2.5, (Pair, fastest(Pair), 0), (Pair, Hpalloc, 0));
-    times(&title(Pair, Seed), 1.0, (Pair, Seed, 0), (Pair, Hpalloc, 0));
-    let bulk = FloorBulk.title();
+    at_least(2.5, Pair, fastest(Pair), Hpalloc);
+    at_least(1.0, Pair, Seed, Hpalloc);
     for batch in [BatchLifo, BatchFifo, BatchRandom] {
-        let other = fastest(batch);
-        times(&title(batch, other), 2.0, (batch, other, 0), (batch, Hpalloc, 0));
-        times(&format!("{}, over {bulk}", title(batch, other)), 4.0, (batch, other, 0), (batch, FloorBulk, 0));
+        at_least(2.0, batch, fastest(batch), Hpalloc);
+        at_least(4.0, batch, fastest(batch), FloorBulk);
     }
-    let what = format!("{}, over {bulk}", title(SmallBatch, Hpalloc));
-    times(&what, 1.5, (SmallBatch, Hpalloc, 0), (SmallBatch, FloorBulk, 0));
-    let huge = (FirstTouch, HpallocHuge, 0);
-    for (other, at_least) in [(Seed, 4.0), (Bumpalo, 2.0)] {
-        let what = format!("{}, over {}", title(FirstTouch, other), HpallocHuge.title());
-        times(&what, at_least, (FirstTouch, other, 0), huge);
-    }
+    at_least(1.5, SmallBatch, Hpalloc, FloorBulk);
+    at_least(4.0, FirstTouch, Seed, HpallocHuge);
+    at_least(2.0, FirstTouch, Bumpalo, HpallocHuge);
     for workload in [Mixed, MixedSmallBatch] {
-        for (other, at_least) in [(fastest(workload), 1.0), (Talc, 3.0), (Rlsf, 3.0), (LinkedList, 3.0)] {
-            let what = format!("{}, over {}", title(workload, other), HpallocClasses.title());
-            times(&what, at_least, (workload, other, 0), (workload, HpallocClasses, 0));
+        at_least(1.0, workload, fastest(workload), HpallocClasses);
+        for other in [Talc, Rlsf, LinkedList] {
+            at_least(3.0, workload, other, HpallocClasses);
         }
     }
-    let heap = HpallocHeap.title();
-    let any_size = Workload::GENERAL.into_iter().chain(Workload::PROGRAMS);
-    for (workload, other) in any_size.map(|workload| (workload, fastest_heap(workload))).chain([(Json, fastest(Json))])
-    {
-        let what = format!("{}, over {heap}", title(workload, other));
-        times(&what, 1.0, (workload, other, 0), (workload, HpallocHeap, 0));
+    for workload in Workload::GENERAL.into_iter().chain(Workload::PROGRAMS) {
+        at_least(1.0, workload, fastest_heap(workload), HpallocHeap);
     }
-    let quantile = |figure: usize| format!("latency at {}", quantile_title(QUANTILES[figure]));
-    let prefaulted = HpallocPrefaulted.title();
-    let what = format!("{}: {}, over {prefaulted}", quantile(3), Glibc.title());
-    times(&what, 20.0, (Latency, Glibc, 3), (Latency, HpallocPrefaulted, 3));
+    at_least(1.0, Json, fastest(Json), HpallocHeap);
 
-    let most = "at most 1.1";
+    let quantile = |figure: usize| format!("latency at {}", quantile_title(QUANTILES[figure]));
+    let ratio = measured.ratio((Latency, Glibc, 3), (Latency, HpallocPrefaulted, 3)).unwrap_or(f64::NAN);
+    let what = format!("{}: {} ÷ {}", quantile(3), Glibc.title(), HpallocPrefaulted.title());
+    table.row(&what, ["at least 20".to_owned(), format!("{ratio:.2}"), yes_or_no(ratio >= 20.0)]);
+
     let ratios = Workload::LIVE.map(|live| measured.ratio((live, Hpalloc, 0), (Workload::LIVE[0], Hpalloc, 0)));
     let ratio = ratios.into_iter().flatten().fold(0.0, f64::max);
-    let what = format!("{}: with up to 4,000,000 blocks live, over 1,000 live", Hpalloc.title());
-    table.row(&what, [most.to_owned(), format!("{ratio:.2}"), yes_or_no(ratio <= 1.1)]);
+    let what = format!("{}: with up to 4,000,000 blocks live ÷ with 1,000", Hpalloc.title());
+    table.row(&what, ["at most 1.1".to_owned(), format!("{ratio:.2}"), yes_or_no(ratio <= 1.1)]);
 
     for figure in [QUANTILES.len() - 1, QUANTILES.len()] {
         let name = if figure < QUANTILES.len() { quantile(figure) } else { "latencies above 1000 ns".to_owned() };
         let floor = (Latency, FloorWritePrefaulted, figure);
         let (above, rounds) = measured.above((Latency, HpallocPrefaulted, figure), floor).unwrap_or((1, 1));
-        let what = format!("{name}: rounds in which {prefaulted}, is above {}", FloorWritePrefaulted.title());
+        let (ours, floor) = (HpallocPrefaulted.title(), FloorWritePrefaulted.title());
         let most = most_by_chance(rounds);
+        let what = format!("{name}: rounds in which \"{ours}\" is above \"{floor}\"");
         table.row(&what, [format!("at most {most}"), format!("{above} of {rounds}"), yes_or_no(above <= most)]);
     }
     table.into_text()
@@ -149,10 +170,10 @@ fn yes_or_no(reached: bool) -> String {
     if reached { "yes" } else { "**no**" }.to_owned()
 }
 
-/// The most rounds in which one of two can be above the other, if they are alike and chance has no less than 1 in 20 (the
-/// sign test).
+/// The sign test: the most rounds in which one of two equal contestants is above the
+/// other with a probability of at least 1 in 20.
 fn most_by_chance(rounds: usize) -> usize {
-    // The chance that it is so many or more, from all of them down.
+    // `sum` is the chance of this many rounds or more, beginning with all of them.
     let (mut chance, mut sum) = (0.5_f64.powi(i32::try_from(rounds).unwrap_or(i32::MAX)), 0.0);
     for below in 0..rounds {
         sum += chance;
@@ -166,7 +187,7 @@ fn most_by_chance(rounds: usize) -> usize {
     rounds
 }
 
-/// The median of each workload, and the spread.
+/// A table of medians, with the lowest and highest round.
 fn times(measured: &Measurements, unit: &str, workloads: &[Workload]) -> String {
     let mut table = Table::new(unit, &workloads.iter().map(|workload| workload.title()).collect::<Vec<_>>());
     for &contestant in Contestant::value_variants() {
@@ -185,7 +206,8 @@ fn times(measured: &Measurements, unit: &str, workloads: &[Workload]) -> String 
     table.into_text()
 }
 
-/// The quantiles and how many latencies were outliers: medians, and the spreads of the last ones.
+/// The table of latencies: the medians of the quantiles and of the number of outliers.
+/// The last ones have their lowest and highest round, because they differ between rounds.
 fn latencies(measured: &Measurements) -> String {
     let mut columns: Vec<_> = QUANTILES.map(quantile_title).into();
     columns.push("above 1000 ns".to_owned());
@@ -203,30 +225,6 @@ fn latencies(measured: &Measurements) -> String {
             };
             table.row(contestant.title(), (0..columns.len()).filter_map(cell));
         }
-    }
-    table.into_text()
-}
-
-/// The table of the README: hpalloc and what a program on a host would use instead.
-fn summary(measured: &Measurements) -> String {
-    let mut titles = vec![Contestant::Hpalloc.title()];
-    titles.extend(Contestant::MALLOCS.map(Contestant::title));
-    titles.push("fastest of those four, over hpalloc");
-    let mut table = Table::new("ns", &titles);
-    let mut row = |title: &str, workload, ours| {
-        let median = |contestant| measured.median(workload, contestant, 0).map_or("-".to_owned(), number);
-        let fastest = measured.fastest(workload, &Contestant::MALLOCS).unwrap_or(Contestant::Glibc);
-        let ratio = measured.ratio((workload, fastest, 0), (workload, ours, 0));
-        let ratio = ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.1} times"));
-        table.row(title, [ours].into_iter().chain(Contestant::MALLOCS).map(median).chain([ratio]));
-    };
-    for workload in Workload::TIMED {
-        row(workload.title(), workload, Contestant::Hpalloc);
-    }
-    row("the same, hpalloc in huge pages", Workload::FirstTouch, Contestant::HpallocHuge);
-    for workload in [Workload::Mixed, Workload::MixedSmallBatch] {
-        row(&format!("{}, hpalloc's heap", workload.title()), workload, Contestant::HpallocHeap);
-        row(&format!("{}, hpalloc's size classes", workload.title()), workload, Contestant::HpallocClasses);
     }
     table.into_text()
 }

@@ -1,4 +1,4 @@
-//! What is done with an allocator, and what that takes.
+//! The workloads with blocks of fixed sizes.
 
 use std::hint::black_box;
 use std::mem::MaybeUninit;
@@ -12,36 +12,37 @@ use hpalloc::{HugePages, MAX_ARENA_SIZE, MappingOptions, PAGE_SIZE};
 use crate::allocator::{Blocks, Heap, Shared, Size};
 use crate::effort::Effort;
 
-/// The blocks of most workloads: 64 bytes.
+/// The words of a block in most workloads: 64 bytes.
 pub(crate) const WORDS: usize = 8;
-/// How many operations a pass has that is repeated: the time is looked up after each pass.
+/// The number of operations in a repeated pass. The clock is read after each pass.
 pub(crate) const OPERATIONS: usize = 10_000;
-/// How many blocks are live in the churn, on average.
+/// The average number of live blocks in the churn.
 const CHURN: usize = 100_000;
-/// How many blocks of four sizes are live in the mix, on average.
+/// The average number of live blocks in the mix of four sizes.
 const MIX: usize = 10_000;
-/// How many nodes the list has.
+/// The number of nodes in the list.
 const LIST: usize = 1_000_000;
-/// What fills an arena of 256 MiB.
+/// The number of blocks that fill an arena of 256 MiB.
 const FIRST_TOUCH: usize = 4 * 1024 * 1024;
-/// How many blocks are allocated one by one for the latencies.
+/// The number of allocations whose latency is measured.
 const LATENCIES: usize = 4_000_000;
-/// How many of the live blocks are in use where the others only stay live.
+/// The number of blocks in use while all others only stay live.
 const HOT: usize = 1000;
-/// No latency is recorded as longer than a minute.
+/// The highest latency that is recorded: a minute.
 const LONGEST_NS: u64 = 60_000_000_000;
 
-/// The quantiles of latencies that are reported.
+/// The reported quantiles of latencies.
 pub(crate) const QUANTILES: [f64; 7] = [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 1.0];
-/// What a quantile is called.
+
+/// Returns the name of a quantile.
 pub(crate) fn quantile_title(quantile: f64) -> String {
     if quantile < 1.0 { format!("p{}", (quantile * 100_000.0).round() / 1000.0) } else { "max".to_owned() }
 }
 
-/// A latency above this many nanoseconds is an outlier.
+/// A latency of more nanoseconds is an outlier.
 const OUTLIER_NS: u64 = 1000;
 
-/// In which order the blocks of a batch are given back.
+/// The order in which the blocks of a batch are freed.
 #[derive(Clone, Copy)]
 pub(crate) enum Order {
     LastInFirstOut,
@@ -49,38 +50,39 @@ pub(crate) enum Order {
     Random,
 }
 
-/// Touches as much memory as the workload is going to, and gives it back.
+/// Touches as much memory as the workload will need, and returns it to the system.
 ///
-/// The host of a virtual machine may have taken back memory that was free for a while (by a balloon, or because the
-/// machine reports free pages), and then gives it again page by page when it is touched. A huge page takes it twenty times
-/// as long as the page fault that the workload is about.
+/// The host of a virtual machine may have reclaimed memory that was free for a while (by
+/// a balloon, or because the guest reports free pages), and then provides it again page
+/// by page when it is touched. For a huge page, that costs twenty times as much as the
+/// page fault that the workload measures.
 pub(crate) fn warm_machine(bytes: usize) {
-    // Not in explicit ones, which would be those of another pool.
+    // Not in explicit huge pages, which are a separate pool of memory.
     let options = MappingOptions::new().huge_pages(HugePages::Transparent).prefault(true);
-    // Twice as much, for what an allocator has beside the blocks.
+    // Twice, for the memory that an allocator needs beside the blocks.
     let mappings = [(); 2].map(|()| options.map(bytes.next_multiple_of(PAGE_SIZE).min(MAX_ARENA_SIZE)));
-    assert!(mappings.iter().all(Result::is_ok), "memory to begin with");
+    assert!(mappings.iter().all(Result::is_ok), "memory to touch before the workload");
 }
 
-/// Allocates a block and frees it, again and again.
+/// Allocates a block and frees it, repeatedly.
 pub(crate) fn pair<B: Blocks<WORDS>>(effort: Effort) -> f64 {
     let mut blocks = B::new(1);
     black_box(&mut blocks);
     effort.time(OPERATIONS, || {
         for _ in 0..OPERATIONS {
             let block = black_box(blocks.allocate().expect("a free block"));
-            // SAFETY: it was allocated just now.
+            // SAFETY: the block was allocated above.
             unsafe { blocks.deallocate(block) };
         }
     })
 }
 
-/// Allocates a batch of blocks, and frees it.
+/// Allocates a batch of blocks, and frees them.
 pub(crate) fn batch<B: Blocks<WORDS>>(effort: Effort, count: usize, order: Order) -> f64 {
     batch_of(B::new(count), effort, count, order)
 }
 
-/// The same on two threads at once: what it takes each of them.
+/// Runs batches on two threads at the same time. The figure is the mean of the threads.
 pub(crate) fn two_threads<B: Shared>(effort: Effort, count: usize) -> f64 {
     let start = &Barrier::new(2);
     thread::scope(|scope| {
@@ -106,7 +108,8 @@ fn batch_of<B: Blocks<WORDS>>(mut blocks: B, effort: Effort, count: usize, order
             black_box(&mut blocks);
             blocks.allocate_many(&mut live);
             black_box((&mut blocks, &mut live));
-            // SAFETY: each place was written to, and is read once before it is written to again.
+            // SAFETY: each place was written, and is read once before it is written
+            // again.
             let read = |place: &MaybeUninit<B::Block>| unsafe { place.assume_init_read() };
             // SAFETY: the blocks were allocated above.
             unsafe {
@@ -121,13 +124,14 @@ fn batch_of<B: Blocks<WORDS>>(mut blocks: B, effort: Effort, count: usize, order
     })
 }
 
-/// Takes any of `2 * live` places, and frees the block that is there or allocates one, so that about `live` blocks are
-/// live and the free ones lie anywhere. An operation is one of each.
+/// The churn: draws one of `2 * CHURN` places, and frees the block there, or allocates
+/// one if the place is empty. About half of the places have a live block, and the free
+/// blocks are scattered. An operation is one allocation and one free.
 pub(crate) fn churn<B: Blocks<WORDS>>(effort: Effort) -> f64 {
     churn_beside::<B>(effort, 0, CHURN)
 }
 
-/// The same with few blocks, while others only stay live: so many blocks in all.
+/// The churn with few blocks while others only stay live. In all, `live` blocks are live.
 pub(crate) fn among<B: Blocks<WORDS>>(effort: Effort, live: usize) -> f64 {
     churn_beside::<B>(effort, live - HOT, HOT)
 }
@@ -139,7 +143,7 @@ fn churn_beside<B: Blocks<WORDS>>(effort: Effort, cold: usize, hot: usize) -> f6
     for _ in 0..cold {
         let mut block = blocks.allocate().expect("a free block");
         write(blocks.memory(&mut block), 0);
-        // It stays live until the process ends.
+        // The block stays live until the process ends.
         std::mem::forget(block);
     }
     let mut random = fastrand::Rng::with_seed(1);
@@ -147,7 +151,7 @@ fn churn_beside<B: Blocks<WORDS>>(effort: Effort, cold: usize, hot: usize) -> f6
     places.resize_with(2 * hot, || None);
     let mut turn = |place: usize| {
         if let Some(block) = places[place].take() {
-            // SAFETY: the block was live in that place until now.
+            // SAFETY: the block was live until now.
             unsafe { blocks.deallocate(block) };
         } else {
             let mut block = blocks.allocate().expect("a free block");
@@ -165,7 +169,7 @@ fn churn_beside<B: Blocks<WORDS>>(effort: Effort, cold: usize, hot: usize) -> f6
     })
 }
 
-/// As the churn, with blocks of four sizes.
+/// The churn with blocks of four sizes.
 pub(crate) fn mix<H: Heap>(effort: Effort) -> f64 {
     const SIZES: [Size; 4] = [Size::B32, Size::B64, Size::B128, Size::B256];
     warm_machine(2 * MIX * 256);
@@ -176,7 +180,7 @@ pub(crate) fn mix<H: Heap>(effort: Effort) -> f64 {
     let mut turn = |place: usize| {
         let size = SIZES[place % SIZES.len()];
         if let Some(block) = places[place].take() {
-            // SAFETY: the block of that size was live in that place until now.
+            // SAFETY: the block was live, with this size, until now.
             unsafe { heap.deallocate(block, size) };
         } else {
             let block = heap.allocate(size).expect("a free block");
@@ -194,7 +198,7 @@ pub(crate) fn mix<H: Heap>(effort: Effort) -> f64 {
     })
 }
 
-/// Allocates blocks in memory that was never touched, and writes to each.
+/// Allocates blocks in untouched memory, and writes to each.
 pub(crate) fn first_touch<B: Blocks<WORDS>>(effort: Effort) -> f64 {
     let count = FIRST_TOUCH / effort.part();
     warm_machine(count * 8 * WORDS);
@@ -209,13 +213,13 @@ pub(crate) fn first_touch<B: Blocks<WORDS>>(effort: Effort) -> f64 {
     })
 }
 
-/// A node of a list: 24 bytes.
+/// A node of a list, of 24 bytes.
 struct Node<Block> {
     next: MaybeUninit<Block>,
     value: [u64; 2],
 }
 
-/// Builds a linked list, walks through it and drops it.
+/// Builds a linked list, walks it and drops it.
 pub(crate) fn list<B: Blocks<3, Block: Copy>>(effort: Effort) -> f64 {
     const { assert!(size_of::<Node<B::Block>>() == 24) };
     let count = LIST / effort.part();
@@ -234,14 +238,14 @@ pub(crate) fn list<B: Blocks<3, Block: Copy>>(effort: Effort) -> f64 {
         let mut sum = 0;
         let mut next = first;
         for _ in 0..count {
-            // SAFETY: there are so many nodes in the list.
+            // SAFETY: the list has `count` nodes, so this one exists.
             let node: &Node<B::Block> = unsafe { blocks.memory(next.assume_init_mut()).cast().as_ref() };
             sum += node.value[0];
             next = node.next;
         }
         black_box(sum);
         for _ in 0..count {
-            // SAFETY: as above, and each is freed when what follows it is known.
+            // SAFETY: as above. The node is read before it is freed.
             unsafe {
                 let node: Node<B::Block> = blocks.memory(first.assume_init_mut()).cast().read();
                 blocks.deallocate(first.assume_init());
@@ -252,14 +256,15 @@ pub(crate) fn list<B: Blocks<3, Block: Copy>>(effort: Effort) -> f64 {
     })
 }
 
-/// Latencies of allocating a block and writing to it first: the quantiles, and how many were outliers.
+/// Measures the latency of each allocation with the first write. Returns the quantiles,
+/// and the number of outliers.
 pub(crate) fn latency<B: Blocks<WORDS>>(effort: Effort) -> Vec<f64> {
     let count = LATENCIES / effort.part();
     warm_machine(count * 8 * WORDS);
     let mut blocks = B::new(count);
     black_box(&mut blocks);
     let mut latencies = Histogram::<u64>::new_with_bounds(1, LONGEST_NS, 3).expect("bounds of a histogram");
-    // What records a latency is in the caches and has all its memory.
+    // Brings the histogram into the caches, and its memory into existence.
     for latency in 0..OUTLIER_NS {
         latencies.saturating_record(latency);
     }
