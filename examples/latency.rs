@@ -1,25 +1,26 @@
-//! What an allocation and the first write to it cost, as a distribution: hpalloc beside the system's `malloc`.
+//! Measures the latency of an allocation with the first write to the block, as a
+//! distribution, for hpalloc and the system's `malloc`.
 //!
 //! ```sh
 //! cargo latency
 //! ```
 //!
-//! Each allocator goes through the same passes over `--count` blocks: a warm-up, one pass that is timed as a whole
-//! (total and mean), and one in which each allocation is timed by itself (the percentiles, which include reading the
-//! clock). In every pass all blocks are allocated and written to, then checked and freed.
+//! Each allocator runs three passes over `--count` blocks: a warm-up, a pass that is
+//! timed as a whole (total and mean), and a pass in which each allocation is timed
+//! separately (the percentiles, which include reading the clock). Every pass allocates
+//! and writes all blocks, then checks and frees them.
 //!
-//! The memory is fresh in each pass, except in those of `malloc-warm`. What an allocator
-//! needs before a pass is its setup: mapping memory and touching it, or for `malloc-warm`
-//! the warm-up.
+//! Each pass begins with fresh memory, except those of `malloc-warm`. The time to prepare
+//! a pass is its setup: mapping memory and touching it, or the warm-up for `malloc-warm`.
 //!
-//! Huge pages are the operating system's. To give them to `malloc` as well, tell glibc:
+//! glibc's `malloc` uses huge pages as well if it is told to:
 //! `GLIBC_TUNABLES=glibc.malloc.hugetlb=1 cargo latency`.
 //!
-//! Another `malloc` takes the place of the system's with `LD_PRELOAD`. mimalloc, jemalloc
-//! and snmalloc are measured in the same way by `cargo speed`, which builds them and so
-//! needs a C and a C++ compiler; `benches/RESULTS.md` has the results.
+//! `LD_PRELOAD` replaces the system's `malloc` with another one. `cargo speed` measures
+//! mimalloc, jemalloc and snmalloc in the same way. It builds them, so it needs a C and a
+//! C++ compiler; `benches/RESULTS.md` has the results.
 
-#![allow(clippy::cast_precision_loss, reason = "what is counted here is far below 2^52")]
+#![allow(clippy::cast_precision_loss, reason = "all counts are far below 2^52")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::error::Error;
@@ -31,17 +32,17 @@ use hdrhistogram::Histogram;
 use hpalloc::{Arena, BlockSize, FixedBlock, HugePages, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE};
 use lexopt::prelude::{Long, Short, ValueExt};
 
-/// No latency is recorded as longer than a minute.
+/// The highest latency that is recorded: a minute.
 const LONGEST_NS: u64 = 60_000_000_000;
 
-const HELP: &str = "Measures the latency of allocating fixed-size blocks.
+const HELP: &str = "Measures the latency of allocating blocks of a fixed size and writing to them.
 
 Options:
-    --count <COUNT>        how many blocks are live at the peak
-                           [default: 4000000, or as many as an arena of 256 MiB holds]
+    --count <COUNT>        the number of blocks, which are all live at the peak
+                           [default: 4000000, or fewer if an arena of 256 MiB holds fewer]
     --block-size <BYTES>   the size of a block [default: 64]
-    --allocator <NAME>     measure this one only
-    --help                 print this
+    --allocator <NAME>     measure only this allocator
+    -h, --help             print this help
 
 Allocators:
 ";
@@ -53,7 +54,7 @@ struct Options {
 }
 
 impl Options {
-    /// Those of the command line. `None` if it asks for help.
+    /// Parses the command line. Returns `None` if it requests the help.
     fn parse() -> Result<Option<Self>, lexopt::Error> {
         let mut options = Self { count: None, block_size: BlockSize::default(), allocator: None };
         let mut arguments = lexopt::Parser::from_env();
@@ -74,12 +75,12 @@ fn count(text: &str) -> Result<usize, String> {
     const MAX: usize = 1 << 28;
     match text.parse() {
         Ok(count) if (1..=MAX).contains(&count) => Ok(count),
-        _ => Err(format!("pass a number of blocks from 1 to {MAX}")),
+        _ => Err(format!("the number of blocks must be from 1 to {MAX}")),
     }
 }
 
 fn block_size(text: &str) -> Result<BlockSize, Box<dyn Error + Send + Sync>> {
-    let bytes = text.parse().map_err(|_| "pass a number of bytes, such as 64")?;
+    let bytes = text.parse().map_err(|_| "the block size must be a number of bytes, such as 64")?;
     Ok(BlockSize::new(bytes)?)
 }
 
@@ -87,7 +88,7 @@ fn allocator(text: &str) -> Result<Allocator, String> {
     let found = ALLOCATORS.iter().find(|(_, name, _)| *name == text);
     found.map(|&(allocator, ..)| allocator).ok_or_else(|| {
         let names: Vec<_> = ALLOCATORS.iter().map(|(_, name, _)| *name).collect();
-        format!("pass one of {}", names.join(", "))
+        format!("the allocator must be one of {}", names.join(", "))
     })
 }
 
@@ -101,22 +102,22 @@ enum Allocator {
     MallocWarm,
 }
 
-/// In the order in which they are measured: `malloc-warm` changes what `malloc` does from
-/// then on.
+/// In the order of measurement. `malloc-warm` is last because it changes the options of
+/// `malloc` for the rest of the process.
 const ALLOCATORS: [(Allocator, &str, &str); 6] = [
     (Allocator::Hpalloc, "hpalloc", "hpalloc over a plain memory mapping"),
-    (Allocator::HpallocPrefaulted, "hpalloc-prefaulted", "hpalloc over a mapping whose pages were all touched before"),
-    (Allocator::HpallocHugePages, "hpalloc-huge-pages", "hpalloc over the best huge pages to be had"),
     (
-        Allocator::HpallocHugePrefaulted,
-        "hpalloc-huge-prefaulted",
-        "hpalloc over huge pages that were all touched before",
+        Allocator::HpallocPrefaulted,
+        "hpalloc-prefaulted",
+        "hpalloc over a prefaulted mapping: all pages are touched in advance",
     ),
+    (Allocator::HpallocHugePages, "hpalloc-huge-pages", "hpalloc over the best available huge pages"),
+    (Allocator::HpallocHugePrefaulted, "hpalloc-huge-prefaulted", "hpalloc over prefaulted huge pages"),
     (Allocator::Malloc, "malloc", "the system's malloc"),
-    (Allocator::MallocWarm, "malloc-warm", "the system's malloc, which had and kept as much memory before"),
+    (Allocator::MallocWarm, "malloc-warm", "the system's malloc, which keeps the memory of earlier passes"),
 ];
 
-/// What is measured of an allocator.
+/// An allocator of blocks of one size.
 trait Blocks {
     fn allocate(&self) -> Option<NonNull<u8>>;
 
@@ -125,7 +126,7 @@ trait Blocks {
     /// As [`FixedBlock::deallocate`].
     unsafe fn deallocate(&self, block: NonNull<u8>);
 
-    /// Whether the memory of an earlier pass serves the next one.
+    /// Returns `true` if a pass uses the memory of the passes before it.
     fn is_warm(&self) -> bool {
         false
     }
@@ -139,14 +140,14 @@ impl Blocks for FixedBlock<Arena<Mapping>> {
 
     #[inline]
     unsafe fn deallocate(&self, block: NonNull<u8>) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { FixedBlock::deallocate(self, block) }
     }
 }
 
 struct Malloc {
     layout: Layout,
-    /// Whether what was freed stays the process's, instead of going back to the system.
+    /// Whether the process keeps freed memory instead of returning it to the system.
     is_warm: bool,
 }
 
@@ -162,12 +163,14 @@ impl Malloc {
         if is_warm {
             const M_TRIM_THRESHOLD: std::ffi::c_int = -1;
             const M_MMAP_MAX: std::ffi::c_int = -4;
-            // SAFETY: both are parameters, with values that are documented: never trim, and never map a block by itself.
+            // SAFETY: both parameters and values are documented: never trim, and never
+            // map a block separately.
             if unsafe { mallopt(M_TRIM_THRESHOLD, -1) != 1 || mallopt(M_MMAP_MAX, 0) != 1 } {
-                return Err("malloc can't be told to keep its memory".into());
+                return Err("mallopt failed, so malloc would not keep its memory".into());
             }
         }
-        // What malloc promises without being asked: asking for more would take another path in it.
+        // The alignment that malloc guarantees: a greater one would measure another
+        // function.
         let layout = Layout::from_size_align(size.bytes(), size.align().min(16))?;
         Ok(Self { layout, is_warm })
     }
@@ -176,13 +179,14 @@ impl Malloc {
 impl Blocks for Malloc {
     #[inline]
     fn allocate(&self) -> Option<NonNull<u8>> {
-        // SAFETY: a block size is never zero.
+        // SAFETY: the layout isn't empty, because a block size is never zero.
         NonNull::new(unsafe { System.alloc(self.layout) })
     }
 
     #[inline]
     unsafe fn deallocate(&self, block: NonNull<u8>) {
-        // SAFETY: the block was allocated with this layout, as the caller promises.
+        // SAFETY: the caller promises that the block was allocated here, with this
+        // layout.
         unsafe { System.dealloc(block.as_ptr(), self.layout) }
     }
 
@@ -192,13 +196,13 @@ impl Blocks for Malloc {
 }
 
 impl Drop for Malloc {
-    /// Returns what was freed to the system, as dropping an arena does, so that each pass
-    /// begins on memory that wasn't touched yet. With another C library than glibc, malloc's
-    /// passes after the first may find it resident.
+    /// Returns freed memory to the system, as dropping an arena does, so that each pass
+    /// begins with untouched memory. With a C library other than glibc, the memory may
+    /// still be resident after the first pass.
     fn drop(&mut self) {
         #[cfg(target_env = "gnu")]
         if !self.is_warm {
-            // SAFETY: it touches free memory alone.
+            // SAFETY: `malloc_trim` only affects free memory.
             unsafe { malloc_trim(0) };
         }
     }
@@ -220,17 +224,18 @@ fn main() -> ExitCode {
         }
     };
     let (size, count) = (options.block_size, options.count.unwrap_or_else(|| default_count(options.block_size)));
-    // Where each block went. Filled, so that its own memory is resident before any allocator is measured.
+    // The addresses of the blocks. Filling it makes its memory resident before anything
+    // is measured.
     let mut blocks = Vec::new();
     if blocks.try_reserve_exact(count).is_err() {
-        eprintln!("error: there is no memory to keep account of {count} blocks: lower --count");
+        eprintln!("error: out of memory for the addresses of {count} blocks: pass a lower --count");
         return ExitCode::FAILURE;
     }
     blocks.resize(count, NonNull::dangling());
 
     println!(
-        "{count} blocks of {} bytes. Latency in ns of allocating a block and writing to it first; reading the clock takes \
-         {} ns, which the percentiles include.\n",
+        "{count} blocks of {} bytes: each is allocated and written to. Times are in ns unless the heading says ms.\n\
+         The percentiles include {} ns for reading the clock.\n",
         size.bytes(),
         clock_cost().as_nanos(),
     );
@@ -253,7 +258,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Four million, if an arena holds so many.
+/// Returns four million, or the number of blocks that an arena holds if that is less.
 fn default_count(size: BlockSize) -> usize {
     let pages = MAX_ARENA_SIZE / PAGE_SIZE;
     let most = match size.blocks_per_page() {
@@ -263,7 +268,7 @@ fn default_count(size: BlockSize) -> usize {
     most.min(4_000_000)
 }
 
-/// The median time between two readings of the clock.
+/// Returns the median time between two readings of the clock.
 fn clock_cost() -> Duration {
     let mut costs: Vec<_> = (0..10_001).map(|_| Instant::now().elapsed()).collect();
     costs.sort_unstable();
@@ -291,7 +296,7 @@ fn measure_allocator(
     }
 }
 
-/// The size of an arena for this many blocks, or of the largest there is.
+/// Returns the size of an arena for `count` blocks, or the maximum size of an arena.
 fn arena_size(count: usize, block_size: BlockSize) -> usize {
     let pages = match block_size.blocks_per_page() {
         0 => count.saturating_mul(block_size.bytes().div_ceil(PAGE_SIZE)),
@@ -300,7 +305,8 @@ fn arena_size(count: usize, block_size: BlockSize) -> usize {
     pages.saturating_mul(PAGE_SIZE).min(MAX_ARENA_SIZE)
 }
 
-/// The row of the table for the allocator that `make` makes, anew for each pass.
+/// Measures an allocator, which `make` creates for each pass, and returns its row of the
+/// table.
 fn measure<A: Blocks>(
     make: impl Fn() -> Result<A, Box<dyn Error>>,
     blocks: &mut [NonNull<u8>],
@@ -345,15 +351,16 @@ fn measure<A: Blocks>(
     ))
 }
 
-/// What a pass took.
+/// The times and the memory of a pass.
 struct Totals {
     allocating: Duration,
     freeing: Duration,
-    /// Resident bytes of the process while all blocks were live.
+    /// The resident bytes of the process while all blocks were live.
     resident: Option<usize>,
 }
 
-/// Allocates a block for each place in `blocks`, checks that each still holds what was written, and frees them.
+/// Fills `blocks` with new blocks, checks that each still holds the value written to it,
+/// and frees them.
 fn pass<A: Blocks>(
     allocator: &A,
     blocks: &mut [NonNull<u8>],
@@ -373,7 +380,8 @@ fn pass<A: Blocks>(
     let start = Instant::now();
     let mut damaged = 0;
     for (index, &block) in blocks[..live].iter().enumerate() {
-        // SAFETY: the block is live and holds what was written to it; it is freed once and not used again.
+        // SAFETY: the block is live and initialized. It is freed once, and not used
+        // afterwards.
         unsafe {
             damaged += usize::from(block.cast::<usize>().read_volatile() != index);
             allocator.deallocate(block);
@@ -382,13 +390,13 @@ fn pass<A: Blocks>(
     let freeing = start.elapsed();
     if live < count {
         return Err(format!(
-            "{} of {count} allocations failed: the memory holds {live} blocks of that size",
+            "{} of {count} allocations failed: the memory holds only {live} blocks of this size",
             count - live
         )
         .into());
     }
     if damaged > 0 {
-        return Err(format!("{damaged} of {count} blocks did not hold what was written to them").into());
+        return Err(format!("{damaged} of {count} blocks did not hold the value written to them").into());
     }
     Ok(Totals { allocating, freeing, resident })
 }
@@ -396,12 +404,13 @@ fn pass<A: Blocks>(
 #[inline]
 fn allocate_and_write<A: Blocks>(allocator: &A, value: usize) -> Option<NonNull<u8>> {
     let block = allocator.allocate()?;
-    // SAFETY: a block is at least as large and as aligned as a pointer.
+    // SAFETY: a block is at least as large as a pointer, and aligned for one.
     unsafe { block.cast::<usize>().write_volatile(value) };
     Some(block)
 }
 
-/// The process's resident memory, explicit huge pages included, where the system tells it.
+/// Returns the resident bytes of the process, including explicit huge pages, if the
+/// system reports them.
 fn resident_bytes() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let bytes = |field| {

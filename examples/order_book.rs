@@ -1,22 +1,22 @@
-//! A limit order book whose orders are in a pool: how long each event takes, as a histogram, beside the same book with the
-//! system's `malloc`.
+//! A limit order book whose orders are in a pool, beside the same book with the system's
+//! `malloc`. It prints a histogram of the time that each event needs.
 //!
 //! ```sh
 //! cargo run --release --features mmap --example order_book
 //! ```
 //!
-//! Orders wait in a queue for each price, the first that came is the first that trades. A new order trades with those of the
-//! other side that have its price or a better one, and what is left of it waits; about as
-//! many orders are cancelled.
+//! Orders wait in a queue for each price, and trade in the order of their arrival. A new
+//! order trades with the orders of the other side that have its price or a better one,
+//! and the rest of it waits. Nearly half of the events cancel an order.
 //!
-//! The two books are one program, and differ in where an order that waits is stored. They
-//! get the same events and have to make the same trades. They take turns, in `--rounds`
-//! rounds, and change places in each. A first round isn't recorded, so that both have
-//! their memory and their code at hand: the pool has carved its blocks, and `malloc` is
-//! told to keep what was freed, as a pool does. What doesn't depend on the store (the
-//! table of orders by number, the histograms) is made once for all rounds.
+//! The two books differ only in the storage of waiting orders. They receive the same
+//! events and must make the same trades. They take turns for `--rounds` rounds, and swap
+//! places in each. A first round isn't recorded, so that both are warm: the pool has
+//! carved its blocks, and `malloc` is told to keep freed memory, as a pool does. The
+//! table of orders and the histograms don't depend on the storage, and are created once
+//! for all rounds.
 
-#![allow(clippy::cast_precision_loss, reason = "what is counted here is far below 2^52")]
+#![allow(clippy::cast_precision_loss, reason = "all counts are far below 2^52")]
 
 use std::error::Error;
 use std::ptr::NonNull;
@@ -26,60 +26,63 @@ use clap::Parser;
 use hdrhistogram::Histogram;
 use hpalloc::{Arena, Mapping, Pool, PoolBox};
 
-/// Trades, and measures how long that takes.
+/// Runs an order book over a pool and over malloc, and measures the time of each event.
 #[derive(Parser)]
 struct Options {
-    /// How many orders and cancellations there are
+    /// The number of events: new orders and cancellations
     #[arg(long, default_value = "2000000", value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
     events: u32,
-    /// How often each book gets them, after a first time that isn't recorded
+    /// The number of recorded rounds, in each of which both books receive all events
     #[arg(long, default_value = "3", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Chooses other events
+    /// The seed of the random events
     #[arg(long, default_value = "1")]
     seed: u64,
 }
 
-/// Prices are from 0 to this, in ticks.
+/// Prices are below this, in ticks.
 const PRICES: usize = 1024;
-/// No event is recorded as longer than a second.
+/// The highest time that is recorded: a second.
 const LONGEST_NS: u64 = 1_000_000_000;
-/// How wide a bar is.
+/// The width of a full bar, in characters.
 const BAR: usize = 28;
 
-/// An order that waits.
+/// A waiting order.
 struct Order {
     number: u32,
     amount: u32,
     price: u16,
     is_bid: bool,
-    /// Its neighbours in the queue of its price.
+    /// The neighbors in the queue of its price.
     before: Option<NonNull<Order>>,
     after: Option<NonNull<Order>>,
 }
 
-/// Where orders are while they wait.
+/// The storage of waiting orders.
 ///
 /// # Safety
 ///
-/// What `put` returned is the order, for whoever has the pointer alone, until it is removed.
+/// The pointer that `put` returns refers to the order, which nothing else uses, until the
+/// order is removed.
 unsafe trait Store {
     fn put(&self, order: Order) -> Option<NonNull<Order>>;
 
     /// # Safety
     ///
-    /// The order is here, and nothing uses the pointer from now on.
+    /// The order is in this store, and the pointer is not used afterwards.
     unsafe fn remove(&self, order: NonNull<Order>);
 }
 
-// SAFETY: the box that gave its pointer out has the order to itself, and the pool is borrowed.
+// SAFETY: the pointer is that of a box, which owns its order, and the borrowed pool
+// outlives it.
 unsafe impl Store for &Pool<Order, Arena<Mapping>> {
     fn put(&self, order: Order) -> Option<NonNull<Order>> {
         self.alloc(order).ok().map(PoolBox::into_raw)
     }
 
     unsafe fn remove(&self, order: NonNull<Order>) {
-        // SAFETY: `put` made the pointer of a box of this pool, and this is its last use.
+        // SAFETY: `put` got the pointer from a box of this pool, and this is its last
+        // use.
         drop(unsafe { self.from_raw(order) });
     }
 }
@@ -87,7 +90,8 @@ unsafe impl Store for &Pool<Order, Arena<Mapping>> {
 struct Malloc;
 
 impl Malloc {
-    /// The system's `malloc`, which keeps for the next round what was freed, if it is glibc's.
+    /// Configures the system's `malloc` to keep freed memory for the next round, if it is
+    /// glibc's.
     fn new() -> Result<Self, Box<dyn Error>> {
         #[cfg(target_env = "gnu")]
         {
@@ -97,56 +101,61 @@ impl Malloc {
                 fn mallopt(parameter: c_int, value: c_int) -> c_int;
             }
             const M_TRIM_THRESHOLD: c_int = -1;
-            // SAFETY: it is a parameter, with a value that is documented: never trim.
+            // SAFETY: the parameter and the value are documented: never trim.
             if unsafe { mallopt(M_TRIM_THRESHOLD, -1) } != 1 {
-                return Err("malloc can't be told to keep its memory".into());
+                return Err("mallopt failed, so malloc would not keep its memory".into());
             }
         }
         Ok(Self)
     }
 }
 
-// SAFETY: likewise.
+// SAFETY: the pointer is that of a leaked box, which owns its order.
 unsafe impl Store for &Malloc {
     fn put(&self, order: Order) -> Option<NonNull<Order>> {
         Some(NonNull::from(Box::leak(Box::new(order))))
     }
 
     unsafe fn remove(&self, order: NonNull<Order>) {
-        // SAFETY: `put` made the pointer of a box, and this is its last use.
+        // SAFETY: `put` got the pointer from a box, and this is its last use.
         drop(unsafe { Box::from_raw(order.as_ptr()) });
     }
 }
 
-/// The orders of one price, the first that came first.
+/// The orders of one price, in the order of their arrival.
 #[derive(Clone, Copy, Default)]
 struct Queue {
     first: Option<NonNull<Order>>,
     last: Option<NonNull<Order>>,
 }
 
-/// *Invariant (Waiting):* the orders of the queues, and those that `by_number` names, are the same, each once. They are in
-/// the store, and nothing else uses them.
+/// A limit order book.
+///
+/// *Invariant (Waiting):* the orders in the queues are those in `by_number`, each once.
+/// They are in the store, and nothing else uses them.
 struct Book<'a, S: Store> {
     store: S,
     bids: Vec<Queue>,
     asks: Vec<Queue>,
-    /// No bid is above this price, and no ask below that.
+    /// No bid is above this price.
     best_bid: usize,
+    /// No ask is below this price.
     best_ask: usize,
     by_number: &'a mut [Option<NonNull<Order>>],
-    /// A sum over all trades, to compare books by.
+    /// A checksum of all trades, to compare books.
     trades: u64,
 }
 
 impl<'a, S: Store> Book<'a, S> {
-    /// A book without orders. `by_number` has a place for each that will come, and is empty.
+    /// Creates a book without orders. `by_number` is empty, and has a place for each
+    /// event.
     fn new(store: S, by_number: &'a mut [Option<NonNull<Order>>]) -> Self {
         let [bids, asks] = [(); 2].map(|()| vec![Queue::default(); PRICES]);
         Self { store, bids, asks, best_bid: 0, best_ask: PRICES - 1, by_number, trades: 0 }
     }
 
-    /// Trades as much of an order as can be, and lets the rest wait. `None` where there is no memory for it.
+    /// Trades as much of an order as possible, and lets the rest wait. Returns `None` if
+    /// the store is out of memory.
     fn place(&mut self, number: u32, is_bid: bool, price: u16, mut amount: u32) -> Option<()> {
         let limit = usize::from(price);
         while amount > 0 {
@@ -172,9 +181,10 @@ impl<'a, S: Store> Book<'a, S> {
         }
     }
 
-    /// Trades with the first order of its queue, and returns how much.
+    /// Trades with the first order of a queue, and returns the traded amount.
     fn trade(&mut self, mut first: NonNull<Order>, number: u32, amount: u32) -> u32 {
-        // SAFETY: Waiting; there is no other reference.
+        // SAFETY: by Waiting, the order is in the store, and there is no other reference
+        // to it.
         let order = unsafe { first.as_mut() };
         let traded = order.amount.min(amount);
         order.amount -= traded;
@@ -199,7 +209,8 @@ impl<'a, S: Store> Book<'a, S> {
         order.before = queue.last;
         let place = self.store.put(order)?;
         match queue.last.replace(place) {
-            // SAFETY: Waiting; there is no other reference.
+            // SAFETY: by Waiting, the order is in the store, and there is no other
+            // reference to it.
             Some(last) => unsafe { (*last.as_ptr()).after = Some(place) },
             None => queue.first = Some(place),
         }
@@ -207,10 +218,11 @@ impl<'a, S: Store> Book<'a, S> {
         Some(())
     }
 
-    /// Takes an order out, if it waits.
+    /// Removes an order, if it is waiting.
     fn cancel(&mut self, number: u32) {
         let Some(place) = self.by_number[number as usize].take() else { return };
-        // SAFETY: Waiting, here and for its neighbours; there are no other references.
+        // SAFETY: by Waiting, the order and its neighbors are in the store, and there are
+        // no other references to them.
         unsafe {
             let Order { price, is_bid, before, after, .. } = *place.as_ptr();
             let queues = if is_bid { &mut self.bids } else { &mut self.asks };
@@ -223,7 +235,7 @@ impl<'a, S: Store> Book<'a, S> {
                 Some(after) => (*after.as_ptr()).before = before,
                 None => queue.last = before,
             }
-            // Nothing names it any more.
+            // The order is in no queue and not in `by_number` any more.
             self.store.remove(place);
         }
     }
@@ -232,7 +244,7 @@ impl<'a, S: Store> Book<'a, S> {
 impl<S: Store> Drop for Book<'_, S> {
     fn drop(&mut self) {
         for number in 0..self.by_number.len() {
-            self.cancel(u32::try_from(number).expect("numbers of orders are u32"));
+            self.cancel(u32::try_from(number).expect("the number of an order is a u32"));
         }
     }
 }
@@ -242,10 +254,10 @@ enum Event {
     Cancel { number: u32 },
 }
 
-/// Events around a price that wanders.
+/// Draws events around a wandering price.
 fn make_events(options: &Options) -> Vec<Event> {
     let mut random = fastrand::Rng::with_seed(options.seed);
-    let mut middle = u16::try_from(PRICES / 2).expect("few prices");
+    let mut middle = u16::try_from(PRICES / 2).expect("prices fit in 16 bits");
     let event = |number: u32| {
         if number > 0 && random.u8(..) < 120 {
             return Event::Cancel { number: random.u32(number.saturating_sub(50_000)..number) };
@@ -254,7 +266,7 @@ fn make_events(options: &Options) -> Vec<Event> {
             middle = if random.bool() { (middle + 1).min(900) } else { (middle - 1).max(100) };
         }
         let is_bid = random.bool();
-        // Most wait at some distance, some trade at once.
+        // Most orders wait at some distance from the price, and some trade immediately.
         let distance = random.u16(0..40);
         let price = if is_bid { middle + 4 - distance } else { middle - 4 + distance };
         Event::Place { is_bid, price, amount: random.u32(1..100) }
@@ -262,8 +274,8 @@ fn make_events(options: &Options) -> Vec<Event> {
     (0..options.events).map(event).collect()
 }
 
-/// Gives the events to a book, and records how long each takes. Returns how many orders
-/// wait at the end, and the sum of the trades.
+/// Runs the events in a book, and records the time of each. Returns the number of waiting
+/// orders at the end, and the checksum of the trades.
 fn run<S: Store>(
     store: S,
     events: &[Event],
@@ -275,7 +287,8 @@ fn run<S: Store>(
         let start = Instant::now();
         match *event {
             Event::Place { is_bid, price, amount } => {
-                book.place(number, is_bid, price, amount).ok_or("there is no memory for so many orders")?;
+                book.place(number, is_bid, price, amount)
+                    .ok_or("the store is out of memory for orders: pass a lower --events")?;
             }
             Event::Cancel { number } => book.cancel(number),
         }
@@ -284,7 +297,7 @@ fn run<S: Store>(
     Ok((book.by_number.iter().flatten().count(), book.trades))
 }
 
-/// A bar for the events of each range of times, for both side by side.
+/// Prints a bar for the events of each range of times, for both books side by side.
 fn print_chart([ours, theirs]: [&Histogram<u64>; 2]) {
     println!("{:>19}  {:<width$}{:<width$}", "ns", "hpalloc", "malloc", width = BAR + 12);
     let mut from = 1;
@@ -305,11 +318,12 @@ fn print_chart([ours, theirs]: [&Histogram<u64>; 2]) {
         let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| latencies.value_at_quantile(quantile));
         println!("{name:>19}  {p50:>8} {p99:>8} {p999:>8} {:>10}", latencies.max());
     }
-    println!("\n(Both are warm. The longest are more of the operating system than of either: repeat it to see.)");
+    println!("\nBoth are warm. The longest times are mostly the operating system's: they change from run to run.");
 }
 
-/// The whole width for all, a seventh less for each tenth of that, and none for none.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to BAR")]
+/// Returns a bar on a logarithmic scale: full for all events, a seventh shorter for each
+/// tenth of that, and empty for none.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the width is from 1 to BAR")]
 fn bar(count: u64, of: u64) -> String {
     let share = count as f64 / of as f64;
     let width = ((1.0 + share.log10() / 7.0) * BAR as f64).ceil().max(1.0);
@@ -339,15 +353,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     if pool.blocks().free_blocks() != pool.blocks().peak_blocks() {
-        return Err("an order is lost".into());
+        return Err("the pool has live blocks at the end: an order was not removed".into());
     }
     let (waiting, trades) = outcomes[0];
     if outcomes.iter().any(|&outcome| outcome != (waiting, trades)) {
-        return Err("the books have not made the same trades".into());
+        return Err("the books made different trades".into());
     }
     println!(
-        "{} events, {} times; {waiting} orders wait at the end. How many events took how long, with bars on a\n\
-         logarithmic scale, and including the time that it takes to read the clock:\n",
+        "{} events in {} rounds; {waiting} orders wait at the end. The number of events by the time that they needed,\n\
+         which includes reading the clock. Bars are on a logarithmic scale.\n",
         events.len(),
         options.rounds,
     );

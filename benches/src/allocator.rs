@@ -1,4 +1,4 @@
-//! What a workload asks of an allocator.
+//! The traits through which workloads use allocators.
 
 use std::alloc::Layout;
 use std::mem::MaybeUninit;
@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use hpalloc::BlockSize;
 
-/// The sizes that workloads allocate. A pool knows them before it is made, as its user does.
+/// The sizes that workloads allocate. They are known before a pool is created.
 #[derive(Clone, Copy)]
 pub(crate) enum Size {
     B24,
@@ -38,30 +38,32 @@ impl Size {
     }
 }
 
-/// An allocator of any layout but those of no bytes.
+/// An allocator of any layout that isn't empty.
 ///
-/// Each measurement is a process of its own, so what an allocator holds is not given back: it is there until the end.
+/// Each measurement is a process of its own, so allocators leak their memory.
 pub(crate) trait General {
-    /// With room for so many bytes at once.
+    /// Creates an allocator with room for `bytes` live bytes.
     fn new(bytes: usize) -> Self;
 
     fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>>;
 
     /// # Safety
     ///
-    /// The block is live, was allocated here with this layout, and is not used any more.
+    /// The block is live, was allocated here with this layout, and is not used
+    /// afterwards.
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout);
 
-    /// The block with another size and the same contents, wherever it is then. Here: what an allocator that can't do better
-    /// does.
+    /// Changes the size of a block, which may move it. The default allocates, copies and
+    /// frees.
     ///
     /// # Safety
     ///
-    /// That of [`deallocate`](Self::deallocate), and the size is not zero.
+    /// As for [`deallocate`](Self::deallocate), and the size is not zero.
     #[inline]
     unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
         let moved = self.allocate(Layout::from_size_align(size, layout.align()).ok()?)?;
-        // SAFETY: both have so many bytes, and the new one is nobody else's. The rest is as the caller promises.
+        // SAFETY: both blocks have that many bytes, and the new one is not used
+        // elsewhere. The caller promises the rest.
         unsafe {
             moved.copy_from_nonoverlapping(block, layout.size().min(size));
             self.deallocate(block, layout);
@@ -70,19 +72,19 @@ pub(crate) trait General {
     }
 }
 
-/// An allocator of any of the sizes. As for all of these, what it holds is there until the process ends.
+/// An allocator of blocks of each [`Size`], which leaks its memory.
 pub(crate) trait Heap {
-    /// With room for so many bytes at once.
+    /// Creates an allocator with room for `bytes` live bytes.
     fn new(bytes: usize) -> Self;
 
     fn allocate(&mut self, size: Size) -> Option<NonNull<u8>>;
 
     /// # Safety
     ///
-    /// The block is live, was allocated here with this size, and is not used any more.
+    /// The block is live, was allocated here with this size, and is not used afterwards.
     unsafe fn deallocate(&mut self, block: NonNull<u8>, size: Size);
 
-    /// All that was allocated is given back.
+    /// Called when all blocks have been freed.
     fn all_freed(&mut self) {}
 }
 
@@ -98,30 +100,30 @@ impl<G: General> Heap for G {
 
     #[inline]
     unsafe fn deallocate(&mut self, block: NonNull<u8>, size: Size) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { General::deallocate(self, block, size.layout()) }
     }
 }
 
-/// An allocator of blocks of one size: that of `[u64; WORDS]`.
+/// An allocator of blocks of one size, that of `[u64; WORDS]`.
 pub(crate) trait Blocks<const WORDS: usize> {
-    /// What a block is known by.
+    /// A handle of a block: a pointer, an index or a box.
     type Block;
 
-    /// With room for so many blocks at once.
+    /// Creates an allocator with room for `count` live blocks.
     fn new(count: usize) -> Self;
 
     fn allocate(&mut self) -> Option<Self::Block>;
 
-    /// The memory of the block, which may be uninitialised.
+    /// Returns the memory of the block, which may be uninitialized.
     fn memory(&mut self, block: &mut Self::Block) -> NonNull<[u64; WORDS]>;
 
     /// # Safety
     ///
-    /// The block is live, was allocated here, and is not used any more.
+    /// The block is live, was allocated here, and is not used afterwards.
     unsafe fn deallocate(&mut self, block: Self::Block);
 
-    /// Allocates a block for each place.
+    /// Fills each place with a new block.
     #[inline]
     fn allocate_many(&mut self, places: &mut [MaybeUninit<Self::Block>]) {
         for place in places {
@@ -131,24 +133,24 @@ pub(crate) trait Blocks<const WORDS: usize> {
 
     /// # Safety
     ///
-    /// As for [`deallocate`](Self::deallocate), for each.
+    /// As for [`deallocate`](Self::deallocate), for each block.
     #[inline]
     unsafe fn deallocate_many(&mut self, blocks: impl Iterator<Item = Self::Block>) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         blocks.for_each(|block| unsafe { self.deallocate(block) });
     }
 
-    /// All that was allocated is given back.
+    /// Called when all blocks have been freed.
     fn all_freed(&mut self) {}
 }
 
-/// Blocks that two threads use at the same time.
+/// An allocator that two threads use at the same time.
 pub(crate) trait Shared: Blocks<8> + Send + Sized {
-    /// What each of the threads has, with room for so many blocks on each.
+    /// Creates the allocators of the two threads, each with room for `count` live blocks.
     fn pair(count: usize) -> [Self; 2];
 }
 
-/// The size of `[u64; WORDS]`.
+/// The [`Size`] of `[u64; words]`.
 const fn size_of_words(words: usize) -> Size {
     match words {
         3 => Size::B24,
@@ -176,7 +178,7 @@ impl<H: Heap, const WORDS: usize> Blocks<WORDS> for H {
 
     #[inline]
     unsafe fn deallocate(&mut self, block: Self::Block) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { Heap::deallocate(self, block, const { size_of_words(WORDS) }) }
     }
 

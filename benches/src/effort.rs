@@ -1,19 +1,19 @@
-//! How long a measurement goes on, and by which clock.
+//! How long a measurement lasts, and which clock it reads.
 
 use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-/// How a measurement is made.
+/// The effort of a measurement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Effort {
-    /// For figures that are published. The machine does nothing else.
+    /// Wall-clock time, for published figures. The machine must be idle.
     Full,
-    /// As long, but by the processor time of the thread: what else the machine does counts only by what it evicts from the
-    /// caches.
+    /// The processor time of the thread, for a busy machine. Other programs only affect
+    /// the figures through the caches.
     Busy,
-    /// For a look whether everything runs.
+    /// A short measurement, to test that everything runs.
     Quick,
 }
 
@@ -25,7 +25,7 @@ impl Effort {
         }
     }
 
-    /// A workload of many blocks that is done once has this part of them.
+    /// The divisor of the number of blocks in a workload that runs once.
     pub(crate) const fn part(self) -> usize {
         match self {
             Self::Full | Self::Busy => 1,
@@ -33,7 +33,8 @@ impl Effort {
         }
     }
 
-    /// The nanoseconds of one of the operations, of which a pass does so many.
+    /// Repeats a pass of several operations, and returns the nanoseconds of one
+    /// operation.
     pub(crate) fn time(self, operations: usize, mut pass: impl FnMut()) -> f64 {
         repeat(self.duration() / 4, &mut pass);
         let mut passes = 0;
@@ -41,7 +42,7 @@ impl Effort {
         nanoseconds(time, passes * operations)
     }
 
-    /// The same for a pass that is done once, without a warm-up.
+    /// Runs a pass once, without a warm-up, and returns the nanoseconds of one operation.
     pub(crate) fn time_once(self, operations: usize, pass: impl FnOnce()) -> f64 {
         nanoseconds(self.measure(pass), operations)
     }
@@ -52,23 +53,23 @@ impl Effort {
         self.now().saturating_sub(start)
     }
 
-    /// The time since some moment.
+    /// Returns the time since some fixed moment.
     fn now(self) -> Duration {
         let clock = match self {
             Self::Full | Self::Quick => libc::CLOCK_MONOTONIC,
             Self::Busy => libc::CLOCK_THREAD_CPUTIME_ID,
         };
         let mut time = MaybeUninit::<libc::timespec>::uninit();
-        // SAFETY: the pointer is to memory for a time.
+        // SAFETY: the pointer refers to memory for a `timespec`.
         let result = unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) };
-        assert!(result == 0, "a clock of the system: {}", std::io::Error::last_os_error());
-        // SAFETY: the call succeeded, so it wrote the time.
+        assert!(result == 0, "clock_gettime failed: {}", std::io::Error::last_os_error());
+        // SAFETY: the call succeeded, so it has written the time.
         let time = unsafe { time.assume_init() };
         Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).expect("less than a second"))
     }
 }
 
-/// Repeats a pass for so long, and returns how many there were.
+/// Repeats a pass for a duration, and returns the number of passes.
 fn repeat(duration: Duration, mut pass: impl FnMut()) -> usize {
     let start = Instant::now();
     let mut passes = 0;

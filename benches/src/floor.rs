@@ -1,4 +1,5 @@
-//! Programs that do less than an allocator has to: what the machine lets pass at best.
+//! Programs that do less than an allocator must. They are the lower bounds of the
+//! workloads.
 
 use std::iter;
 use std::mem::MaybeUninit;
@@ -10,12 +11,13 @@ use crate::allocator::Blocks;
 const WORDS: usize = 8;
 type Object = [u64; WORDS];
 
-/// Memory for so many objects, which is there until the process ends.
+/// Returns memory for `count` objects, which is never freed.
 fn objects(count: usize) -> &'static mut [Object] {
     vec![[0; WORDS]; count].leak()
 }
 
-/// The free blocks as an array of pointers: nothing is loaded from a block, and a pop needs only the height of the stack.
+/// A stack of pointers to the free blocks. Nothing is loaded from a block, and a pop
+/// depends only on the height of the stack.
 pub(crate) struct PointerStack {
     free: Box<[NonNull<Object>]>,
     height: usize,
@@ -44,14 +46,14 @@ impl Blocks<WORDS> for PointerStack {
 
     #[inline]
     unsafe fn deallocate(&mut self, block: Self::Block) {
-        // SAFETY: no more blocks come back than were handed out.
+        // SAFETY: no more blocks are freed than were handed out.
         unsafe { *self.free.get_unchecked_mut(self.height) = block };
         self.height += 1;
     }
 }
 
-/// A free list that hands out and takes back many blocks at once, with its head in a register meanwhile: what operations
-/// on many blocks could come to.
+/// A free list that hands out and frees many blocks in one call, with its head in a
+/// register meanwhile: the most that bulk operations could gain.
 pub(crate) struct BulkList {
     head: Option<NonNull<Link>>,
 }
@@ -65,7 +67,7 @@ impl Blocks<WORDS> for BulkList {
 
     fn new(count: usize) -> Self {
         let mut list = Self { head: None };
-        // SAFETY: the objects are there until the end, and nobody else's.
+        // SAFETY: the objects are never freed, and nothing else uses them.
         unsafe { list.deallocate_many(objects(count).iter_mut().rev().map(NonNull::from)) };
         list
     }
@@ -73,7 +75,7 @@ impl Blocks<WORDS> for BulkList {
     fn allocate(&mut self) -> Option<Self::Block> {
         let mut block = [MaybeUninit::uninit()];
         self.allocate_many(&mut block);
-        // SAFETY: it was written.
+        // SAFETY: `allocate_many` has written the place.
         Some(unsafe { block[0].assume_init() })
     }
 
@@ -83,7 +85,7 @@ impl Blocks<WORDS> for BulkList {
     }
 
     unsafe fn deallocate(&mut self, block: Self::Block) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { self.deallocate_many(iter::once(block)) }
     }
 
@@ -103,14 +105,14 @@ impl Blocks<WORDS> for BulkList {
     unsafe fn deallocate_many(&mut self, blocks: impl Iterator<Item = Self::Block>) {
         self.head = blocks.fold(self.head, |head, block| {
             let block = block.cast::<Link>();
-            // SAFETY: by the caller's promise, nothing else is there.
+            // SAFETY: the caller promises that nothing else uses the block.
             unsafe { block.write(Link { next: head }) };
             Some(block)
         });
     }
 }
 
-/// An array, the places of which are taken one after the other, and nothing is ever given back: the cost of the first
+/// An array whose places are handed out in order and never freed: the cost of the first
 /// write alone.
 pub(crate) struct Successive<const PREFAULTED: bool> {
     next: IterMut<'static, Object>,

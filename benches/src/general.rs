@@ -1,4 +1,4 @@
-//! What is done with an allocator of any layout, and what that takes.
+//! The workloads with requests of any size.
 
 use std::alloc::Layout;
 use std::hint::black_box;
@@ -8,16 +8,17 @@ use crate::allocator::General;
 use crate::effort::Effort;
 use crate::workload::{OPERATIONS, warm_machine};
 
-/// How many blocks of mixed sizes are live in the churn, on average.
+/// The average number of live blocks in the churn of mixed sizes.
 const MIXED: usize = 10_000;
 /// The largest of the mixed sizes.
 const LARGEST: usize = 1024;
-/// How many elements the vectors of each length have together.
+/// The number of elements that the vectors of each length have together.
 const ELEMENTS: usize = 100_000;
-/// How many strings are live at most.
+/// The greatest number of live strings.
 const STRINGS: usize = 1000;
 
-/// So many sizes from 1 to 1024 bytes, as many from each doubling: half of them are of at most 32 bytes.
+/// Draws `count` sizes from 1 to 1024 bytes, equally many from each doubling: half of
+/// them are at most 32 bytes.
 fn mixed_sizes(count: usize) -> Vec<usize> {
     let mut random = fastrand::Rng::with_seed(2);
     let size = |_| {
@@ -27,14 +28,15 @@ fn mixed_sizes(count: usize) -> Vec<usize> {
     (0..count).map(size).collect()
 }
 
-/// The layout of so many bytes.
+/// Returns the layout of `size` bytes.
 #[inline]
 fn bytes(size: usize) -> Layout {
     Layout::array::<u8>(size).expect("far fewer than isize::MAX bytes")
 }
 
-/// Takes any of 20,000 places, and frees the block that is there or allocates one, of the next of the mixed sizes. An
-/// operation is one of each.
+/// The churn: draws one of 20,000 places, and frees the block there, or allocates one of
+/// the next mixed size if the place is empty. An operation is one allocation and one
+/// free.
 pub(crate) fn churn<G: General>(effort: Effort) -> f64 {
     warm_machine(2 * MIXED * LARGEST);
     let mut heap = G::new(2 * MIXED * LARGEST);
@@ -45,7 +47,7 @@ pub(crate) fn churn<G: General>(effort: Effort) -> f64 {
     let mut places: Vec<Option<(NonNull<u8>, usize)>> = vec![None; 2 * MIXED];
     let mut turn = |place: usize| {
         if let Some((block, size)) = places[place].take() {
-            // SAFETY: the block of that size was live in that place until now.
+            // SAFETY: the block was live, with this size, until now.
             unsafe { heap.deallocate(block, bytes(size)) };
         } else if let Some(size) = sizes.next() {
             let block = heap.allocate(bytes(size)).expect("memory for a block");
@@ -64,7 +66,7 @@ pub(crate) fn churn<G: General>(effort: Effort) -> f64 {
     })
 }
 
-/// Allocates a batch of blocks of mixed sizes, and frees it in an order that was drawn before.
+/// Allocates a batch of blocks of mixed sizes, and frees them in random order.
 pub(crate) fn batch<G: General>(effort: Effort, count: usize) -> f64 {
     let mut heap = G::new(count * LARGEST);
     black_box(&mut heap);
@@ -79,14 +81,15 @@ pub(crate) fn batch<G: General>(effort: Effort, count: usize) -> f64 {
             black_box((&mut heap, &mut live));
             for &place in &places {
                 let (block, size) = live[place];
-                // SAFETY: it was allocated above with this size.
+                // SAFETY: the block was allocated above with this size.
                 unsafe { heap.deallocate(block, bytes(size)) };
             }
         }
     })
 }
 
-/// A vector, which grows as the standard library's does: to twice its capacity, or to what is needed.
+/// A vector that grows as the standard library's does: to twice its capacity, or to the
+/// required length if that is more.
 struct Array<T> {
     elements: NonNull<T>,
     length: usize,
@@ -109,7 +112,7 @@ impl<T: Copy> Array<T> {
         if more.len() > self.capacity - self.length {
             self.grow(heap, (self.length + more.len()).max(2 * self.capacity).max(Self::LEAST));
         }
-        // SAFETY: behind the last element there is room for so many.
+        // SAFETY: there is room for these elements after the last one.
         unsafe { self.elements.add(self.length).copy_from_nonoverlapping(NonNull::from(more).cast(), more.len()) };
         self.length += more.len();
     }
@@ -120,7 +123,8 @@ impl<T: Copy> Array<T> {
         let block = if self.capacity == 0 {
             heap.allocate(new)
         } else {
-            // SAFETY: it was allocated with this layout, and the new one isn't empty.
+            // SAFETY: the block was allocated with this layout, and the new one isn't
+            // empty.
             unsafe { heap.reallocate(self.elements.cast(), Self::layout(self.capacity), new.size()) }
         };
         self.elements = block.expect("memory for the elements").cast();
@@ -128,7 +132,7 @@ impl<T: Copy> Array<T> {
     }
 
     fn as_slice(&self) -> &[T] {
-        // SAFETY: so many elements were written.
+        // SAFETY: `length` elements were written.
         unsafe { NonNull::slice_from_raw_parts(self.elements, self.length).as_ref() }
     }
 
@@ -143,14 +147,16 @@ impl<T: Copy> Array<T> {
 
     fn free(self, heap: &mut impl General) {
         if self.capacity > 0 {
-            // SAFETY: it was allocated with this layout, and is gone now.
+            // SAFETY: the block was allocated with this layout, and the vector that used
+            // it is gone.
             unsafe { heap.deallocate(self.elements.cast(), Self::layout(self.capacity)) };
         }
     }
 }
 
-/// Pushes words to vectors, one by one, until they have 1, 10, .. 100,000, and drops them. There are more of the shorter ones,
-/// so that those of each length have as many words. An operation is a push.
+/// Pushes words to vectors until they have 1, 10, .. 100,000 of them, and drops the
+/// vectors. There are more of the shorter ones, so that each length has the same number
+/// of words in all. An operation is a push.
 pub(crate) fn vectors<G: General>(effort: Effort) -> f64 {
     let lengths = || (0..=5).map(|power| 10_usize.pow(power));
     let mut heap = G::new(2 * ELEMENTS * size_of::<u64>());
@@ -169,8 +175,8 @@ pub(crate) fn vectors<G: General>(effort: Effort) -> f64 {
     })
 }
 
-/// Takes any of 1000 places, and appends to the string that is there, copies it to another place, or drops it. An operation
-/// is one of these.
+/// Draws one of 1000 places, and appends to the string there, copies it to another place,
+/// or drops it. An operation is one of these.
 pub(crate) fn strings<G: General>(effort: Effort) -> f64 {
     let mut heap = G::new(16 * STRINGS * LARGEST);
     black_box(&mut heap);

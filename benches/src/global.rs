@@ -1,4 +1,4 @@
-//! The global allocator of this program, which is picked when it starts.
+//! The global allocator of this program, which an environment variable chooses.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::CStr;
@@ -16,12 +16,12 @@ use talc::source::Manual;
 use crate::heaps::Rlsf;
 use crate::mallocs::MiMalloc;
 
-/// The environment variable with the name of the allocator. Without it, it is the system's.
+/// The environment variable that names the allocator. The system's is used without it.
 pub(crate) const VARIABLE: &str = "SPEED_ALLOCATOR";
 const C_VARIABLE: &CStr = c"SPEED_ALLOCATOR";
-/// The name of the system's allocator, counting.
+/// The name of the system's allocator with a count of the live bytes.
 pub(crate) const COUNTED: &str = "counted";
-/// The name of glibc's allocator, with all its memory in one heap that never shrinks.
+/// The name of glibc's allocator with all its memory in one heap that never shrinks.
 pub(crate) const GLIBC_HEAP: &str = "glibc-heap";
 
 #[global_allocator]
@@ -36,10 +36,11 @@ static EMBEDDED_LIST: LlffHeap = LlffHeap::empty();
 static EMBEDDED_TLSF: TlsfHeap = TlsfHeap::empty();
 static COUNTING: Counting = Counting { live: AtomicUsize::new(0), peak: AtomicUsize::new(0) };
 
-/// Where the memory of the allocator begins, and how many bytes it has, where it has a region of its own.
+/// The address and size of the allocator's memory, if it has its own region. A size of 0
+/// stands for glibc's heap, which grows.
 static REGION: OnceLock<(usize, usize)> = OnceLock::new();
 
-/// Whichever allocator is picked, each call of it is an indirect one.
+/// Calls every allocator indirectly, so that all have the same overhead.
 struct Global(OnceLock<&'static (dyn GlobalAlloc + Sync)>);
 
 impl Global {
@@ -49,45 +50,47 @@ impl Global {
     }
 }
 
-// SAFETY: it is always the same allocator, which promises the same.
+// SAFETY: every call goes to the same allocator, which keeps the contract.
 unsafe impl GlobalAlloc for Global {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { self.get().alloc(layout) }
     }
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { self.get().dealloc(block, layout) }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { self.get().alloc_zeroed(layout) }
     }
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { self.get().realloc(block, layout, size) }
     }
 }
 
-/// The allocator that the environment names. It is called by the first allocation, so nothing in here may allocate.
+/// Returns the allocator that the environment names. The first allocation calls this, so
+/// nothing in here may allocate.
 #[cold]
 fn pick() -> &'static (dyn GlobalAlloc + Sync) {
-    // SAFETY: the name is a C string. Before the first allocation there is no thread that could change the environment, nor
-    // is it changed here later.
+    // SAFETY: the name is a C string. No other thread exists before the first allocation,
+    // and the environment isn't changed afterwards.
     let name = unsafe { libc::getenv(C_VARIABLE.as_ptr()) };
     if name.is_null() {
         return &System;
     }
     // SAFETY: the environment holds C strings.
     let name = unsafe { CStr::from_ptr(name) };
-    // SAFETY: each heap is initialised once, with memory that is its alone. The options of glibc are what they are said to be.
+    // SAFETY: each heap is initialized once, with memory that nothing else uses. The
+    // options are documented by glibc.
     unsafe {
         match name.to_bytes() {
             b"hpalloc-heap" => &HPALLOC_HEAP,
@@ -131,20 +134,20 @@ fn pick() -> &'static (dyn GlobalAlloc + Sync) {
                 &System
             }
             name if name == COUNTED.as_bytes() => &COUNTING,
-            // There is no such allocator, and to say so would need one.
+            // The name is unknown, and an error message would need an allocator.
             _ => abort(),
         }
     }
 }
 
-/// Fresh memory for a heap of hpalloc.
+/// Returns fresh memory for a heap of hpalloc.
 fn arena() -> Result<Arena<Mapping>, ArenaError> {
     let mapping = Mapping::new(MAX_ARENA_SIZE)?;
     remember(mapping.pages().cast(), MAX_ARENA_SIZE);
     Arena::from_region(mapping)
 }
 
-/// Fresh memory for a heap: as much as an arena can have.
+/// Returns fresh memory for another heap: as much as an arena can have.
 fn region() -> NonNull<[u8]> {
     let Ok(mapping) = Mapping::new(MAX_ARENA_SIZE) else { abort() };
     let memory = mapping.pages().cast();
@@ -157,21 +160,24 @@ fn remember(memory: NonNull<u8>, bytes: usize) {
     let _ = REGION.set((memory.addr().get(), bytes));
 }
 
-/// What is known of the memory that was needed so far, in bytes.
+/// Returns the bytes of memory that were needed so far: the peak of the live bytes if
+/// they are counted, otherwise the bytes of touched pages and, for size classes, of pages
+/// that the arena handed out. Empty if the allocator has no region.
 pub(crate) fn memory() -> Vec<usize> {
     let peak = COUNTING.peak.load(Ordering::Relaxed);
     if peak > 0 {
         return vec![peak];
     }
     let Some(&(begin, bytes)) = REGION.get() else { return Vec::new() };
-    // SAFETY: it only says where the heap of glibc ends.
+    // SAFETY: with 0 it only returns the end of glibc's heap.
     let bytes = if bytes == 0 { unsafe { libc::sbrk(0) }.addr() - begin } else { bytes };
-    // Where another allocator was picked, it has no pages.
+    // The arena has no pages if another allocator is in use.
     let pages = HPALLOC_CLASSES.with(|heap| heap.page_source().arena().map_or(0, Arena::pages_allocated));
     [touched(begin, bytes)].into_iter().chain((pages > 0).then_some(pages * PAGE_SIZE)).collect()
 }
 
-/// How many bytes there are in the pages of a range that were ever touched, where none was given back.
+/// Returns the bytes of the pages in a range that were ever touched, provided that none
+/// was returned to the system.
 fn touched(begin: usize, bytes: usize) -> usize {
     let begin = begin.next_multiple_of(PAGE_SIZE);
     let mut count = 0;
@@ -179,9 +185,10 @@ fn touched(begin: usize, bytes: usize) -> usize {
     for place in (0..bytes).step_by(resident.len() * PAGE_SIZE) {
         let length = (bytes - place).min(resident.len() * PAGE_SIZE);
         let address = std::ptr::with_exposed_provenance_mut(begin + place);
-        // SAFETY: there is a byte for each page. The range is mapped; what is in it isn't looked at.
+        // SAFETY: the range is mapped, and the array has a byte for each page. The pages
+        // aren't accessed.
         let result = unsafe { libc::mincore(address, length, resident.as_mut_ptr()) };
-        assert!(result == 0, "the pages of a region: {}", std::io::Error::last_os_error());
+        assert!(result == 0, "mincore failed on the allocator's region: {}", std::io::Error::last_os_error());
         count += resident.iter().take(length.div_ceil(PAGE_SIZE)).filter(|&page| page & 1 == 1).count();
     }
     count * PAGE_SIZE
@@ -190,7 +197,7 @@ fn touched(begin: usize, bytes: usize) -> usize {
 /// A heap behind a spin lock.
 struct Behind<H>(spin::Mutex<H>);
 
-// SAFETY: the blocks of a TLSF heap are as they are asked for, and nothing unwinds.
+// SAFETY: a TLSF heap returns blocks of the requested layout, and nothing unwinds.
 unsafe impl GlobalAlloc for Behind<Rlsf> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         pointer(self.0.lock().allocate(layout))
@@ -198,7 +205,7 @@ unsafe impl GlobalAlloc for Behind<Rlsf> {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(block) {
-            // SAFETY: as the caller promises.
+            // SAFETY: the caller keeps the same contract.
             unsafe { self.0.lock().deallocate(block, layout.align()) }
         }
     }
@@ -207,7 +214,7 @@ unsafe impl GlobalAlloc for Behind<Rlsf> {
         let (Some(block), Ok(new)) = (NonNull::new(block), Layout::from_size_align(size, layout.align())) else {
             return std::ptr::null_mut();
         };
-        // SAFETY: as the caller promises, and the alignment is the same.
+        // SAFETY: the caller keeps the same contract, and the alignment doesn't change.
         pointer(unsafe { self.0.lock().reallocate(block, new) })
     }
 }
@@ -216,7 +223,7 @@ fn pointer(block: Option<NonNull<u8>>) -> *mut u8 {
     block.map_or(std::ptr::null_mut(), NonNull::as_ptr)
 }
 
-/// The system's allocator, and how many of the bytes that it was asked for are live.
+/// The system's allocator, with a count of the requested bytes that are live.
 struct Counting {
     live: AtomicUsize,
     peak: AtomicUsize,
@@ -230,23 +237,23 @@ impl Counting {
     }
 }
 
-// SAFETY: it is the system's allocator.
+// SAFETY: the system's allocator keeps the contract.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.count(layout.size(), 0);
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         self.count(0, layout.size());
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { System.dealloc(block, layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         self.count(size, layout.size());
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { System.realloc(block, layout, size) }
     }
 }

@@ -1,4 +1,5 @@
-//! Heaps of firmware and kernels as a workload's allocator: they are given their memory.
+//! Heaps for firmware and kernels as the allocator of a workload. They are given their
+//! memory.
 
 use std::alloc::Layout;
 use std::mem::MaybeUninit;
@@ -25,13 +26,13 @@ impl<H: General + Send> General for Behind<H> {
 
     #[inline]
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { self.0.lock().deallocate(block, layout) }
     }
 
     #[inline]
     unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { self.0.lock().reallocate(block, layout, size) }
     }
 }
@@ -43,11 +44,11 @@ impl<H: General + Send> Shared for Behind<H> {
     }
 }
 
-/// Memory for a heap that keeps headers beside its blocks: as much again and a bit.
+/// Returns memory for a heap with headers: twice the bytes of the blocks, and some more.
 fn memory_with_headers(bytes: usize) -> NonNull<[u8]> {
     let bytes = (2 * bytes + (1 << 20)).next_power_of_two();
     let memory = Vec::<MaybeUninit<u8>>::with_capacity(bytes).leak().as_mut_ptr();
-    NonNull::slice_from_raw_parts(NonNull::new(memory.cast()).expect("a vector's memory"), bytes)
+    NonNull::slice_from_raw_parts(NonNull::new(memory.cast()).expect("the memory of a vector"), bytes)
 }
 
 /// talc, without its lock.
@@ -57,34 +58,34 @@ impl General for Talc {
     fn new(bytes: usize) -> Self {
         let mut heap = Self::new(Manual);
         let memory = memory_with_headers(bytes);
-        // SAFETY: the memory is the heap's alone.
+        // SAFETY: nothing else uses the memory.
         unsafe { heap.claim(memory.cast().as_ptr(), memory.len()) }.expect("enough memory for the heap");
         heap
     }
 
     #[inline]
     fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: no layout is of no bytes.
+        // SAFETY: the layout isn't empty.
         unsafe { Self::allocate(self, layout) }
     }
 
     #[inline]
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { Self::deallocate(self, block.as_ptr(), layout) }
     }
 
-    /// As its global allocator does.
+    /// Does what talc's global allocator does.
     #[inline]
     unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         if unsafe { self.try_realloc_in_place(block.as_ptr(), layout, size) } {
             return Some(block);
         }
         let new = Layout::from_size_align(size, layout.align()).ok()?;
         let moved = General::allocate(self, new)?;
-        // SAFETY: to shrink never fails, so both have the old size; the new one is nobody else's. The rest is as the caller
-        // promises.
+        // SAFETY: shrinking in place never fails, so both blocks have at least the old
+        // size, and the new one is not used elsewhere. The caller promises the rest.
         unsafe {
             moved.copy_from_nonoverlapping(block, layout.size());
             General::deallocate(self, block, layout);
@@ -93,13 +94,14 @@ impl General for Talc {
     }
 }
 
-/// rlsf. Blocks of up to 4 GiB in 32 second-level classes: as large as the workloads need, as fine as it gets.
+/// rlsf, for blocks of up to 4 GiB in 32 second-level classes: large enough for the
+/// workloads, and with the finest classes.
 pub(crate) type Rlsf = Tlsf<'static, u32, u32, 27, 32>;
 
 impl General for Rlsf {
     fn new(bytes: usize) -> Self {
         let mut heap = Tlsf::new();
-        // SAFETY: the memory is the heap's alone.
+        // SAFETY: nothing else uses the memory.
         unsafe { heap.insert_free_block_ptr(memory_with_headers(bytes)) }.expect("enough memory for the heap");
         heap
     }
@@ -111,14 +113,14 @@ impl General for Rlsf {
 
     #[inline]
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { Self::deallocate(self, block, layout.align()) }
     }
 
     #[inline]
     unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
         let new = Layout::from_size_align(size, layout.align()).ok()?;
-        // SAFETY: as the caller promises, and the alignment is the same.
+        // SAFETY: the caller keeps the same contract, and the alignment doesn't change.
         unsafe { Self::reallocate(self, block, new) }
     }
 }
@@ -130,7 +132,7 @@ impl General for LinkedList {
     fn new(bytes: usize) -> Self {
         let mut heap = Self::empty();
         let memory = memory_with_headers(bytes);
-        // SAFETY: the memory is the heap's alone.
+        // SAFETY: nothing else uses the memory.
         unsafe { heap.init(memory.cast().as_ptr(), memory.len()) };
         heap
     }
@@ -142,19 +144,19 @@ impl General for LinkedList {
 
     #[inline]
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { Self::deallocate(self, block, layout) }
     }
 }
 
-/// Blocks of up to 2^31 bytes.
+/// `buddy_system_allocator`, without its lock, for blocks of up to 2^31 bytes.
 pub(crate) type Buddy = buddy_system_allocator::Heap<32>;
 
 impl General for Buddy {
     fn new(bytes: usize) -> Self {
         let mut heap = Self::empty();
         let memory = memory_with_headers(bytes);
-        // SAFETY: the memory is the heap's alone.
+        // SAFETY: nothing else uses the memory.
         unsafe { heap.init(memory.cast::<u8>().as_ptr().expose_provenance(), memory.len()) };
         heap
     }
@@ -166,7 +168,7 @@ impl General for Buddy {
 
     #[inline]
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the same contract.
         unsafe { self.dealloc(block, layout) }
     }
 }

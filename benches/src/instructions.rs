@@ -1,4 +1,5 @@
-//! How many instructions an operation takes, counted by Valgrind's Callgrind: exact, and the same on a busy machine.
+//! Counts the instructions of operations with Valgrind's Callgrind. The counts are exact,
+//! and the same on a busy machine.
 
 use std::alloc::Layout;
 use std::hint::black_box;
@@ -11,12 +12,12 @@ use tables::{Document, Table};
 
 use crate::{RESULTS, Result, report};
 
-/// How often an operation is counted.
+/// The number of calls of each operation.
 const CALLS: usize = 1000;
-/// How many bytes a `Heap` has.
+/// The bytes of a `Heap`.
 const HEAP: usize = 1 << 20;
 
-/// What is counted.
+/// An operation whose instructions are counted.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Operation {
     AllocateFree,
@@ -87,7 +88,7 @@ extern "Rust" fn counted_allocate(pool: &Pool<'_>) -> Option<NonNull<u8>> {
 #[unsafe(no_mangle)]
 #[inline(never)]
 unsafe extern "Rust" fn counted_deallocate(pool: &Pool<'_>, block: NonNull<u8>) {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller keeps the same contract.
     unsafe { pool.deallocate(block) }
 }
 
@@ -111,7 +112,7 @@ extern "Rust" fn counted_heap_allocate(heap: &AnySize, layout: Layout) -> Option
 #[unsafe(no_mangle)]
 #[inline(never)]
 unsafe extern "Rust" fn counted_heap_deallocate(heap: &AnySize, block: NonNull<u8>, layout: Layout) {
-    // SAFETY: the caller's promise is the one that is asked for.
+    // SAFETY: the caller keeps the same contract.
     unsafe { heap.deallocate(block, layout) }
 }
 
@@ -123,7 +124,7 @@ unsafe extern "Rust" fn counted_heap_grow(
     old: Layout,
     new: Layout,
 ) -> Option<NonNull<u8>> {
-    // SAFETY: the caller's promise is the one that is asked for.
+    // SAFETY: the caller keeps the same contract.
     unsafe { heap.grow(block, old, new) }
 }
 
@@ -138,7 +139,7 @@ extern "Rust" fn counted_classes_allocate(heap: &Classes<'_>, layout: Layout) ->
 #[unsafe(no_mangle)]
 #[inline(never)]
 unsafe extern "Rust" fn counted_classes_deallocate(heap: &Classes<'_>, block: NonNull<u8>, layout: Layout) {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller keeps the same contract.
     unsafe { heap.deallocate(block, layout) }
 }
 
@@ -160,7 +161,8 @@ extern "Rust" fn counted_alloc_zeroed_page(arena: &Arena<Mapping>) -> Option<&mu
     arena.alloc_zeroed_page()
 }
 
-/// Does the operation so many times. Nothing else calls its function.
+/// Performs an operation [`CALLS`] times. Nothing else in the process calls the counted
+/// function.
 pub(crate) fn perform(operation: Operation) -> Result<()> {
     let arena = Arena::new(2 * CALLS * PAGE_SIZE)?;
     let small = FixedBlock::with_block_size(&arena, const { BlockSize::of::<[u64; 8]>() });
@@ -168,7 +170,7 @@ pub(crate) fn perform(operation: Operation) -> Result<()> {
     let classes = Classes::new(&arena);
     let (plain, aligned) = (Layout::new::<[u8; 100]>(), Layout::from_size_align(100, 64)?);
     let whole_page = FixedBlock::with_block_size(&arena, const { BlockSize::of::<Page>() });
-    // The first allocation takes a page, and the next of a page's blocks are fresh.
+    // Makes the next block a fresh one of the current page, not the first of a new page.
     let fresh = |index| {
         if index % (small.blocks_per_page() - 1) == 0 {
             let _ = small.allocate();
@@ -180,7 +182,7 @@ pub(crate) fn perform(operation: Operation) -> Result<()> {
     for index in 0..CALLS {
         let done = match operation {
             Operation::AllocateFree => {
-                let block = small.allocate().ok_or("no block is left")?;
+                let block = small.allocate().ok_or("the pool is out of blocks")?;
                 // SAFETY: the block was allocated just now.
                 unsafe { small.deallocate(block) };
                 counted_allocate(&small).is_some()
@@ -191,13 +193,13 @@ pub(crate) fn perform(operation: Operation) -> Result<()> {
             }
             Operation::AllocateRefill => counted_allocate(&whole_page).is_some(),
             Operation::Deallocate => {
-                let block = small.allocate().ok_or("no block is left")?;
+                let block = small.allocate().ok_or("the pool is out of blocks")?;
                 // SAFETY: the block was allocated just now.
                 unsafe { counted_deallocate(&small, block) };
                 true
             }
             Operation::Pair => {
-                let block = small.allocate().ok_or("no block is left")?;
+                let block = small.allocate().ok_or("the pool is out of blocks")?;
                 // SAFETY: the block was allocated just now.
                 unsafe { small.deallocate(block) };
                 counted_pair(&small);
@@ -210,13 +212,13 @@ pub(crate) fn perform(operation: Operation) -> Result<()> {
             | Operation::HeapGrow => perform_in_heap(operation, &heap).is_some(),
             Operation::ClassesAllocate | Operation::ClassesAllocateAligned => {
                 let layout = black_box(if matches!(operation, Operation::ClassesAllocate) { plain } else { aligned });
-                let block = classes.allocate(layout).ok_or("no block is left")?;
+                let block = classes.allocate(layout).ok_or("the pool is out of blocks")?;
                 // SAFETY: the block was allocated just now.
                 unsafe { classes.deallocate(block, layout) };
                 counted_classes_allocate(&classes, layout).is_some()
             }
             Operation::ClassesDeallocate => {
-                let block = classes.allocate(black_box(plain)).ok_or("no block is left")?;
+                let block = classes.allocate(black_box(plain)).ok_or("the pool is out of blocks")?;
                 // SAFETY: the block was allocated just now.
                 unsafe { counted_classes_deallocate(&classes, block, black_box(plain)) };
                 true
@@ -226,13 +228,14 @@ pub(crate) fn perform(operation: Operation) -> Result<()> {
             Operation::AllocZeroedPage => counted_alloc_zeroed_page(&arena).is_some(),
         };
         if !black_box(done) {
-            return Err("no memory is left".into());
+            return Err("the arena or heap is out of memory".into());
         }
     }
     Ok(())
 }
 
-/// Does one of the operations of a `Heap`, which is empty before and after. `None` if it has no memory.
+/// Performs an operation of a `Heap`, which is empty before and after. Returns `None` if
+/// the heap is out of memory.
 fn perform_in_heap(operation: Operation, heap: &AnySize) -> Option<()> {
     let (layout, larger) = black_box((Layout::new::<[u8; 100]>(), Layout::new::<[u8; 200]>()));
     let mut blocks = [NonNull::dangling(); 5];
@@ -269,24 +272,25 @@ fn perform_in_heap(operation: Operation, heap: &AnySize) -> Option<()> {
         }
         Operation::HeapGrow => {
             free(&[after]);
-            // SAFETY: the block is live, and the other size is larger. If it grows, it has the larger layout after that.
+            // SAFETY: the block is live, and the new size is larger.
             let grown = unsafe { counted_heap_grow(heap, middle, layout, larger) };
-            assert_eq!(grown, Some(middle), "it grows in place");
-            // SAFETY: that is its layout now.
+            assert_eq!(grown, Some(middle), "the block has room to grow in place");
+            // SAFETY: the block is live, and the larger layout is now its own.
             unsafe { heap.deallocate(middle, larger) };
             free(&[first, before, last]);
         }
-        _ => unreachable!("an operation of something else"),
+        _ => unreachable!("the other operations are not those of a `Heap`"),
     }
     Some(())
 }
 
-/// Counts, and writes the table of the results, or checks that no figure has grown.
+/// Counts all operations, and writes the table of RESULTS.md, or checks that no figure
+/// has grown.
 pub(crate) fn run(check: bool) -> Result<()> {
     let mut results = Document::read(RESULTS)?;
     results.section("instructions")?;
     let compiler = format!("x86_64, {}", report::output("rustc", &["--version"])?);
-    let mut table = Table::new("instructions, the return included", &[&compiler]);
+    let mut table = Table::new("instructions, including the return", &[&compiler]);
     for &operation in Operation::value_variants() {
         table.row(operation.title(), [count(operation)?.to_string()]);
     }
@@ -298,23 +302,21 @@ pub(crate) fn run(check: bool) -> Result<()> {
     }
     results.no_growth("instructions", &table)?;
     if results.section("instructions")?.trim() != table.trim() {
-        println!(
-            "some figures, or the compiler, are not those of {RESULTS}: `cargo speed instructions` writes them down"
-        );
+        println!("some figures, or the compiler, differ from {RESULTS}: run `cargo speed instructions` to update it");
     }
     Ok(())
 }
 
-/// The instructions of one call of the operation.
+/// Returns the instructions of one call of an operation.
 fn count(operation: Operation) -> Result<usize> {
-    let name = operation.to_possible_value().expect("none is hidden");
+    let name = operation.to_possible_value().expect("no operation is hidden");
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(format!("--toggle-collect={}", operation.function()))
         .arg(std::env::current_exe()?)
         .args(["perform", name.get_name()])
         .output()
-        .map_err(|error| format!("valgrind, which counts instructions, can't be run: {error}"))?;
+        .map_err(|error| format!("can't run valgrind, which counts the instructions: {error}"))?;
     let text = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         return Err(format!("counting {} failed with {}:\n{text}", name.get_name(), output.status).into());
@@ -322,12 +324,12 @@ fn count(operation: Operation) -> Result<usize> {
     let total: usize = text
         .lines()
         .find_map(|line| line.split_once("Collected :"))
-        .ok_or_else(|| format!("valgrind did not say what it collected:\n{text}"))?
+        .ok_or_else(|| format!("valgrind printed no line `Collected`:\n{text}"))?
         .1
         .trim()
         .parse()?;
     if total == 0 || !total.is_multiple_of(CALLS) {
-        return Err(format!("{}: {total} instructions in {CALLS} calls, so not all are alike", name.get_name()).into());
+        return Err(format!("{}: {total} instructions in {CALLS} calls, so the calls differ", name.get_name()).into());
     }
     Ok(total / CALLS)
 }

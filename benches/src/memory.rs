@@ -1,4 +1,4 @@
-//! How much memory programs take, with one allocator and another.
+//! The memory that the programs need with each allocator.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use crate::contestant::{Contestant, Workload};
 use crate::rounds::argument;
 use crate::{Result, global};
 
-/// The allocators with a region of their own.
+/// The allocators that get a region for their memory.
 const REGIONS: [Contestant; 7] = [
     Contestant::HpallocHeap,
     Contestant::HpallocClasses,
@@ -19,7 +19,8 @@ const REGIONS: [Contestant; 7] = [
     Contestant::EmbeddedTlsf,
 ];
 
-/// A table of the pages that each program needed, over what it had allocated at most.
+/// Measures, and returns the table of the pages that each program needed over its peak
+/// live bytes.
 pub(crate) fn table() -> Result<String> {
     let titles = Workload::PROGRAMS.map(Workload::title);
     let mut table = Table::new("peak pages over peak live bytes", &titles);
@@ -28,17 +29,21 @@ pub(crate) fn table() -> Result<String> {
     for workload in Workload::PROGRAMS {
         let (digest, memory) = run(workload, global::COUNTED)?;
         digests.push(digest);
-        peaks.push(*memory.first().ok_or("no memory was counted")?);
+        peaks.push(*memory.first().ok_or("the program printed no peak of live bytes")?);
     }
     table.row("peak live bytes, MB", peaks.iter().map(|peak| format!("{:.2}", peak / 1e6)));
 
-    // For each of the figures of an allocator, its ratios.
+    // A row of ratios for each of the allocator's figures.
     let ratios = |name: &str| -> Result<Vec<Vec<String>>> {
         let mut rows: Vec<Vec<String>> = Vec::new();
         for ((workload, expected), peak) in Workload::PROGRAMS.into_iter().zip(&digests).zip(&peaks) {
             let (digest, memory) = run(workload, name)?;
             if digest != *expected {
-                return Err(format!("{workload:?}: {digest} with {name}, {expected} with the system's").into());
+                return Err(format!(
+                    "the output of {workload:?} has the digest {digest} with {name}, but {expected} with the system's \
+                     allocator"
+                )
+                .into());
             }
             rows.resize(memory.len(), Vec::new());
             rows.iter_mut().zip(memory).for_each(|(row, bytes)| row.push(format!("{:.2}", bytes / peak)));
@@ -54,7 +59,7 @@ pub(crate) fn table() -> Result<String> {
     Ok(table.into_text())
 }
 
-/// The digest of a program's output, and its memory in bytes.
+/// Runs a program, and returns the digest of its output and its memory in bytes.
 fn run(workload: Workload, allocator: &str) -> Result<(String, Vec<f64>)> {
     let mut command = Command::new(std::env::current_exe()?);
     let output = command.args(["program", &argument(&workload)]).env(global::VARIABLE, allocator).output()?;
@@ -64,6 +69,6 @@ fn run(workload: Workload, allocator: &str) -> Result<(String, Vec<f64>)> {
     }
     let text = String::from_utf8(output.stdout)?;
     let mut words = text.split_whitespace();
-    let digest = words.next().ok_or("no digest was printed")?.to_owned();
+    let digest = words.next().ok_or("the program printed no digest")?.to_owned();
     Ok((digest, words.map(str::parse).collect::<std::result::Result<_, _>>()?))
 }

@@ -1,4 +1,5 @@
-//! Pools and an arena of others as a workload's allocator: they have blocks of one size, or none to give back.
+//! Pools and an arena of other crates as the allocator of a workload. They have blocks of
+//! one size, or can't free single blocks.
 
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
@@ -20,7 +21,7 @@ impl Heap for Bump {
         self.try_alloc_layout(size.layout()).ok()
     }
 
-    /// It can't: memory comes back all at once.
+    /// Does nothing: a bump allocator frees all of its memory together.
     unsafe fn deallocate(&mut self, _: NonNull<u8>, _: Size) {}
 
     fn all_freed(&mut self) {
@@ -53,7 +54,8 @@ impl<const WORDS: usize> Blocks<WORDS> for Slab<MaybeUninit<[u64; WORDS]>> {
 
 box_pool!(HeaplessPool: MaybeUninit<[u64; 8]>);
 
-/// `box_pool!` makes one pool that is there as long as the program.
+/// The pool of heapless. `box_pool!` creates a single pool, which lives as long as the
+/// program.
 pub(crate) struct Heapless;
 
 impl Shared for Heapless {

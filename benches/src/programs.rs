@@ -1,4 +1,5 @@
-//! Programs of the kind that allocates: each says what its whole output was, as a digest, so that it can be compared.
+//! Programs that allocate. Each returns a digest of its whole output, which must be the
+//! same with every allocator.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -10,10 +11,10 @@ use serde_json::Value;
 
 use crate::effort::Effort;
 
-/// A program with its input. It returns the digest.
+/// A program with its input, which returns the digest of its output.
 pub(crate) type Prepared = Box<dyn Fn() -> u64>;
 
-/// Milliseconds for one run of the program, and the digest.
+/// Measures a program. Returns the milliseconds of a run, and the digest.
 #[allow(clippy::cast_precision_loss, reason = "a digest has 52 bits")]
 pub(crate) fn time(prepare: fn() -> Prepared, effort: Effort) -> Vec<f64> {
     let run = prepare();
@@ -22,14 +23,14 @@ pub(crate) fn time(prepare: fn() -> Prepared, effort: Effort) -> Vec<f64> {
     vec![nanoseconds / 1e6, digest as f64]
 }
 
-/// As many bits as a figure can have.
+/// Hashes to 52 bits, which a figure of type `f64` holds exactly.
 fn digest(of: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
     hasher.finish() >> 12
 }
 
-/// A word of 1 to 12 letters: of the low numbers there are more.
+/// Draws a word of 1 to 12 letters. Some words are drawn more often than others.
 fn word(random: &mut fastrand::Rng) -> String {
     let numbers = 1 << random.u32(3..14);
     let mut letters = fastrand::Rng::with_seed(random.u64(..numbers));
@@ -66,7 +67,7 @@ pub(crate) fn json() -> Prepared {
     })
 }
 
-/// Compiles regular expressions, and looks for them in 2000 lines of text.
+/// Compiles regular expressions, and searches 2000 lines of text for them.
 pub(crate) fn regex() -> Prepared {
     const PATTERNS: [&str; 6] = [
         r"\b([a-z]{2,5})(ing|ed|er|on)\b",
@@ -105,7 +106,7 @@ pub(crate) fn regex() -> Prepared {
     })
 }
 
-/// Inserts strings into a B-tree, replaces and removes them, and looks for those that follow a key.
+/// Inserts strings in a B-tree, removes them, and changes the one that follows a key.
 pub(crate) fn btree() -> Prepared {
     Box::new(|| {
         let random = &mut fastrand::Rng::with_seed(3);
@@ -126,7 +127,8 @@ pub(crate) fn btree() -> Prepared {
     })
 }
 
-/// Lists where in a text each word is, in a hash table of vectors that grow. Those that got long are dropped.
+/// Lists the places of each word of a text, in a hash table of growing vectors. Long
+/// vectors are dropped.
 pub(crate) fn hash_map() -> Prepared {
     let random = &mut fastrand::Rng::with_seed(4);
     let words: Vec<_> = (0..100_000).map(|_| word(random)).collect();
@@ -146,7 +148,7 @@ pub(crate) fn hash_map() -> Prepared {
     })
 }
 
-/// Parses Rust source into a tree of its syntax, and prints that.
+/// Parses Rust source into a syntax tree, and prints the tree.
 pub(crate) fn source() -> Prepared {
     let random = &mut fastrand::Rng::with_seed(5);
     let mut source = String::new();

@@ -1,5 +1,5 @@
-//! Runs all measurements, in rounds: each takes its turn in every round, so that what the machine does meanwhile meets all
-//! of them.
+//! Runs the measurements in rounds. Each takes a turn in every round, so that other
+//! activity of the machine affects all of them.
 
 use std::collections::HashMap;
 use std::process::Command;
@@ -11,14 +11,14 @@ use crate::contestant::{Contestant, Workload};
 use crate::effort::Effort;
 use crate::{Result, global};
 
-/// What was measured.
+/// The figures of all measurements.
 #[derive(Default)]
 pub(crate) struct Measurements {
-    /// For each round, the figures.
+    /// The figures of each round.
     figures: HashMap<(Workload, Contestant), Vec<Vec<f64>>>,
 }
 
-/// Measures those of the contestants that take part in the workloads, so many times.
+/// Measures the contestants in the workloads that they take part in, once each round.
 pub(crate) fn run(
     rounds: usize,
     effort: Effort,
@@ -38,7 +38,8 @@ pub(crate) fn run(
     for _ in 0..rounds {
         random.shuffle(&mut workloads);
         for (workload, contestants) in &mut workloads {
-            // Those that are compared come one after the other.
+            // The contestants of a workload are compared, so they run one after the
+            // other.
             random.shuffle(contestants);
             for &mut contestant in contestants {
                 progress.set_message(format!("{}: {}", workload.title(), contestant.title()));
@@ -53,7 +54,7 @@ pub(crate) fn run(
     Ok(measurements)
 }
 
-/// One measurement, in a process of its own: it begins with fresh memory, and leaves none behind.
+/// Runs one measurement in its own process, which begins with fresh memory.
 fn measure(workload: Workload, contestant: Contestant, effort: Effort) -> Result<Vec<f64>> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("measure").args([argument(&workload), argument(&contestant)]);
@@ -70,9 +71,9 @@ fn measure(workload: Workload, contestant: Contestant, effort: Effort) -> Result
     Ok(text.split_whitespace().map(str::parse).collect::<std::result::Result<_, _>>()?)
 }
 
-/// What a value is called on the command line.
+/// Returns the name of a value on the command line.
 pub(crate) fn argument(value: &impl ValueEnum) -> String {
-    value.to_possible_value().expect("none is hidden").get_name().to_owned()
+    value.to_possible_value().expect("no value is hidden").get_name().to_owned()
 }
 
 impl Measurements {
@@ -81,7 +82,8 @@ impl Measurements {
         Some(rounds.iter().map(|figures| figures[figure]).collect())
     }
 
-    /// Whether a program has had the same output with all allocators so far.
+    /// Fails if a program's output differs from the output with another allocator or
+    /// round.
     fn same_digest(&self, workload: Workload, contestant: Contestant, figures: &[f64]) -> Result<()> {
         if workload.prepare().is_none() {
             return Ok(());
@@ -91,7 +93,7 @@ impl Measurements {
                 if other.get(1) != figures.get(1) {
                     let [one, other] = [figures, other].map(|figures| figures.get(1).copied().unwrap_or(f64::NAN));
                     return Err(format!(
-                        "the digest of {workload:?} is {one} with {contestant:?}, {other} with {before:?}"
+                        "the output of {workload:?} has the digest {one} with {contestant:?}, but {other} with {before:?}"
                     )
                     .into());
                 }
@@ -100,44 +102,45 @@ impl Measurements {
         Ok(())
     }
 
-    /// Whether the contestant takes part.
+    /// Returns `true` if the contestant was measured in the workload.
     pub(crate) fn has(&self, workload: Workload, contestant: Contestant) -> bool {
         self.figures.contains_key(&(workload, contestant))
     }
 
-    /// The median of a figure.
+    /// Returns the median of a figure.
     pub(crate) fn median(&self, workload: Workload, contestant: Contestant, figure: usize) -> Option<f64> {
         self.all(workload, contestant, figure).map(median)
     }
 
-    /// The lowest and the highest of a figure.
+    /// Returns the lowest and the highest value of a figure.
     pub(crate) fn spread(&self, workload: Workload, contestant: Contestant, figure: usize) -> Option<(f64, f64)> {
         let all = self.all(workload, contestant, figure)?;
         Some((all.iter().copied().fold(f64::INFINITY, f64::min), all.iter().copied().fold(0.0, f64::max)))
     }
 
-    /// How many times as large as another figure a figure is: the median of the rounds' ratios.
+    /// Returns the ratio of two figures: the median of the rounds' ratios.
     pub(crate) fn ratio(&self, of: Figure, to: Figure) -> Option<f64> {
         let of = self.all(of.0, of.1, of.2)?;
         let to = self.all(to.0, to.1, to.2)?;
         Some(median(of.iter().zip(&to).map(|(of, to)| of / to).collect()))
     }
 
-    /// In how many rounds a figure is above another, and of how many.
+    /// Returns the number of rounds in which one figure is above the other, and the
+    /// number of all rounds.
     pub(crate) fn above(&self, of: Figure, other: Figure) -> Option<(usize, usize)> {
         let of = self.all(of.0, of.1, of.2)?;
         let other = self.all(other.0, other.1, other.2)?;
         Some((of.iter().zip(&other).filter(|(of, other)| of > other).count(), of.len()))
     }
 
-    /// The one of these with the lowest median.
+    /// Returns the contestant with the lowest median.
     pub(crate) fn fastest(&self, workload: Workload, of: &[Contestant]) -> Option<Contestant> {
         let median = |contestant: &Contestant| self.median(workload, *contestant, 0).unwrap_or(f64::INFINITY);
         of.iter().copied().min_by(|a, b| median(a).total_cmp(&median(b)))
     }
 }
 
-/// A figure of a contestant in a workload.
+/// A figure: the workload, the contestant, and the figure's index in the measurement.
 pub(crate) type Figure = (Workload, Contestant, usize);
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -146,7 +149,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     if values.len().is_multiple_of(2) { f64::midpoint(values[middle - 1], values[middle]) } else { values[middle] }
 }
 
-/// A number with as many decimals as mean something.
+/// Formats a number with at least three significant digits.
 pub(crate) fn number(value: f64) -> String {
     match value {
         value if value < 10.0 => format!("{value:.2}"),

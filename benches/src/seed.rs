@@ -1,5 +1,6 @@
-//! The algorithm that hpalloc grew out of, as the baseline: a page is cut into blocks all at once when it arrives, and
-//! each goes to the front of the free list, so that they come out in descending order.
+//! The baseline: the algorithm from which hpalloc was developed. It cuts each new page
+//! into blocks immediately and pushes them all on the free list, so they are handed out
+//! in descending order.
 
 use std::ptr::NonNull;
 
@@ -17,7 +18,7 @@ struct Pool {
     block_size: usize,
 }
 
-/// A pool for each size, over one arena.
+/// A pool of each size, over one arena.
 pub(crate) struct Seed {
     pools: [Pool; Size::ALL.len()],
     pages: &'static Arena<Mapping>,
@@ -40,7 +41,7 @@ impl Pool {
     fn refill(&mut self, pages: &Arena<Mapping>) -> Option<()> {
         let page = NonNull::from(pages.alloc_page()?).cast::<u8>();
         for index in 0..PAGE_SIZE / self.block_size {
-            // SAFETY: the block lies in the page, which is this pool's alone.
+            // SAFETY: the block is in the page, which only this pool uses.
             unsafe { self.deallocate(page.add(index * self.block_size)) };
         }
         Some(())
@@ -48,11 +49,11 @@ impl Pool {
 
     /// # Safety
     ///
-    /// The block is this pool's, and unused.
+    /// The block is from this pool, and unused.
     #[inline]
     unsafe fn deallocate(&mut self, block: NonNull<u8>) {
         let block = block.cast::<Link>();
-        // SAFETY: by the caller's promise, nothing else is there.
+        // SAFETY: the caller promises that nothing else uses the block.
         unsafe { block.write(Link { next: self.head }) };
         self.head = Some(block);
     }
@@ -71,7 +72,7 @@ impl Heap for Seed {
 
     #[inline]
     unsafe fn deallocate(&mut self, block: NonNull<u8>, size: Size) {
-        // SAFETY: as the caller promises, it came from this pool.
+        // SAFETY: the caller promises that the block is from this pool.
         unsafe { self.pools[size as usize].deallocate(block) }
     }
 }

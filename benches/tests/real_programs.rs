@@ -1,8 +1,9 @@
-//! Programs have the same output with each of hpalloc's heaps as their global allocator as with the system's.
+//! Tests that programs have the same output with hpalloc's heaps as their global
+//! allocator as with the system's.
 
 use std::process::Command;
 
-/// The digest of the output, by a process of its own.
+/// Runs a program in its own process, and returns the digest of its output.
 fn digest(program: &str, allocator: Option<&str>) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_speed"));
     command.args(["program", program]).env_remove("SPEED_ALLOCATOR");
