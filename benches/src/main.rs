@@ -55,7 +55,7 @@ enum Task {
     /// Measure everything once and briefly, to test that it works. Only charts are
     /// written, to the temporary directory
     Look,
-    /// Draw the charts, and write the tables of README.md, from the tables of results:
+    /// Draw the charts, and write the tables of README.md, from the committed results,
     /// without measuring
     Charts,
     /// Count instructions with Valgrind, and write their table in benches/RESULTS.md

@@ -12,39 +12,38 @@ const PEERS: [(Contestant, &str); 6] = [
     (Contestant::Mimalloc, "mimalloc"),
     (Contestant::Snmalloc, "snmalloc"),
     (Contestant::Jemalloc, "jemalloc"),
-    (Contestant::Glibc, "glibc malloc"),
+    (Contestant::Glibc, "glibc"),
 ];
 
 /// The rows: a name that needs no explanation, the workload, and which hpalloc is
 /// measured.
 const BLOCKS: [(&str, Workload, Contestant); 9] = [
-    ("one block, again and again", Workload::Pair, Contestant::Hpalloc),
+    ("one block, repeatedly", Workload::Pair, Contestant::Hpalloc),
     ("batch of 32", Workload::SmallBatch, Contestant::Hpalloc),
     ("batch of 1000, last freed first", Workload::BatchLifo, Contestant::Hpalloc),
-    ("batch of 1000, freed in random order", Workload::BatchRandom, Contestant::Hpalloc),
-    ("batches of 1000 on two threads", Workload::TwoThreads, Contestant::Hpalloc),
-    ("random order, 100,000 live", Workload::Churn, Contestant::Hpalloc),
-    ("list of a million nodes", Workload::List, Contestant::Hpalloc),
-    ("first write to fresh memory", Workload::FirstTouch, Contestant::Hpalloc),
+    ("batch of 1000, random order", Workload::BatchRandom, Contestant::Hpalloc),
+    ("batch of 1000, on two threads", Workload::TwoThreads, Contestant::Hpalloc),
+    ("100,000 live, random order", Workload::Churn, Contestant::Hpalloc),
+    ("a million list nodes of 24 bytes", Workload::List, Contestant::Hpalloc),
+    ("first write, fresh memory", Workload::FirstTouch, Contestant::Hpalloc),
     ("the same, hpalloc in huge pages", Workload::FirstTouch, Contestant::HpallocHuge),
 ];
 
 /// Allocators of any size, in columns.
-const HEAPS: [(Contestant, &str); 7] = [
+const HEAPS: [(Contestant, &str); 6] = [
     (Contestant::HpallocHeap, "`Heap`"),
     (Contestant::HpallocClasses, "`SizeClasses`"),
     (Contestant::Talc, "talc"),
     (Contestant::Rlsf, "rlsf"),
-    (Contestant::LinkedList, "linked_list_ allocator"),
     (Contestant::Mimalloc, "mimalloc"),
-    (Contestant::Glibc, "glibc malloc"),
+    (Contestant::Glibc, "glibc"),
 ];
 
 /// The rows, and the section of RESULTS.md that each is in.
 const REQUESTS: [(&str, Workload, &str); 6] = [
-    ("mixed sizes, random order, ns", Workload::Mixed, "heaps"),
-    ("mixed sizes, batch of 100, ns", Workload::MixedSmallBatch, "heaps"),
-    ("vectors that grow, ns a push", Workload::Vectors, "heaps"),
+    ("10,000 live, random order, ns", Workload::Mixed, "heaps"),
+    ("batch of 100, random order, ns", Workload::MixedSmallBatch, "heaps"),
+    ("growing vectors, ns per push", Workload::Vectors, "heaps"),
     ("JSON: parse and print, ms", Workload::Json, "programs"),
     ("B-tree of strings, ms", Workload::Btree, "programs"),
     ("Rust source: parse and print, ms", Workload::Source, "programs"),
@@ -57,13 +56,13 @@ pub(crate) fn tables(results: &Document) -> Result<String> {
 
     let mut columns = vec!["hpalloc"];
     columns.extend(PEERS.map(|(_, title)| title));
-    let mut blocks = Table::new("ns for each block", &columns);
+    let mut blocks = Table::new("64-byte blocks, ns", &columns);
     for (name, workload, ours) in BLOCKS {
         let contestants = [ours].into_iter().chain(PEERS.map(|(peer, _)| peer));
         blocks.row(name, row(&times, workload, contestants));
     }
 
-    let mut requests = Table::new("requests of any size", &HEAPS.map(|(_, title)| title));
+    let mut requests = Table::new("mixed sizes", &HEAPS.map(|(_, title)| title));
     for (name, workload, section) in REQUESTS {
         let table = if section == "heaps" { &heaps } else { &programs };
         requests.row(name, row(table, workload, HEAPS.map(|(contestant, _)| contestant)));
