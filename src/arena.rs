@@ -11,7 +11,7 @@ use crate::{Borrowed, PAGE_SIZE, Page, PageSource, RawRegion, Region};
 
 mod make;
 
-/// A region of memory that is handed out page by page, in ascending order, and never taken back.
+/// A region of memory that is handed out page by page, in ascending order.
 ///
 /// ```text
 ///   region   ┌────┬────┬────┬────┬────┬────┐
@@ -21,10 +21,13 @@ mod make;
 ///                           next
 /// ```
 ///
-/// All pages come back at once: with [`reset`](Self::reset), which needs the arena to itself, or when the arena is
-/// dropped and gives the region back to where it came from. Every operation takes constant time.
+/// Pages are not freed one by one. [`reset`](Self::reset), which borrows the arena
+/// mutably, makes all of them available again. Dropping the arena drops its region.
 ///
-/// Pages are borrowed from the arena, so none can be used after it is gone:
+/// Every operation takes constant time. On top of that, the first access to a page of a
+/// memory mapping may cause a page fault.
+///
+/// Pages are borrowed from the arena, so they can't be used after it is dropped:
 ///
 /// ```compile_fail,E0505
 /// # use hpalloc::{Arena, Page};
@@ -35,7 +38,7 @@ mod make;
 /// page.zero();
 /// ```
 ///
-/// and the arena can't be reset while a page is in use, or while a pool takes its pages from it:
+/// The arena can't be reset while a page is in use, or while a pool takes pages from it:
 ///
 /// ```compile_fail,E0502
 /// # use hpalloc::{Arena, Page};
@@ -55,7 +58,8 @@ mod make;
 /// pool.allocate().unwrap();
 /// ```
 ///
-/// An arena belongs to one thread at a time: it is `Send` where its region is, and never `Sync`.
+/// An arena belongs to one thread at a time: it is `Send` if its region is, and never
+/// `Sync`.
 ///
 /// ```compile_fail,E0277
 /// # use hpalloc::{Arena, Page};
@@ -85,13 +89,16 @@ mod make;
 /// # Ok::<(), hpalloc::ArenaError>(())
 /// ```
 pub struct Arena<R = DefaultRegion> {
-    /// What is handed out. Before the region, because it is dropped first.
+    /// The pages that have been handed out, for `AddressSanitizer`. Declared before the
+    /// region, because it must be dropped first.
     memory: Memory,
-    /// Has between one page and [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
+    /// Between one page and [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE) in size.
     region: R,
-    /// How many pages are handed out: those before this index, since the last reset. At most all of them.
+    /// The number of pages that have been handed out since the last reset, and so the
+    /// index of the next one. At most the number of pages in the region.
     next: Cell<usize>,
-    /// Pages from this index on are still as zeroed as the region came. No pages where it didn't come zeroed.
+    /// Pages from this index on are zero until they are handed out. It is the number of
+    /// pages if the region is not known to be zero.
     zeroed_from: usize,
 }
 
@@ -105,20 +112,23 @@ assert_impl_all!(Arena: Send);
 #[cfg(feature = "std")]
 assert_impl_all!(Arena<crate::Boxed>: Send);
 
-/// An arena over longer-lived memory serves where one over shorter-lived memory is asked for.
+/// Checks at compile time that an arena is covariant in the lifetime of its memory.
 const fn _covariant<'short>(arena: &'short Arena<Borrowed<'static>>) -> &'short Arena<Borrowed<'short>> {
     arena
 }
 
 impl<R: Region> Arena<R> {
-    /// The next page, or `None`, again and again, when all are handed out.
+    /// Allocates the next page.
     ///
-    /// It is handed out once, so it can be borrowed mutably from a shared arena. What is in it is unknown, and may be
-    /// uninitialised.
+    /// Returns `None` if all pages are handed out, and keeps doing so until the arena is
+    /// reset.
+    ///
+    /// No page is handed out twice, so a shared arena can lend it mutably. Its contents
+    /// are unspecified and may be uninitialized.
     ///
     /// # Time complexity
     ///
-    /// Constant: a comparison and an addition.
+    /// Constant: one comparison and one addition.
     ///
     /// # Panics
     ///
@@ -139,14 +149,17 @@ impl<R: Region> Arena<R> {
     #[inline]
     pub fn alloc_page(&self) -> Option<&mut Page> {
         let page = self.take_pages(1)?;
-        // SAFETY: by PageSource: Run and Exclusive, the page is there for as long as the arena and nobody else's, and
-        // `reset` waits for the borrow to end.
+        // SAFETY: by PageSource: Run and Exclusive, the page is valid for as long as the
+        // arena exists, and nothing else uses it. `reset` can't be called before the
+        // borrow ends.
         Some(unsafe { &mut *page.as_ptr() })
     }
 
-    /// The next `count` pages, at successive addresses, as [`alloc_page`](Self::alloc_page) hands out one.
+    /// Allocates the next `count` pages, which are contiguous.
     ///
-    /// `None` if `count` is zero or more than remain; then none is consumed.
+    /// Returns `None` if `count` is zero or greater than
+    /// [`pages_remaining`](Self::pages_remaining). No page is consumed then. The contents
+    /// of the pages are unspecified and may be uninitialized.
     ///
     /// # Time complexity
     ///
@@ -170,17 +183,20 @@ impl<R: Region> Arena<R> {
     #[inline]
     pub fn alloc_pages(&self, count: usize) -> Option<&mut [Page]> {
         let first = self.take_pages(count)?;
-        // SAFETY: as in `alloc_page`, for `count` pages; a region is at most `MAX_ARENA_SIZE` bytes, so they fit a
-        // slice.
+        // SAFETY: as in `alloc_page`, for `count` pages. A region is at most
+        // `MAX_ARENA_SIZE` bytes, so they are not too large for a slice.
         Some(unsafe { slice::from_raw_parts_mut(first.as_ptr(), count) })
     }
 
-    /// The next page with every byte zero, or `None` when all are handed out.
+    /// Allocates the next page and returns its bytes, all zero.
+    ///
+    /// Returns `None` if all pages are handed out.
     ///
     /// # Time complexity
     ///
-    /// Constant where the region came zeroed, as a memory mapping does, and the page was not handed out before a
-    /// [`reset`](Self::reset); otherwise a `memset` of [`PAGE_SIZE`] bytes.
+    /// Constant if the region came zeroed, as a memory mapping does, and the page was not
+    /// handed out before a [`reset`](Self::reset). Otherwise a `memset` of [`PAGE_SIZE`]
+    /// bytes.
     ///
     /// # Panics
     ///
@@ -204,11 +220,12 @@ impl<R: Region> Arena<R> {
         if index < self.zeroed_from {
             return Some(page.zero());
         }
-        // SAFETY: by Region: Zeroed and `zeroed_from`, all bytes of the page are initialised.
+        // SAFETY: by Region: Zeroed and `zeroed_from`, all bytes of the page are
+        // initialized.
         Some(unsafe { &mut *page.as_mut_ptr().cast() })
     }
 
-    /// The size of a page in bytes, [`PAGE_SIZE`].
+    /// Returns the size of a page in bytes, [`PAGE_SIZE`].
     ///
     /// Constant time. Never panics.
     ///
@@ -223,7 +240,8 @@ impl<R: Region> Arena<R> {
         PAGE_SIZE
     }
 
-    /// How many pages are handed out, since the arena was made or last [`reset`](Self::reset).
+    /// Returns the number of pages handed out since the arena was created or last
+    /// [`reset`](Self::reset).
     ///
     /// Constant time. Never panics.
     ///
@@ -241,7 +259,7 @@ impl<R: Region> Arena<R> {
         self.next.get()
     }
 
-    /// How many pages the arena has in all.
+    /// Returns the total number of pages in the arena.
     ///
     /// Constant time. Never panics.
     ///
@@ -257,7 +275,7 @@ impl<R: Region> Arena<R> {
         self.region.pages().len()
     }
 
-    /// How many pages can still be handed out.
+    /// Returns the number of pages that can still be handed out.
     ///
     /// Constant time. Never panics.
     ///
@@ -275,9 +293,9 @@ impl<R: Region> Arena<R> {
         self.total_pages() - self.pages_allocated()
     }
 
-    /// Takes all pages back, to hand them out again from the first on.
+    /// Makes all pages available again, starting with the first.
     ///
-    /// It needs the arena to itself, which proves that no page and no pool over it is in use.
+    /// The mutable borrow proves that no page of the arena and no pool over it is in use.
     ///
     /// # Time complexity
     ///
@@ -302,9 +320,10 @@ impl<R: Region> Arena<R> {
     }
 }
 
-// SAFETY: Run: the run lies within the region, which is one allocation. Exclusive: by Region: Exclusive, and because
-// `next` moves past what is returned and only `reset` moves it back, which borrows the arena mutably. Aligned and Fixed:
-// as the region's. Zeroed: as `zeroed_from` says.
+// SAFETY: Run: the run is within the region, which is one allocation. Exclusive: by
+// Region: Exclusive, and because `next` moves past the pages that are returned. Only
+// `reset` moves it back, which borrows the arena mutably. Aligned and Fixed: by Region:
+// Aligned and Fixed. Zeroed: by `zeroed_from`.
 unsafe impl<R: Region> PageSource for Arena<R> {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
@@ -315,7 +334,8 @@ unsafe impl<R: Region> PageSource for Arena<R> {
         }
         self.next.set(next + count);
         self.memory.set(pages.as_ptr().cast(), (next + count) * PAGE_SIZE);
-        // SAFETY: `next` and the pages after it up to `count` lie within the region, as was just compared.
+        // SAFETY: by the comparison above, the `count` pages from `next` on are within
+        // the region.
         Some(unsafe { pages.cast::<Page>().add(next) })
     }
 

@@ -2,9 +2,11 @@ use core::fmt;
 
 use crate::PAGE_SIZE;
 
-/// The largest arena, in bytes: 256 MiB. For more memory, use several arenas: an array of
-/// them is a [`PageSource`](crate::PageSource), from which a pool or a heap takes pages
-/// as from one.
+/// The maximum size of an arena in bytes: 256 MiB.
+///
+/// For more memory, use several arenas. An array of them is a
+/// [`PageSource`](crate::PageSource), and a pool or a heap takes pages from it as from a
+/// single arena.
 ///
 /// ```
 /// assert_eq!(hpalloc::MAX_ARENA_SIZE, 256 * 1024 * 1024);
@@ -12,22 +14,25 @@ use crate::PAGE_SIZE;
 ///
 /// # Why there is a bound
 ///
-/// It turns a bounded time into a number. With 256 MiB in one piece, a
-/// [`Heap`](crate::Heap) has at most four words of bits for its classes, four levels in
+/// The bound turns bounded time into a number. In an arena of 256 MiB, a
+/// [`Heap`](crate::Heap) needs at most four words of bits for its classes, four levels in
 /// the tree of its smallest holes, and 32 bits for a position.
-/// [`SizeClasses`](crate::SizeClasses) has 60 sizes of runs, with a word for each. A block
-/// size fits 32 bits, so that a chip without a division computes with it in a few
-/// instructions. And what is too large is the same on all machines.
+/// [`SizeClasses`](crate::SizeClasses) has 60 sizes of runs, with one word for each. A
+/// block size fits in 32 bits, so a chip without a divide instruction computes with it in
+/// a few instructions.
+///
+/// The bound is the same on all machines.
 ///
 /// # More memory
 ///
-/// A run of pages lies in one arena, so no block is larger than an arena. A pool is as
-/// fast over several: it asks for a page when no block is at hand. A heap has a part for
-/// each, and tries a request in each part, the oldest first.
+/// A run of pages is within one arena, so no block is larger than an arena. A pool is as
+/// fast over several arenas as over one, until it needs pages: only then does it try them
+/// in turn. A heap has one part for each arena, and tries a request in each part, the
+/// oldest first.
 ///
-/// In an array of [`Lazy`](crate::Lazy) arenas, each is made when the ones before it have
-/// no room left, in the middle of a run. If that takes long, as it does if its memory is
-/// prefaulted, make all of them at the start:
+/// In an array of [`Lazy`](crate::Lazy) arenas, each arena is created when the ones
+/// before it can't serve a request, while the program is running. If that takes too long,
+/// for example because its memory is prefaulted, create all of them at startup:
 ///
 /// ```
 /// # #[cfg(feature = "std")] {
@@ -43,9 +48,13 @@ use crate::PAGE_SIZE;
 /// ```
 pub const MAX_ARENA_SIZE: usize = 256 * 1024 * 1024;
 
-/// Why an arena, or the region under it, could not be made. Nothing was taken, mapped or written.
+/// The error of creating an arena or the region under it.
 ///
-/// Each variant carries the value that was passed and the bound that it broke; the text says what to do.
+/// The failed operation has written to no memory, and leaves nothing claimed, allocated
+/// or mapped.
+///
+/// Each variant carries the value that was passed and the bound that it broke. The
+/// message says what to do.
 ///
 /// ```
 /// use hpalloc::{Arena, ArenaError, Page};
@@ -54,7 +63,7 @@ pub const MAX_ARENA_SIZE: usize = 256 * 1024 * 1024;
 /// assert_eq!(error, ArenaError::InvalidSize { size: 0 });
 /// assert_eq!(
 ///     error.to_string(),
-///     "an arena of 0 bytes was asked for: pass a positive multiple of the page size, 4096",
+///     "invalid arena size of 0 bytes: pass a positive multiple of 4096, the page size",
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,38 +79,40 @@ pub enum ArenaError {
     TooLarge {
         /// The size that was passed, in bytes.
         size: usize,
-        /// The largest size that an arena may have, in bytes.
+        /// The maximum size of an arena, in bytes.
         max: usize,
     },
     /// The memory does not start on a page boundary.
     Misaligned {
         /// The address of the first byte that was passed.
         address: usize,
-        /// The alignment that it must have, in bytes.
+        /// The required alignment, in bytes.
         align: usize,
     },
-    /// The memory reaches to the last byte of the address space, so that the address past its end would be zero.
+    /// The memory extends to the last byte of the address space, so the address past its
+    /// end would be zero.
     EndOfAddressSpace {
         /// The address of the first byte that was passed.
         address: usize,
         /// The length that was passed, in bytes.
         len: usize,
     },
-    /// No whole page lies inside the memory.
+    /// The memory contains no whole page.
     NoWholePage {
         /// The address of the first byte that was passed.
         address: usize,
         /// The length that was passed, in bytes.
         len: usize,
     },
-    /// A static buffer is smaller than what was asked of it.
+    /// A static buffer is smaller than the requested size.
     BufferTooSmall {
         /// The size that was passed, in bytes.
         size: usize,
         /// The size of the buffer, in bytes.
         available: usize,
     },
-    /// A static buffer is held by another region, or was claimed by another context at the same moment.
+    /// A static buffer is claimed by another region, or is being claimed by another
+    /// context at the same moment.
     AlreadyClaimed {
         /// The size of the buffer, in bytes.
         available: usize,
@@ -113,11 +124,12 @@ pub enum ArenaError {
         /// The operating system's error number.
         errno: i32,
     },
-    /// The machine's pool of huge pages is too small, or there is none.
+    /// The machine's pool of huge pages is too small, or it has none.
     NoHugePages {
         /// The size that was passed, in bytes.
         size: usize,
-        /// The operating system's error number; 0 where it has no such pages.
+        /// The operating system's error number; 0 if the operating system has no explicit
+        /// huge pages.
         errno: i32,
     },
     /// The operating system refused to lock the memory.
@@ -127,7 +139,7 @@ pub enum ArenaError {
         /// The operating system's error number.
         errno: i32,
     },
-    /// The global allocator has no memory for boxed pages.
+    /// The global allocator could not provide the memory for boxed pages.
     OutOfMemory {
         /// The size that was passed, in bytes.
         size: usize,
@@ -137,57 +149,56 @@ pub enum ArenaError {
 impl fmt::Display for ArenaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::InvalidSize { size } => write!(
-                f,
-                "an arena of {size} bytes was asked for: pass a positive multiple of the page size, {PAGE_SIZE}"
-            ),
+            Self::InvalidSize { size } => {
+                write!(f, "invalid arena size of {size} bytes: pass a positive multiple of {PAGE_SIZE}, the page size")
+            }
             Self::TooLarge { size, max } => write!(
                 f,
-                "an arena of {size} bytes was asked for, but {max} is the most it can have: use several arenas"
+                "an arena of {size} bytes is too large: pass at most {max}, and use several arenas for more memory"
             ),
             Self::Misaligned { address, align } => write!(
                 f,
-                "memory at address {address:#x} does not start on a page boundary: align it to {align} bytes (of a \
-                 slice, `from_uninit_trimmed` uses the whole pages inside)"
+                "the memory at address {address:#x} does not start on a page boundary: align it to {align} bytes, or use \
+                 `from_uninit_trimmed`, which skips the partial pages of a slice"
             ),
             Self::EndOfAddressSpace { address, len } => write!(
                 f,
-                "the {len} bytes at address {address:#x} reach to the end of the address space: leave out the last page"
+                "the {len} bytes at address {address:#x} extend to the end of the address space: leave out the last page"
             ),
             Self::NoWholePage { address, len } => write!(
                 f,
-                "no whole page lies in the {len} bytes at address {address:#x}: pass at least {} bytes",
+                "the {len} bytes at address {address:#x} contain no whole page: pass at least {} bytes",
                 2 * PAGE_SIZE - 1
             ),
             Self::BufferTooSmall { size, available } => write!(
                 f,
-                "{size} bytes were asked of a static buffer of {available} bytes: ask for less or declare it larger \
-                 (the built-in one by the build-time variable HPALLOC_STATIC_PAGES)"
+                "{size} bytes were requested from a static buffer of {available} bytes: request less, or declare a larger \
+                 buffer (set HPALLOC_STATIC_PAGES at build time to enlarge the built-in one)"
             ),
             Self::AlreadyClaimed { available } => write!(
                 f,
-                "the static buffer of {available} bytes is claimed already: drop the arena that holds it, or declare \
+                "the static buffer of {available} bytes is already claimed: drop the arena that holds it, or declare \
                  another buffer"
             ),
             Self::MapFailed { size, errno } => write!(
                 f,
-                "the operating system refused to map {size} bytes (errno {errno}): ask for less, or raise the \
-                 process's memory limits"
+                "the operating system refused to map {size} bytes (errno {errno}): request less, or raise the \
+                 memory limits of the process"
             ),
             Self::NoHugePages { size, errno } => write!(
                 f,
-                "there are no {} huge pages for {size} bytes, or two more for guards (errno {errno}): reserve them with \
-                 `sysctl vm.nr_hugepages=..`, or ask for `HugePages::Best`, which takes what there is",
+                "there are not enough huge pages for {size} bytes (errno {errno}): reserve {} (two more with guards) \
+                 with `sysctl vm.nr_hugepages=..`, or use `HugePages::Best`, which falls back to other pages",
                 size.div_ceil(2 * 1024 * 1024)
             ),
             Self::LockFailed { size, errno } => write!(
                 f,
                 "the operating system refused to lock {size} bytes in memory (errno {errno}): raise the limit \
-                 (`ulimit -l`, RLIMIT_MEMLOCK), or ask for less"
+                 (`ulimit -l`, RLIMIT_MEMLOCK), or request less"
             ),
             Self::OutOfMemory { size } => write!(
                 f,
-                "the global allocator has no {size} bytes for boxed pages: ask for less, or free memory first"
+                "the global allocator could not allocate {size} bytes for boxed pages: request less, or free memory first"
             ),
         }
     }
@@ -197,9 +208,9 @@ impl core::error::Error for ArenaError {}
 
 #[cfg(feature = "std")]
 impl From<ArenaError> for std::io::Error {
-    /// Keeps the error as the source, under the kind that fits it best.
+    /// Wraps the error in an `io::Error` of the kind that fits it best.
     ///
-    /// The time of an allocation by the global allocator. Never panics.
+    /// Takes the time of an allocation by the global allocator. Never panics.
     ///
     /// ```
     /// use hpalloc::{Arena, Boxed};
@@ -229,7 +240,8 @@ impl From<ArenaError> for std::io::Error {
     }
 }
 
-/// The number of pages in an arena of `size` bytes, where an arena may have that size.
+/// Returns the number of pages in an arena of `size` bytes, or an error if an arena can't
+/// have that size.
 pub(crate) const fn pages_in(size: usize) -> Result<usize, ArenaError> {
     if size > MAX_ARENA_SIZE {
         return Err(ArenaError::TooLarge { size, max: MAX_ARENA_SIZE });

@@ -1,9 +1,10 @@
 use core::fmt;
 
-/// Why a number of bytes is no block size, or can't be the next in a table, or why there can't be a pool of that size in
-/// that memory.
+/// The error of creating a [`BlockSize`](crate::BlockSize), a
+/// [`SizeTable`](crate::SizeTable), or a pool in a slice of memory.
 ///
-/// Each variant carries the value that was passed and the bound that it broke; the text says what to do.
+/// Each variant carries the value that was passed and the bound that it broke. The
+/// message says what to do.
 ///
 /// ```
 /// use hpalloc::{BlockSize, BlockSizeError};
@@ -12,7 +13,8 @@ use core::fmt;
 /// assert_eq!(error, BlockSizeError::TooLarge { bytes: 1 << 30, max: 256 << 20 });
 /// assert_eq!(
 ///     error.to_string(),
-///     "a block of 1073741824 bytes is too large: use at most 268435456, which is what an arena can have",
+///     "block size 1073741824 is too large: use at most 268435456 bytes, \
+///      the maximum size of an arena",
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,44 +25,45 @@ pub enum BlockSizeError {
     TooSmall {
         /// The size that was passed, in bytes.
         bytes: usize,
-        /// The smallest size that a block may have, in bytes.
+        /// The minimum size of a block, in bytes.
         min: usize,
     },
     /// The size is not a multiple of the alignment of a pointer.
     Misaligned {
         /// The size that was passed, in bytes.
         bytes: usize,
-        /// What it must be a multiple of, in bytes.
+        /// The alignment that the size must be a multiple of, in bytes.
         align: usize,
     },
     /// The size is above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
     TooLarge {
         /// The size that was passed, in bytes.
         bytes: usize,
-        /// The largest size that a block may have, in bytes.
+        /// The maximum size of a block, in bytes.
         max: usize,
     },
-    /// The sizes of a [`SizeTable`](crate::SizeTable) do not ascend.
+    /// The sizes of a [`SizeTable`](crate::SizeTable) are not in ascending order.
     NotAscending {
         /// The size that was passed, in bytes.
         bytes: usize,
-        /// The one before it, which it must be above.
+        /// The size before it in the table, in bytes. The size must be above it.
         previous: usize,
     },
-    /// The memory that a pool was to be made in has no room for one block.
+    /// The slice of memory for a pool has no room for one block.
     NoRoom {
-        /// The size of a block in bytes.
+        /// The size of a block, in bytes.
         bytes: usize,
-        /// Where the memory starts.
+        /// The address of the first byte of the memory.
         address: usize,
-        /// How many bytes it has.
+        /// The length of the memory, in bytes.
         len: usize,
     },
-    /// The memory that a pool was to be made in is above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
+    /// The slice of memory for a pool is larger than
+    /// [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
     MemoryTooLarge {
-        /// How many bytes it has.
+        /// The length of the memory, in bytes.
         len: usize,
-        /// The most that it may have.
+        /// The maximum length of the memory, in bytes.
         max: usize,
     },
 }
@@ -69,30 +72,30 @@ impl fmt::Display for BlockSizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::TooSmall { bytes, min } => {
-                write!(f, "a block of {bytes} bytes can't hold a pointer while it is free: use at least {min}")
+                write!(f, "block size {bytes} is too small: a free block holds a pointer, so use at least {min} bytes")
             }
             Self::Misaligned { bytes, align } => {
-                write!(f, "a block of {bytes} bytes would leave the next one misaligned: use a multiple of {align}")?;
+                write!(f, "block size {bytes} would misalign the next block: use a multiple of {align} bytes")?;
                 match bytes.checked_next_multiple_of(align) {
                     Some(next) => write!(f, ", such as {next}"),
                     None => Ok(()),
                 }
             }
             Self::TooLarge { bytes, max } => {
-                write!(f, "a block of {bytes} bytes is too large: use at most {max}, which is what an arena can have")
+                write!(f, "block size {bytes} is too large: use at most {max} bytes, the maximum size of an arena")
             }
             Self::NotAscending { bytes, previous } => {
                 write!(
                     f,
-                    "a block size of {bytes} bytes can't follow one of {previous}: sort the sizes, each above the last"
+                    "block size {bytes} can't follow {previous}: list the sizes in ascending order, without duplicates"
                 )
             }
             Self::NoRoom { bytes, address, len } => write!(
                 f,
-                "{len} bytes at {address:#x} have no room for an aligned block of {bytes} bytes: pass more memory, or align it"
+                "the {len} bytes at {address:#x} have no room for an aligned block of {bytes} bytes: pass more memory, or align it"
             ),
             Self::MemoryTooLarge { len, max } => {
-                write!(f, "{len} bytes of memory are too many for a pool: pass at most {max}, or use arenas")
+                write!(f, "{len} bytes of memory are too many for a pool: pass at most {max}, or use several arenas")
             }
         }
     }
@@ -102,9 +105,9 @@ impl core::error::Error for BlockSizeError {}
 
 #[cfg(feature = "std")]
 impl From<BlockSizeError> for std::io::Error {
-    /// The error as one of invalid input.
+    /// Wraps the error in an `io::Error` of the kind `InvalidInput`.
     ///
-    /// The time of an allocation by the global allocator. Never panics.
+    /// Takes the time of an allocation by the global allocator. Never panics.
     ///
     /// ```
     /// let error = std::io::Error::from(hpalloc::BlockSize::new(0).unwrap_err());

@@ -3,24 +3,24 @@ use core::mem::MaybeUninit;
 
 use static_assertions::{const_assert, const_assert_eq};
 
-/// The size of a [`Page`] in bytes: 4 KiB, whatever the page size of the machine is.
+/// The size of a [`Page`] in bytes: 4 KiB, whatever the page size of the machine.
 ///
 /// ```
 /// assert_eq!(hpalloc::PAGE_SIZE, 4096);
 /// ```
 pub const PAGE_SIZE: usize = 4096;
 
-// The arithmetic of the crate relies on both: a page size is masked and shifted with, and `MAX_ARENA_SIZE` has to be
-// representable.
+// The crate's arithmetic relies on both: it masks and shifts with the page size, and
+// `MAX_ARENA_SIZE` must fit in a `usize`.
 const_assert!(PAGE_SIZE.is_power_of_two());
 const_assert!(usize::BITS >= 32);
 const_assert_eq!(size_of::<Page>(), PAGE_SIZE);
 const_assert_eq!(align_of::<Page>(), PAGE_SIZE);
 
-/// 4 KiB of memory on a 4 KiB boundary, with no promise about what is in it.
+/// 4 KiB of memory on a 4 KiB boundary, with unspecified contents.
 ///
-/// An arena is a run of pages, and hands them out one by one. A page's bytes may be uninitialised; it is read through
-/// [`as_uninit_mut`](Self::as_uninit_mut), or after [`zero`](Self::zero).
+/// An arena hands out pages one by one. The bytes of a page may be uninitialized: access
+/// them through [`as_uninit_mut`](Self::as_uninit_mut), or after [`zero`](Self::zero).
 ///
 /// ```
 /// use hpalloc::{PAGE_SIZE, Page};
@@ -32,7 +32,9 @@ const_assert_eq!(align_of::<Page>(), PAGE_SIZE);
 pub struct Page([MaybeUninit<u8>; PAGE_SIZE]);
 
 impl Page {
-    /// A page of uninitialised memory. In a `static` it takes space in `.bss` and none in the image.
+    /// Creates a page of uninitialized memory.
+    ///
+    /// In a `static`, it takes space in `.bss` and none in the image.
     ///
     /// Constant time. Never panics.
     ///
@@ -49,7 +51,7 @@ impl Page {
         Self([MaybeUninit::uninit(); PAGE_SIZE])
     }
 
-    /// The page's bytes, which may be uninitialised.
+    /// Returns the bytes of the page, which may be uninitialized.
     ///
     /// Constant time. Never panics.
     ///
@@ -61,21 +63,22 @@ impl Page {
         &mut self.0
     }
 
-    /// A pointer to the page's first byte, good for the whole page for as long as the borrow lasts.
+    /// Returns a pointer to the first byte of the page, valid for the whole page while
+    /// the borrow lasts.
     ///
     /// Constant time. Never panics.
     ///
     /// ```
     /// let mut page = hpalloc::Page::new();
     /// let first = page.as_mut_ptr();
-    /// // SAFETY: the pointer is to a page that is borrowed mutably, and byte 4095 is its last.
+    /// // SAFETY: the page is borrowed mutably, and byte 4095 is its last.
     /// unsafe { first.add(4095).write(1) };
     /// ```
     pub const fn as_mut_ptr(&mut self) -> *mut u8 {
         self.0.as_mut_ptr().cast()
     }
 
-    /// Writes zero to every byte, in place, and returns them as initialised memory.
+    /// Writes zero to every byte, in place, and returns the bytes as initialized memory.
     ///
     /// # Time complexity
     ///
@@ -91,8 +94,9 @@ impl Page {
     /// ```
     pub const fn zero(&mut self) -> &mut [u8; PAGE_SIZE] {
         let bytes: *mut [u8; PAGE_SIZE] = self.0.as_mut_ptr().cast();
-        // SAFETY: `bytes` is derived from `&mut self` for all of its `PAGE_SIZE` bytes and is the only way to them
-        // while the result lives; they are initialised before the reference to them is made.
+        // SAFETY: `bytes` is derived from `&mut self` for all of its `PAGE_SIZE` bytes,
+        // and is the only way to access them while the result lives. They are initialized
+        // before the reference to them is created.
         unsafe {
             bytes.write_bytes(0, 1);
             &mut *bytes
@@ -108,7 +112,7 @@ impl Default for Page {
 
 impl fmt::Debug for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The bytes may be uninitialised, so they can't be shown.
+        // The bytes may be uninitialized, so they can't be printed.
         f.debug_struct("Page").finish_non_exhaustive()
     }
 }

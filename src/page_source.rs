@@ -7,54 +7,68 @@ use core::ptr::{self, NonNull};
 use crate::seal::Seal;
 use crate::{PAGE_SIZE, Page};
 
-/// Where a [`FixedBlock`](crate::FixedBlock) gets its pages: the seam between pages and blocks.
+/// A source of pages for pools and heaps.
 ///
-/// An [`Arena`](crate::Arena) is a page source. So are a reference to a source, an `Rc` and an `Arc` of one (several pools
-/// share it), a slice, an array or a pair of sources (disjoint memories, used in order), an `Option` and a `Box` of one,
-/// [`Lazy`](crate::Lazy), and any type you implement it for, such as a kernel's frame allocator.
+/// An [`Arena`](crate::Arena) is a page source. So are:
+///
+/// - a reference to a source, or an `Rc` or `Arc` of one, which several pools can share;
+/// - an array, a slice or a pair of sources over disjoint memory, which are used in
+///   order;
+/// - an `Option` or a `Box` of a source, [`Lazy`](crate::Lazy), [`Heap`](crate::Heap),
+///   and any source in a [`Locked`](crate::Locked);
+/// - any type that you implement it for, such as a kernel's frame allocator.
 ///
 /// # Safety
 ///
-/// Until the source is dropped or borrowed mutably, the pages that [`take_pages`](Self::take_pages) returned:
+/// An implementation must guarantee the following for the pages that
+/// [`take_pages`](Self::take_pages) returned, until the source is dropped or borrowed
+/// mutably:
 ///
-/// 1. **Run:** are `count` pages at successive addresses, within one allocation that the pointer is valid for. The last page
-///    of the address space is not among them, so that the address past a run's end does not wrap around to zero.
-/// 2. **Exclusive:** are valid for reads and writes through that pointer and through pointers derived from it; nothing
-///    else reads or writes them or holds a reference to them, and they are not returned again.
-/// 3. **Aligned:** start on a boundary of [`PAGE_SIZE`](crate::PAGE_SIZE).
-/// 4. **Fixed:** stay so when the source is moved.
-/// 5. **Zeroed:** are initialised and zero, all of their bytes, if [`take_zeroed_pages`](Self::take_zeroed_pages) returned them
-///    with `true`.
+/// 1. **Run:** They are `count` pages at successive addresses, within one allocation for
+///    which the pointer is valid. The last page of the address space is not among them,
+///    so the address past the end of a run does not wrap around to zero.
+/// 2. **Exclusive:** They are valid for reads and writes through that pointer and through
+///    pointers derived from it. Nothing else reads or writes them or holds a reference to
+///    them, and they are not returned again.
+/// 3. **Aligned:** They start on a boundary of [`PAGE_SIZE`](crate::PAGE_SIZE).
+/// 4. **Fixed:** All of this remains true when the source is moved.
+/// 5. **Zeroed:** If [`take_zeroed_pages`](Self::take_zeroed_pages) returned them with
+///    `true`, all of their bytes are initialized and zero.
 ///
-/// An implementation that breaks these rules makes a pool hand out memory that is in use elsewhere, handed out twice, or
-/// not there.
+/// If an implementation breaks these rules, a pool may hand out memory that is used
+/// elsewhere, that is already handed out, or that does not exist.
 ///
 /// # Taking pages yourself
 ///
-/// A type of your own can take pages and cut them up, as the pools of this crate do. If what it cuts off may come back
-/// through a pointer made from a reference (from a `Box` or a collection that is dropped, say), that pointer may cover less
-/// than the block. Then call `expose_provenance` on the pointer to each run when you take it,
-/// and use [`with_exposed_provenance`](core::ptr::with_exposed_provenance_mut) for the pointer to the block when it comes
-/// back. The pools do that: a pointer is never derived from a guess about which source owns an address.
+/// Your own type can take pages and cut them into blocks, as the pools of this crate do.
+/// A block may be freed through a pointer that was created from a reference, for example
+/// when a `Box` or a collection is dropped. Such a pointer may be valid for less than the
+/// block. Therefore, call `expose_provenance` on the pointer to each run when you take
+/// it, and use [`with_exposed_provenance`](core::ptr::with_exposed_provenance_mut) for
+/// the pointer to a block when it is freed.
+///
+/// The pools do this too: they never derive a pointer from a guess about which source
+/// owns an address.
 ///
 /// ```
 /// use core::cell::Cell;
 /// use core::ptr::NonNull;
 /// use hpalloc::{FixedBlock, Page, PageSource};
 ///
-/// /// A kernel's page frames, from the highest down.
+/// /// A kernel's page frames, handed out from the highest address down.
 /// struct Frames {
 ///     first: NonNull<Page>,
 ///     free: Cell<usize>,
 /// }
 ///
-/// // SAFETY: the frames are nobody else's, as the maker of the value promised. Each is returned once, because `free`
-/// // falls below it.
+/// // SAFETY: whoever created the value promised that nothing else uses the frames. Each
+/// // is returned once, because `free` falls below it.
 /// unsafe impl PageSource for Frames {
 ///     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
 ///         let rest = self.free.get().checked_sub(count).filter(|_| count > 0)?;
 ///         self.free.set(rest);
-///         // SAFETY: `rest` and the `count` frames from it on lie below the number of frames there are.
+///         // SAFETY: the `count` frames from `rest` on are below the old `free`, so they
+///         // exist.
 ///         Some(unsafe { self.first.add(rest) })
 ///     }
 /// }
@@ -67,25 +81,30 @@ use crate::{PAGE_SIZE, Page};
 /// # Ok::<(), hpalloc::BlockSizeError>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` hands out no pages",
-    note = "an `Arena` does, a `Heap`, a `Lazy`, a reference, an `Option`, a slice, an array or a pair of these, with the feature \
-            `alloc` an `Rc`, an `Arc` or a `Box`, and any of them in a `Locked`, which takes the place of a `Mutex`"
+    message = "`{Self}` is not a source of pages",
+    note = "these are sources of pages: an `Arena`, a `Heap` or a `Lazy`; a reference to a source; an `Option`, a slice, an array or \
+            a pair of sources; with the feature `alloc`, an `Rc`, an `Arc` or a `Box` of a source; and any of them in a `Locked`, \
+            which takes the place of a `Mutex`"
 )]
 pub unsafe trait PageSource {
-    /// Takes `count` pages at successive addresses and returns the first; `None`, with nothing taken, where there is no
-    /// such run or `count` is zero.
+    /// Takes `count` pages at successive addresses and returns a pointer to the first.
+    ///
+    /// Returns `None`, and takes nothing, if there is no such run or `count` is zero.
     ///
     /// # Time complexity
     ///
-    /// That of the source. Together with a few instructions it is the cost of a pool's refill, and so the worst case of
+    /// Depends on the source. A pool's refill costs this and a few instructions, so it
+    /// determines the worst case of
     /// [`FixedBlock::allocate`](crate::FixedBlock::allocate).
     ///
-    /// A source should not use the pool that asks it: nothing unsound comes of it, but the blocks of one of the runs are
-    /// lost, though [`peak_blocks`](crate::FixedBlock::peak_blocks) counts them.
+    /// A source should not use the pool that calls it. It is sound to do so, but the
+    /// blocks of one of the runs are lost, although
+    /// [`peak_blocks`](crate::FixedBlock::peak_blocks) counts them.
     ///
     /// # Panics
     ///
-    /// A source shouldn't. (Nothing is lost where one does: the pool stays as it was.)
+    /// An implementation should not panic. If it does, nothing is lost: the pool stays as
+    /// it was.
     ///
     /// ```
     /// use hpalloc::{Arena, Page, PageSource};
@@ -94,21 +113,24 @@ pub unsafe trait PageSource {
     /// let arena = Arena::from_pages(&mut pages)?;
     /// let first = arena.take_pages(2).unwrap();
     /// assert!(arena.take_pages(2).is_none());
-    /// // SAFETY: the page behind the two lies in the same memory.
+    /// // SAFETY: the page after these two is in the same memory.
     /// assert_eq!(arena.take_pages(1), Some(unsafe { first.add(2) }));
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     #[must_use = "an ignored run of pages is lost"]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>>;
 
-    /// Takes pages as [`take_pages`](Self::take_pages) does, and says whether they are known to be zero. What is provided knows
-    /// nothing, which is right for any source.
+    /// Takes pages as [`take_pages`](Self::take_pages) does, and reports whether they are
+    /// known to be zero.
     ///
-    /// It spares [`Heap::allocate_zeroed`](crate::Heap::allocate_zeroed) and
-    /// [`SizeClasses::allocate_zeroed`](crate::SizeClasses::allocate_zeroed) the writing of
-    /// zeros. These also call it for blocks of more than a page that nobody asked to be zero.
+    /// The default implementation reports `false`, which is right for any source.
     ///
-    /// Time and panics are those of `take_pages`.
+    /// If it reports `true`, [`Heap::allocate_zeroed`](crate::Heap::allocate_zeroed) and
+    /// [`SizeClasses::allocate_zeroed`](crate::SizeClasses::allocate_zeroed) need not
+    /// write zeros. Both types also call this function for blocks of more than a page
+    /// that need not be zero.
+    ///
+    /// Takes the time of `take_pages`, and should not panic either.
     ///
     /// ```
     /// # #[cfg(feature = "std")] {
@@ -125,13 +147,18 @@ pub unsafe trait PageSource {
         Some((self.take_pages(count)?, false))
     }
 
-    /// A hint: how many pages the next run of at least `least` can have, if nobody but whoever asks takes pages from this
-    /// source; 0 if there is no such run. What is provided says 0: others may take pages as well, or it isn't known.
+    /// Returns how many pages the next run of at least `least` pages can have, if nothing
+    /// but the caller takes pages from this source.
     ///
-    /// A [`Heap`](crate::Heap) that owns such a source takes them all at once, so that its memory is in one piece. From others
-    /// it takes what it needs. So an arena says how many pages remain, and a reference to an arena says 0.
+    /// Returns 0 if there is no such run. The default implementation returns 0, because
+    /// others may take pages as well.
     ///
-    /// Constant time for an arena. Should not panic.
+    /// This is a hint. A [`Heap`](crate::Heap) that owns such a source takes all of these
+    /// pages at once, so that its memory is in one piece. From other sources it takes
+    /// only the pages that it needs. An arena therefore returns the number of pages that
+    /// remain, and a reference to an arena returns 0.
+    ///
+    /// Constant time for an arena. An implementation should not panic.
     ///
     /// ```
     /// use hpalloc::{Arena, Page, PageSource};
@@ -148,14 +175,15 @@ pub unsafe trait PageSource {
         0
     }
 
-    /// The one slice of a [`StaticMemory`](crate::StaticMemory), to the first who asks. No other source has any.
+    /// Takes the slice of a [`StaticMemory`](crate::StaticMemory). Returns `None` on
+    /// every later call, and for every other source.
     #[doc(hidden)]
     #[inline]
     fn take_slice(&self, _: Seal) -> Option<NonNull<[u8]>> {
         None
     }
 
-    /// What the blocks in that slice are aligned to at most.
+    /// Returns the largest alignment that blocks in memory of this source can rely on.
     #[doc(hidden)]
     #[inline]
     fn align_limit(&self, _: Seal) -> usize {
@@ -163,21 +191,23 @@ pub unsafe trait PageSource {
     }
 }
 
-/// The same block, through the pointer that was exposed when its run was taken: see
-/// [Taking pages yourself](PageSource#taking-pages-yourself). No instruction.
+/// Returns the same block through the pointer that was exposed when its run was taken:
+/// see [Taking pages yourself](PageSource#taking-pages-yourself). Compiles to no
+/// instruction.
 #[inline]
 pub(crate) fn whole_block(block: NonNull<u8>) -> NonNull<u8> {
     let exposed = ptr::with_exposed_provenance_mut(block.addr().get());
-    // SAFETY: it has the address of a pointer that isn't null.
+    // SAFETY: `exposed` has the address of `block`, which is not null.
     unsafe { NonNull::new_unchecked(exposed) }
 }
 
-/// Those who share a source take its pages in turn, so none of them can be told that it is theirs alone.
+/// Implements [`PageSource`] for the ways to share a source. The owners of the shares
+/// take pages in turn, so `exclusive_pages` must return 0, which is the default.
 macro_rules! shares {
     ($($(#[$attribute:meta])* $share:ty;)*) => {$(
         $(#[$attribute])*
-        // SAFETY: the pages are the source's, which lives at least as long as each share of it, and which nobody can borrow
-        // mutably while there are several.
+        // SAFETY: the pages belong to the source. It lives at least as long as each share
+        // of it, and can't be borrowed mutably while there are several.
         unsafe impl<P: PageSource + ?Sized> PageSource for $share {
             #[inline]
             fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
@@ -194,7 +224,7 @@ macro_rules! shares {
 
 shares! {
     &P;
-    /// A shared source. Its pages last as long as the last of those who share it.
+    /// A shared source. It is dropped with the last share.
     ///
     /// ```
     /// use std::rc::Rc;
@@ -206,21 +236,23 @@ shares! {
     /// }
     /// # #[cfg(feature = "std")] {
     /// let arena = Rc::new(Arena::from_region(Boxed::new(64 << 10)?)?);
-    /// let session = Session { names: Pool::new(arena.clone()), totals: Pool::new(arena) };
+    /// let names = Pool::new(arena.clone());
+    /// let session = Session { names, totals: Pool::new(arena) };
     /// let total = session.totals.alloc(7)?;
     /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[cfg(feature = "alloc")]
     Rc<P>;
-    /// A shared source, for threads if it is behind a [`Locked`](crate::Locked).
+    /// A shared source. Several threads can share it if it is in a
+    /// [`Locked`](crate::Locked).
     #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
     Arc<P>;
 }
 
-/// The source in the box, which may be one that is chosen at run time: a `Box<dyn PageSource>`.
+/// A boxed source. It can be chosen at run time, as a `Box<dyn PageSource>`.
 #[cfg(feature = "alloc")]
-// SAFETY: the box owns the source, which stays where it is when the box is moved.
+// SAFETY: the box owns the source, which does not move when the box does.
 unsafe impl<P: PageSource + ?Sized> PageSource for Box<P> {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
@@ -238,7 +270,7 @@ unsafe impl<P: PageSource + ?Sized> PageSource for Box<P> {
     }
 }
 
-/// A source that may be missing: `None` has no pages.
+/// An optional source. `None` has no pages.
 ///
 /// ```
 /// # #[cfg(not(hpalloc_hardened))] {
@@ -251,7 +283,7 @@ unsafe impl<P: PageSource + ?Sized> PageSource for Box<P> {
 /// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-// SAFETY: the option owns the source, and doesn't lend it mutably.
+// SAFETY: the option owns the source, and does not lend it mutably.
 unsafe impl<P: PageSource> PageSource for Option<P> {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
@@ -269,19 +301,20 @@ unsafe impl<P: PageSource> PageSource for Option<P> {
     }
 }
 
-/// The sources in order: a run comes from the first that has it.
+/// Several sources, tried in order: a run comes from the first that has it.
 ///
 /// ```
 /// # #[cfg(not(hpalloc_hardened))] {
 /// use hpalloc::{Arena, FixedBlock, Page};
 ///
 /// let (mut low, mut high) = ([const { Page::new() }; 1], [const { Page::new() }; 2]);
-/// let pool = FixedBlock::new([Arena::from_pages(&mut low)?, Arena::from_pages(&mut high)?], 4096)?;
+/// let banks = [Arena::from_pages(&mut low)?, Arena::from_pages(&mut high)?];
+/// let pool = FixedBlock::new(banks, 4096)?;
 /// assert_eq!(core::iter::from_fn(|| pool.allocate()).count(), 3);
 /// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-// SAFETY: that of the slice, which the array owns.
+// SAFETY: as for the slice, which the array owns.
 unsafe impl<P: PageSource, const N: usize> PageSource for [P; N] {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
@@ -299,20 +332,23 @@ unsafe impl<P: PageSource, const N: usize> PageSource for [P; N] {
     }
 }
 
-/// The sources in order, as in an array, in a number that is known at run time: behind a reference or in a box.
+/// Several sources, tried in order as those of an array. Their number is known at run
+/// time; the slice is behind a reference or in a box.
 ///
 /// ```
 /// # #[cfg(not(hpalloc_hardened))] {
 /// use hpalloc::{Arena, FixedBlock, Page};
 ///
 /// let mut banks = [const { [const { Page::new() }; 2] }; 3];
-/// let arenas: Vec<_> = banks.iter_mut().filter_map(|bank| Arena::from_pages(bank).ok()).collect();
+/// let arenas = banks.iter_mut().map(|bank| Arena::from_pages(bank));
+/// let arenas = arenas.collect::<Result<Vec<_>, _>>()?;
 /// let pool = FixedBlock::new(arenas.as_slice(), 4096)?;
 /// assert_eq!(core::iter::from_fn(|| pool.allocate()).count(), 6);
 /// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-// SAFETY: each run comes from one source of the slice, whose owner drops all of them together.
+// SAFETY: each run comes from one source of the slice, whose owner drops all of them
+// together.
 unsafe impl<P: PageSource> PageSource for [P] {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
@@ -324,14 +360,14 @@ unsafe impl<P: PageSource> PageSource for [P] {
         self.iter().find_map(|source| source.take_zeroed_pages(count))
     }
 
-    /// Of the first source that has so many.
+    /// Returns the pages of the first source that has at least `least`.
     #[inline]
     fn exclusive_pages(&self, least: usize) -> usize {
         self.iter().map(|source| source.exclusive_pages(least)).find(|&pages| pages > 0).unwrap_or(0)
     }
 }
 
-/// The first source, then the second: two of different kinds. Pairs nest.
+/// Two sources of different types, tried in order. Pairs can be nested.
 ///
 /// ```
 /// # #[cfg(not(hpalloc_hardened))] {
@@ -345,7 +381,8 @@ unsafe impl<P: PageSource> PageSource for [P] {
 /// # }
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-// SAFETY: each run comes from one source, which the pair owns and doesn't drop before itself.
+// SAFETY: each run comes from one source. The pair owns it, and drops it only when the
+// pair itself is dropped.
 unsafe impl<A: PageSource, B: PageSource> PageSource for (A, B) {
     #[inline]
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
@@ -357,7 +394,7 @@ unsafe impl<A: PageSource, B: PageSource> PageSource for (A, B) {
         self.0.take_zeroed_pages(count).or_else(|| self.1.take_zeroed_pages(count))
     }
 
-    /// Of the first source that has so many.
+    /// Returns the pages of the first source that has at least `least`.
     #[inline]
     fn exclusive_pages(&self, least: usize) -> usize {
         match self.0.exclusive_pages(least) {

@@ -1,6 +1,9 @@
-//! Free memory and memory that isn't carved yet, as `AddressSanitizer` is told of it: a program that uses a block after it was
-//! freed is reported then as for one of `malloc`'s. Only where the crate is built for it, with `--cfg hpalloc_asan`; otherwise
-//! nothing of this is there. Nor is it with `--cfg hpalloc_hardened`, which looks at free memory itself.
+//! Tells `AddressSanitizer` which memory is free or fresh, so that using a freed block is
+//! reported as it is for a block of `malloc`.
+//!
+//! This takes effect only with `--cfg hpalloc_asan`; otherwise the functions are empty.
+//! They are empty with `--cfg hpalloc_hardened` as well, because hardening reads free
+//! memory itself.
 
 #[cfg(all(hpalloc_asan, not(hpalloc_hardened)))]
 mod asan {
@@ -13,41 +16,43 @@ mod asan {
         fn __asan_unpoison_memory_region(start: *const u8, bytes: usize);
     }
 
-    /// Nothing uses these bytes from now on.
+    /// Marks the bytes as unused: from now on, accesses to them are reported.
     pub(crate) fn poison(start: *const u8, bytes: usize) {
-        // SAFETY: the function takes any address, and only says what is to be reported.
+        // SAFETY: the function accepts any address, and only changes which accesses are
+        // reported.
         unsafe { __asan_poison_memory_region(start, bytes) };
     }
 
-    /// They are used again.
+    /// Marks the bytes as used again.
     pub(crate) fn unpoison(start: *const u8, bytes: usize) {
         // SAFETY: as above.
         unsafe { __asan_unpoison_memory_region(start, bytes) };
     }
 
-    /// Of these bytes, the first `used` are used from now on, and the rest isn't.
+    /// Marks the first `used` of the bytes as used, and the rest as unused.
     pub(crate) fn lend(start: *const u8, used: usize, bytes: usize) {
         unpoison(start, used);
         poison(start.wrapping_add(used), bytes - used);
     }
 
-    /// Uses a byte, so that it is reported if it is poisoned.
+    /// Reads a byte, so that the access is reported if the byte is poisoned.
     ///
     /// # Safety
     ///
-    /// The caller was promised that the byte is there.
+    /// The byte must be valid for reads.
     pub(crate) unsafe fn touch(byte: NonNull<u8>) {
-        // SAFETY: as the caller was promised.
+        // SAFETY: by the caller's promise. A `MaybeUninit` may be uninitialized.
         unsafe { byte.cast::<MaybeUninit<u8>>().read_volatile() };
     }
 
-    /// Memory that belongs to somebody else again when this is dropped.
+    /// Memory that is unpoisoned when this is dropped, because its owner may use it
+    /// again.
     pub(crate) struct Memory {
         start: Cell<*const u8>,
         bytes: Cell<usize>,
     }
 
-    // SAFETY: the pointer is only an address.
+    // SAFETY: the pointer is used only as an address.
     unsafe impl Send for Memory {}
 
     impl Memory {
@@ -90,7 +95,7 @@ mod asan {
 
     pub(crate) struct Memory;
 
-    #[allow(clippy::unused_self, reason = "the other one does something")]
+    #[allow(clippy::unused_self, reason = "the methods for `AddressSanitizer` use `self`")]
     impl Memory {
         pub(crate) const fn new() -> Self {
             Self

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use crate::arena_error::pages_in;
 use crate::{ArenaError, PAGE_SIZE, Page};
 
-/// Implements `defmt::Format` for a region.
+/// Implements `defmt::Format` for regions.
 macro_rules! format_region {
     ($($region:ty)*) => {$(
         #[cfg(feature = "defmt")]
@@ -38,7 +38,8 @@ pub use mapping::{Backing, HugePages, Mapping, MappingOptions};
 #[cfg(feature = "static-buffer")]
 pub use static_buffer::{DEFAULT_BUFFER, StaticBuffer, StaticPages, StaticRegion};
 
-// In place of the one in `static_buffer.rs`, so that a forgotten feature is named.
+// Replaces the macro in `static_buffer.rs`, so that the compiler error names the missing
+// feature.
 #[cfg(not(feature = "static-buffer"))]
 #[doc(hidden)]
 #[macro_export]
@@ -48,10 +49,12 @@ macro_rules! static_buffer {
     };
 }
 
-/// The region of [`Arena::new`](crate::Arena::new), and of `Arena` where none is named: a [`Mapping`] where the feature
-/// `mmap` is on, otherwise a `StaticRegion` where `static-buffer` is.
+/// The region of [`Arena::new`](crate::Arena::new), and of `Arena` without a type
+/// parameter: a [`Mapping`] if the feature `mmap` is on, otherwise a `StaticRegion` if
+/// `static-buffer` is.
 ///
-/// So it is another type when somebody else in the program turns `mmap` on: a library names the region that it means.
+/// Any crate in the program can turn `mmap` on, which changes this type. A library should
+/// therefore name the region that it uses.
 ///
 /// ```
 /// use hpalloc::{Arena, ArenaError, DefaultRegion};
@@ -61,10 +64,12 @@ macro_rules! static_buffer {
 /// ```
 #[cfg(feature = "mmap")]
 pub type DefaultRegion = Mapping;
-/// The region of [`Arena::new`](crate::Arena::new), and of `Arena` where none is named: a part of the built-in
-/// [`DEFAULT_BUFFER`] where the feature `static-buffer` is on, but `mmap` isn't.
+/// The region of [`Arena::new`](crate::Arena::new), and of `Arena` without a type
+/// parameter: a part of the built-in [`DEFAULT_BUFFER`], because the feature
+/// `static-buffer` is on and `mmap` is not.
 ///
-/// So it is another type when somebody else in the program turns `mmap` on: a library names the region that it means.
+/// Any crate in the program can turn `mmap` on, which changes this type. A library should
+/// therefore name the region that it uses.
 ///
 /// ```
 /// use hpalloc::{Arena, ArenaError, DefaultRegion, StaticRegion};
@@ -75,43 +80,42 @@ pub type DefaultRegion = Mapping;
 /// ```
 #[cfg(all(feature = "static-buffer", not(feature = "mmap")))]
 pub type DefaultRegion = StaticRegion;
-// With neither feature there is no default to offer, but `Arena<R = DefaultRegion>` has to name a type: one that is no
-// region.
+// With neither feature there is no default, but `Arena<R = DefaultRegion>` must name a
+// type. This one is not a region.
 #[cfg(not(any(feature = "mmap", feature = "static-buffer")))]
-#[allow(
-    missing_debug_implementations,
-    missing_docs,
-    unreachable_pub,
-    reason = "there is no value, and no way to name it"
-)]
+#[allow(missing_debug_implementations, missing_docs, unreachable_pub, reason = "it has no values and can't be named")]
 pub enum DefaultRegion {}
 
-/// Memory that an [`Arena`](crate::Arena) hands out page by page: the owner of that memory.
+/// The owner of memory that an [`Arena`](crate::Arena) hands out page by page.
 ///
-/// hpalloc has a region for caller-supplied slices ([`Borrowed`]), for address ranges of a kernel ([`RawRegion`]), for
-/// static buffers, for memory mappings and for boxed pages. Implement the trait for memory of another kind.
+/// There are regions for slices borrowed from the caller ([`Borrowed`]), address ranges
+/// of a kernel ([`RawRegion`]), static buffers, memory mappings and boxed pages.
+/// Implement this trait for memory of another kind.
 ///
 /// # Safety
 ///
-/// For as long as the region lives:
+/// An implementation must guarantee the following for as long as the region lives:
 ///
 /// 1. **Same:** [`pages`](Self::pages) returns the same pointer every time.
-/// 2. **Exclusive:** that memory is valid for reads and writes through the pointer and through pointers derived from
-///    it, and nothing else reads or writes it or holds a reference to it.
-/// 3. **Aligned:** it starts on a boundary of [`PAGE_SIZE`].
-/// 4. **Fixed:** moving the region moves neither the memory nor the permission to use it. So an implementor holds a raw
-///    pointer, not a `&mut` or a `Box`: moving one of those asserts uniqueness again, and invalidates every pointer
-///    that was handed out before (under Stacked as under Tree Borrows).
-/// 5. **Zeroed:** if [`is_zeroed`](Self::is_zeroed) returns `true`, every byte is initialised and zero when the region
-///    is given to an arena.
+/// 2. **Exclusive:** The memory is valid for reads and writes through that pointer and
+///    through pointers derived from it. Nothing else reads or writes it or holds a
+///    reference to it.
+/// 3. **Aligned:** The memory starts on a boundary of [`PAGE_SIZE`].
+/// 4. **Fixed:** Moving the region moves neither the memory nor the permission to use it.
+///    The region must therefore hold a raw pointer, not a `&mut` or a `Box`. Moving one
+///    of those asserts again that it is unique, which invalidates every pointer that was
+///    handed out before (under both Stacked and Tree Borrows).
+/// 5. **Zeroed:** If [`is_zeroed`](Self::is_zeroed) returns `true`, every byte is
+///    initialized and zero when an arena takes ownership of the region.
 ///
-/// Whoever breaks these lets safe code have two references to the same memory, or to memory that isn't there.
+/// If an implementation breaks these rules, safe code may hold two references to the same
+/// memory, or a reference to memory that does not exist.
 ///
 /// ```
 /// use core::ptr::NonNull;
 /// use hpalloc::{Arena, Page, Region};
 ///
-/// /// Pages of the global allocator.
+/// /// Pages from the global allocator.
 /// struct Heap(NonNull<[Page]>);
 ///
 /// impl Heap {
@@ -121,7 +125,8 @@ pub enum DefaultRegion {}
 ///     }
 /// }
 ///
-/// // SAFETY: the box gave its memory up, so it stays where it is until drop, and the only pointer to it is in here.
+/// // SAFETY: the box gave up its memory, which stays in place until drop. This is the
+/// // only pointer to it.
 /// unsafe impl Region for Heap {
 ///     fn pages(&self) -> NonNull<[Page]> {
 ///         self.0
@@ -130,7 +135,7 @@ pub enum DefaultRegion {}
 ///
 /// impl Drop for Heap {
 ///     fn drop(&mut self) {
-///         // SAFETY: it was leaked by `new` and is given back once.
+///         // SAFETY: the memory was leaked by `new`, and is freed once.
 ///         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
 ///     }
 /// }
@@ -140,35 +145,39 @@ pub enum DefaultRegion {}
 /// # Ok::<(), hpalloc::ArenaError>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no region of memory for an arena",
-    note = "an `Arena` without a parameter is there with the feature `mmap` or `static-buffer`; otherwise name its region, such \
-            as `Arena<Borrowed<'_>>` or `Arena<RawRegion>`"
+    message = "`{Self}` is not a region of memory for an arena",
+    note = "`Arena` without a type parameter needs the feature `mmap` or `static-buffer`; otherwise name its region, for example \
+            `Arena<Borrowed<'_>>` or `Arena<RawRegion>`"
 )]
 pub unsafe trait Region {
-    /// All of the region's pages, from the lowest address to the highest. Constant time; an arena calls it often. It
-    /// should not panic.
+    /// Returns all pages of the region, from the lowest address to the highest.
+    ///
+    /// An arena calls this often. It should take constant time and not panic.
     ///
     /// See [`Region`] for an example.
     fn pages(&self) -> NonNull<[Page]>;
 
-    /// Whether every byte is known to be zero when the region is given to an arena; `false` where it isn't known.
+    /// Returns `true` if every byte is known to be zero when an arena takes ownership of
+    /// the region.
     ///
-    /// It spares [`alloc_zeroed_page`](crate::Arena::alloc_zeroed_page) the writing of zeros. It is asked once, and
-    /// should take constant time and not panic.
+    /// If so, [`alloc_zeroed_page`](crate::Arena::alloc_zeroed_page) need not write
+    /// zeros. An arena calls this once. It should take constant time and not panic.
     fn is_zeroed(&self) -> bool {
         false
     }
 }
 
-/// Memory that the caller lends to an arena: the region of [`Arena::from_pages`](crate::Arena::from_pages) and its
-/// siblings.
+/// Memory borrowed from the caller: the region of
+/// [`Arena::from_pages`](crate::Arena::from_pages),
+/// [`from_uninit`](crate::Arena::from_uninit) and
+/// [`from_uninit_trimmed`](crate::Arena::from_uninit_trimmed).
 ///
-/// The memory is the caller's again when the arena is gone.
+/// The caller can use the memory again after the arena is dropped.
 ///
 /// ```
 /// use hpalloc::{Arena, Borrowed, FixedBlock, Page};
 ///
-/// // A type that has to name its arena's region names this one.
+/// // A type that must name the region of its arena.
 /// struct Packets<'memory> {
 ///     pool: FixedBlock<Arena<Borrowed<'memory>>>,
 /// }
@@ -179,11 +188,13 @@ pub struct Borrowed<'r> {
     memory: PhantomData<&'r mut [Page]>,
 }
 
-// SAFETY: the region is the only way to its memory (Region: Exclusive), which has no tie to a thread.
+// SAFETY: the region is the only way to access its memory (Region: Exclusive), and memory
+// is not bound to a thread.
 unsafe impl Send for Borrowed<'_> {}
 
-// SAFETY: Exclusive and Fixed: `pages` is a raw pointer made from a `&'r mut`, which stays borrowed while the region
-// lives and is not used again. Aligned: it points to `Page`s.
+// SAFETY: Exclusive and Fixed: `pages` is a raw pointer created from a `&'r mut`, which
+// stays borrowed while the region lives and is not used again. Aligned: it points to
+// `Page`s.
 unsafe impl Region for Borrowed<'_> {
     fn pages(&self) -> NonNull<[Page]> {
         self.pages
@@ -211,12 +222,13 @@ impl<'r> Borrowed<'r> {
     }
 }
 
-/// Memory known by its address range alone: the region of [`Arena::from_raw`](crate::Arena::from_raw), for kernels.
+/// Memory that is known only by its address range: the region of
+/// [`Arena::from_raw`](crate::Arena::from_raw), for kernels.
 ///
 /// ```
 /// use hpalloc::{Arena, FixedBlock, RawRegion};
 ///
-/// // The type of a kernel's pool over the memory that its boot loader reported free.
+/// // A kernel's pool over the memory that its boot loader reports as free.
 /// type KernelPool = FixedBlock<Arena<RawRegion>>;
 /// ```
 #[derive(Debug)]
@@ -224,11 +236,12 @@ pub struct RawRegion {
     pages: NonNull<[Page]>,
 }
 
-// SAFETY: the region is the only way to its memory (Region: Exclusive), which has no tie to a thread.
+// SAFETY: the region is the only way to access its memory (Region: Exclusive), and memory
+// is not bound to a thread.
 unsafe impl Send for RawRegion {}
 
-// SAFETY: the maker of a `RawRegion` promised Exclusive for as long as it lives; Aligned was checked by `whole_pages`;
-// Fixed: it holds a raw pointer.
+// SAFETY: Exclusive: the caller of `new` promised it for as long as the region lives.
+// Aligned: `whole_pages` checked it. Fixed: the region holds a raw pointer.
 unsafe impl Region for RawRegion {
     fn pages(&self) -> NonNull<[Page]> {
         self.pages
@@ -238,14 +251,15 @@ unsafe impl Region for RawRegion {
 impl RawRegion {
     /// # Safety
     ///
-    /// Until the region is dropped, `memory` is valid for reads and writes, and nothing else uses it.
+    /// Until the region is dropped, `memory` must be valid for reads and writes, and
+    /// nothing else may use it.
     pub(crate) unsafe fn new(memory: NonNull<[u8]>) -> Result<Self, ArenaError> {
         Ok(Self { pages: whole_pages(memory.cast(), memory.len())? })
     }
 }
 
-/// The pages that the `size` bytes from `first` on consist of, where an arena may have that size and they start on a
-/// page boundary.
+/// Returns the `size` bytes from `first` on as pages, if an arena can have that size,
+/// they start on a page boundary, and they end before the last byte of the address space.
 pub(crate) fn whole_pages(first: NonNull<u8>, size: usize) -> Result<NonNull<[Page]>, ArenaError> {
     let count = pages_in(size)?;
     let first = first.cast::<Page>();

@@ -203,69 +203,69 @@ fn errors_say_what_was_passed_which_bound_it_broke_and_what_to_do() {
     let texts = [
         (
             ArenaError::InvalidSize { size: 4097 }.to_string(),
-            "an arena of 4097 bytes was asked for: pass a positive multiple of the page size, 4096",
+            "invalid arena size of 4097 bytes: pass a positive multiple of 4096, the page size",
         ),
         (
             ArenaError::TooLarge { size: 268_439_552, max: MAX_ARENA_SIZE }.to_string(),
-            "an arena of 268439552 bytes was asked for, but 268435456 is the most it can have: use several arenas",
+            "an arena of 268439552 bytes is too large: pass at most 268435456, and use several arenas for more memory",
         ),
         (
             ArenaError::Misaligned { address: 0x2000_0010, align: 4096 }.to_string(),
-            "memory at address 0x20000010 does not start on a page boundary: align it to 4096 bytes (of a slice, \
-             `from_uninit_trimmed` uses the whole pages inside)",
+            "the memory at address 0x20000010 does not start on a page boundary: align it to 4096 bytes, or use \
+             `from_uninit_trimmed`, which skips the partial pages of a slice",
         ),
         (
             ArenaError::NoWholePage { address: 0x2000_0010, len: 5000 }.to_string(),
-            "no whole page lies in the 5000 bytes at address 0x20000010: pass at least 8191 bytes",
+            "the 5000 bytes at address 0x20000010 contain no whole page: pass at least 8191 bytes",
         ),
         (
             ArenaError::BufferTooSmall { size: 131_072, available: 65_536 }.to_string(),
-            "131072 bytes were asked of a static buffer of 65536 bytes: ask for less or declare it larger (the \
-             built-in one by the build-time variable HPALLOC_STATIC_PAGES)",
+            "131072 bytes were requested from a static buffer of 65536 bytes: request less, or declare a larger buffer \
+             (set HPALLOC_STATIC_PAGES at build time to enlarge the built-in one)",
         ),
         (
             ArenaError::AlreadyClaimed { available: 65_536 }.to_string(),
-            "the static buffer of 65536 bytes is claimed already: drop the arena that holds it, or declare another \
+            "the static buffer of 65536 bytes is already claimed: drop the arena that holds it, or declare another \
              buffer",
         ),
         (
             ArenaError::MapFailed { size: 4096, errno: 12 }.to_string(),
-            "the operating system refused to map 4096 bytes (errno 12): ask for less, or raise the process's memory \
-             limits",
+            "the operating system refused to map 4096 bytes (errno 12): request less, or raise the memory limits \
+             of the process",
         ),
         (
             ArenaError::NoHugePages { size: 5 << 20, errno: 12 }.to_string(),
-            "there are no 3 huge pages for 5242880 bytes, or two more for guards (errno 12): reserve them with `sysctl \
-             vm.nr_hugepages=..`, or ask for `HugePages::Best`, which takes what there is",
+            "there are not enough huge pages for 5242880 bytes (errno 12): reserve 3 (two more with guards) with \
+             `sysctl vm.nr_hugepages=..`, or use `HugePages::Best`, which falls back to other pages",
         ),
         (
             ArenaError::LockFailed { size: 4096, errno: 12 }.to_string(),
             "the operating system refused to lock 4096 bytes in memory (errno 12): raise the limit (`ulimit -l`, \
-             RLIMIT_MEMLOCK), or ask for less",
+             RLIMIT_MEMLOCK), or request less",
         ),
         (
             ArenaError::OutOfMemory { size: 4096 }.to_string(),
-            "the global allocator has no 4096 bytes for boxed pages: ask for less, or free memory first",
+            "the global allocator could not allocate 4096 bytes for boxed pages: request less, or free memory first",
         ),
         (
             BlockSizeError::TooSmall { bytes: 1, min: 8 }.to_string(),
-            "a block of 1 bytes can't hold a pointer while it is free: use at least 8",
+            "block size 1 is too small: a free block holds a pointer, so use at least 8 bytes",
         ),
         (
             BlockSizeError::Misaligned { bytes: 12, align: 8 }.to_string(),
-            "a block of 12 bytes would leave the next one misaligned: use a multiple of 8, such as 16",
+            "block size 12 would misalign the next block: use a multiple of 8 bytes, such as 16",
         ),
         (
             BlockSizeError::Misaligned { bytes: usize::MAX, align: 0 }.to_string(),
-            "a block of 18446744073709551615 bytes would leave the next one misaligned: use a multiple of 0",
+            "block size 18446744073709551615 would misalign the next block: use a multiple of 0 bytes",
         ),
         (
             BlockSizeError::TooLarge { bytes: 268_435_472, max: MAX_ARENA_SIZE }.to_string(),
-            "a block of 268435472 bytes is too large: use at most 268435456, which is what an arena can have",
+            "block size 268435472 is too large: use at most 268435456 bytes, the maximum size of an arena",
         ),
         (
             BlockSizeError::NotAscending { bytes: 32, previous: 64 }.to_string(),
-            "a block size of 32 bytes can't follow one of 64: sort the sizes, each above the last",
+            "block size 32 can't follow 64: list the sizes in ascending order, without duplicates",
         ),
     ];
     for (text, expected) in texts {

@@ -1,4 +1,4 @@
-//! The ways to make an arena, by where its memory comes from.
+//! The constructors of an arena, one for each kind of memory.
 
 use core::cell::Cell;
 use core::mem::MaybeUninit;
@@ -12,18 +12,27 @@ use crate::{ArenaError, Borrowed, PAGE_SIZE, Page, RawRegion, Region};
 
 #[cfg(any(feature = "mmap", feature = "static-buffer"))]
 impl Arena {
-    /// An arena of `size_in_bytes` over the region that the features choose: an anonymous memory mapping with `mmap`,
-    /// otherwise the built-in static buffer of `static-buffer`. The line of code is the same.
+    /// Creates an arena of `size_in_bytes` bytes over the default region.
     ///
-    /// With `mmap` it takes a system call, otherwise constant time. Never panics.
+    /// The default region is an anonymous memory mapping with the feature `mmap`,
+    /// otherwise the built-in static buffer of `static-buffer`. The same line of code
+    /// works with both.
+    ///
+    /// Takes the time of a system call with `mmap`, otherwise constant time. Never
+    /// panics.
     ///
     /// # Errors
     ///
-    /// [`InvalidSize`](ArenaError::InvalidSize) unless the size is a positive multiple of [`PAGE_SIZE`],
-    /// [`TooLarge`](ArenaError::TooLarge) if it is above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE). With `mmap`,
-    /// [`MapFailed`](ArenaError::MapFailed) where the operating system refuses. With the static buffer,
-    /// [`BufferTooSmall`](ArenaError::BufferTooSmall) for more than it has, and
-    /// [`AlreadyClaimed`](ArenaError::AlreadyClaimed) while another arena holds it.
+    /// [`InvalidSize`](ArenaError::InvalidSize) if the size is not a positive multiple of
+    /// [`PAGE_SIZE`], [`TooLarge`](ArenaError::TooLarge) if it is above
+    /// [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
+    ///
+    /// With `mmap`, [`MapFailed`](ArenaError::MapFailed) if the operating system refuses
+    /// the mapping.
+    ///
+    /// With the static buffer, [`BufferTooSmall`](ArenaError::BufferTooSmall) if the size
+    /// is above that of the buffer, and [`AlreadyClaimed`](ArenaError::AlreadyClaimed) if
+    /// another arena holds it.
     ///
     /// ```
     /// use hpalloc::{Arena, ArenaError};
@@ -39,19 +48,20 @@ impl Arena {
     }
 }
 
-/// No size is one: what [`Arena::new`] without a region asks for, so that the compiler says what to do.
+/// A trait that no type implements. It bounds the argument of [`Arena::new`] if there is
+/// no default region, so that the compiler error says what to do.
 #[cfg(not(any(feature = "mmap", feature = "static-buffer")))]
 #[doc(hidden)]
-#[allow(unreachable_pub, reason = "nobody can name it")]
+#[allow(unreachable_pub, reason = "it is in a private module")]
 #[diagnostic::on_unimplemented(
     message = "`Arena::new` needs hpalloc's feature `mmap` (a memory mapping) or `static-buffer` (a built-in buffer)",
-    note = "over other memory, make the arena by `Arena::from_pages`, `from_uninit`, `from_raw` or `from_region`"
+    note = "over other memory, create the arena with `Arena::from_pages`, `from_uninit`, `from_raw` or `from_region`"
 )]
 pub trait SizeWithRegion {}
 
 #[cfg(not(any(feature = "mmap", feature = "static-buffer")))]
 impl Arena<DefaultRegion> {
-    /// Does not compile, and says why.
+    /// Never compiles: the compiler error says which feature is missing.
     #[doc(hidden)]
     #[allow(clippy::missing_errors_doc, reason = "it can't be called")]
     pub fn new<S: SizeWithRegion>(_size_in_bytes: S) -> Result<Self, ArenaError> {
@@ -60,13 +70,14 @@ impl Arena<DefaultRegion> {
 }
 
 impl<'r> Arena<Borrowed<'r>> {
-    /// An arena over pages that the caller lends.
+    /// Creates an arena over pages borrowed from the caller.
     ///
     /// Constant time. Never panics.
     ///
     /// # Errors
     ///
-    /// [`InvalidSize`](ArenaError::InvalidSize) for no pages, [`TooLarge`](ArenaError::TooLarge) for more than
+    /// [`InvalidSize`](ArenaError::InvalidSize) if there are no pages,
+    /// [`TooLarge`](ArenaError::TooLarge) if they exceed
     /// [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
     ///
     /// ```
@@ -80,15 +91,16 @@ impl<'r> Arena<Borrowed<'r>> {
         Self::from_region(Borrowed::from_pages(pages))
     }
 
-    /// An arena over bytes that the caller lends: all of them, so they have to be whole pages.
+    /// Creates an arena over bytes borrowed from the caller, which must be whole pages.
     ///
     /// Constant time. Never panics.
     ///
     /// # Errors
     ///
-    /// [`InvalidSize`](ArenaError::InvalidSize) unless the length is a positive multiple of [`PAGE_SIZE`],
-    /// [`TooLarge`](ArenaError::TooLarge) if it is above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE),
-    /// [`Misaligned`](ArenaError::Misaligned) unless the memory starts on a page boundary.
+    /// [`InvalidSize`](ArenaError::InvalidSize) if the length is not a positive multiple
+    /// of [`PAGE_SIZE`], [`TooLarge`](ArenaError::TooLarge) if it is above
+    /// [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), [`Misaligned`](ArenaError::Misaligned)
+    /// if the memory does not start on a page boundary.
     ///
     /// ```
     /// use core::mem::MaybeUninit;
@@ -99,28 +111,31 @@ impl<'r> Arena<Borrowed<'r>> {
     ///
     /// let mut memory = Memory([MaybeUninit::uninit(); 2 * 4096]);
     /// assert_eq!(Arena::from_uninit(&mut memory.0)?.total_pages(), 2);
-    /// assert!(matches!(Arena::from_uninit(&mut memory.0[1..4097]), Err(ArenaError::Misaligned { .. })));
+    /// let error = Arena::from_uninit(&mut memory.0[1..4097]).unwrap_err();
+    /// assert!(matches!(error, ArenaError::Misaligned { .. }));
     /// # Ok::<(), ArenaError>(())
     /// ```
     pub fn from_uninit(memory: &'r mut [MaybeUninit<u8>]) -> Result<Self, ArenaError> {
         Borrowed::from_uninit(memory).map(Self::over)
     }
 
-    /// An arena over the whole pages that lie in bytes that the caller lends. What lies before the first page boundary
-    /// and after the last is left alone.
+    /// Creates an arena over the whole pages within bytes borrowed from the caller.
+    ///
+    /// The bytes before the first page boundary and after the last one are not used.
     ///
     /// Constant time. Never panics.
     ///
     /// # Errors
     ///
-    /// [`NoWholePage`](ArenaError::NoWholePage) where there is none, [`TooLarge`](ArenaError::TooLarge) for a slice
-    /// longer than [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
+    /// [`NoWholePage`](ArenaError::NoWholePage) if the slice contains no whole page,
+    /// [`TooLarge`](ArenaError::TooLarge) if its whole pages exceed
+    /// [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
     ///
     /// ```
     /// use core::mem::MaybeUninit;
     /// use hpalloc::Arena;
     ///
-    /// // Three pages hold at least two whole ones wherever they start.
+    /// // Wherever they start, 3 * 4096 bytes contain at least two whole pages.
     /// let mut memory = [MaybeUninit::uninit(); 3 * 4096];
     /// assert!(Arena::from_uninit_trimmed(&mut memory)?.total_pages() >= 2);
     /// # Ok::<(), hpalloc::ArenaError>(())
@@ -131,64 +146,73 @@ impl<'r> Arena<Borrowed<'r>> {
 }
 
 impl Arena<RawRegion> {
-    /// An arena over memory of which only the address range is known, as in a kernel.
+    /// Creates an arena over memory that is known only by its address range, as in a
+    /// kernel.
     ///
     /// Constant time. Never panics.
     ///
     /// # Errors
     ///
-    /// [`InvalidSize`](ArenaError::InvalidSize) unless the length is a positive multiple of [`PAGE_SIZE`],
-    /// [`TooLarge`](ArenaError::TooLarge) if it is above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE),
-    /// [`Misaligned`](ArenaError::Misaligned) unless the memory starts on a page boundary,
-    /// [`EndOfAddressSpace`](ArenaError::EndOfAddressSpace) if it reaches to the last byte of the address space.
+    /// [`InvalidSize`](ArenaError::InvalidSize) if the length is not a positive multiple
+    /// of [`PAGE_SIZE`], [`TooLarge`](ArenaError::TooLarge) if it is above
+    /// [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), [`Misaligned`](ArenaError::Misaligned)
+    /// if the memory does not start on a page boundary,
+    /// [`EndOfAddressSpace`](ArenaError::EndOfAddressSpace) if it extends to the last
+    /// byte of the address space.
     ///
     /// # Safety
     ///
-    /// Until the arena is dropped, the memory is valid for reads and writes through `memory`, and nothing else reads or
-    /// writes it or holds a reference to it. It need not be initialised.
+    /// Until the arena is dropped, the memory must be valid for reads and writes through
+    /// `memory`, and nothing else may read or write it or hold a reference to it. It may
+    /// be uninitialized.
     ///
     /// ```
     /// use core::ptr::NonNull;
     /// use hpalloc::{Arena, Page};
     ///
     /// let mut pages = [const { Page::new() }; 2];
-    /// let memory = NonNull::slice_from_raw_parts(NonNull::from(&mut pages).cast::<u8>(), 2 * 4096);
+    /// let start = NonNull::from(&mut pages).cast::<u8>();
+    /// let memory = NonNull::slice_from_raw_parts(start, 2 * 4096);
     /// // SAFETY: `pages` outlives the arena and is not used while it lives.
     /// let arena = unsafe { Arena::from_raw(memory) }?;
     /// assert_eq!(arena.total_pages(), 2);
     /// # Ok::<(), hpalloc::ArenaError>(())
     /// ```
     pub unsafe fn from_raw(memory: NonNull<[u8]>) -> Result<Self, ArenaError> {
-        // SAFETY: the caller's promise is the one that is asked for, and the region lives as long as the arena.
+        // SAFETY: by the caller's promise. The region lives as long as the arena.
         unsafe { RawRegion::new(memory) }.map(Self::over)
     }
 }
 
 impl<R: Region> Arena<R> {
-    /// An arena over a region of any kind, which it owns from then on.
+    /// Creates an arena that owns the given region.
     ///
     /// Constant time. Never panics.
     ///
     /// # Errors
     ///
-    /// [`InvalidSize`](ArenaError::InvalidSize) for a region of no pages, [`TooLarge`](ArenaError::TooLarge) for one
-    /// above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), [`Misaligned`](ArenaError::Misaligned) unless it starts on a
-    /// page boundary, [`EndOfAddressSpace`](ArenaError::EndOfAddressSpace) if it reaches to the last byte of the address
-    /// space. The region is dropped then.
+    /// [`InvalidSize`](ArenaError::InvalidSize) if the region has no pages,
+    /// [`TooLarge`](ArenaError::TooLarge) if it is larger than
+    /// [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), [`Misaligned`](ArenaError::Misaligned)
+    /// if it does not start on a page boundary,
+    /// [`EndOfAddressSpace`](ArenaError::EndOfAddressSpace) if it extends to the last
+    /// byte of the address space.
+    ///
+    /// On error, the region is dropped.
     ///
     /// ```
     /// use hpalloc::{Arena, ArenaError};
     /// # use hpalloc::{Page, Region};
     /// # use core::ptr::NonNull;
     /// # struct Frames(NonNull<[Page]>);
-    /// # // SAFETY: the pages below are not used otherwise.
+    /// # // SAFETY: nothing else uses the pages below.
     /// # unsafe impl Region for Frames {
     /// #     fn pages(&self) -> NonNull<[Page]> { self.0 }
     /// # }
     /// # let mut memory = [const { Page::new() }; 2];
     /// # let frames = Frames(NonNull::from(&mut memory[..]));
     ///
-    /// // `Frames` is a region of your own: see `Region`.
+    /// // `Frames` is a type that implements `Region`.
     /// let arena: Arena<Frames> = Arena::from_region(frames)?;
     /// assert_eq!(arena.total_pages(), 2);
     /// # Ok::<(), ArenaError>(())
@@ -199,7 +223,7 @@ impl<R: Region> Arena<R> {
         Ok(Self::over(region))
     }
 
-    /// An arena over a region whose size and alignment were checked.
+    /// Creates an arena over a region whose size and alignment have been checked.
     fn over(region: R) -> Self {
         let zeroed_from = if region.is_zeroed() { 0 } else { region.pages().len() };
         Self { memory: Memory::new(), region, next: Cell::new(0), zeroed_from }

@@ -5,9 +5,10 @@ use std::ptr::NonNull;
 use crate::arena_error::pages_in;
 use crate::{ArenaError, Page, Region};
 
-/// Pages from the global allocator, given back when the region is dropped (feature `std`).
+/// Pages from the global allocator, freed when the region is dropped (feature `std`).
 ///
-/// For tests on a host. It is a `Box<[Page]>` held as a raw pointer, so that the arena over it can be moved.
+/// For tests on a host. It holds a `Box<[Page]>` as a raw pointer, so that the arena over
+/// it can be moved.
 ///
 /// ```
 /// use hpalloc::{Arena, Boxed};
@@ -18,20 +19,21 @@ use crate::{ArenaError, Page, Region};
 /// ```
 #[derive(Debug)]
 pub struct Boxed {
-    /// From `Box::into_raw`, or memory that `Box::from_raw` may take over.
+    /// From `Box::leak`, or memory that `Box::from_raw` may take over.
     pages: NonNull<[Page]>,
     zeroed: bool,
 }
 
 impl Boxed {
-    /// Takes `size_in_bytes` of zeroed memory from the global allocator.
+    /// Allocates `size_in_bytes` bytes of zeroed memory from the global allocator.
     ///
-    /// The time of an allocation by the global allocator. Never panics.
+    /// Takes the time of an allocation by the global allocator. Never panics.
     ///
     /// # Errors
     ///
-    /// [`InvalidSize`](ArenaError::InvalidSize) or [`TooLarge`](ArenaError::TooLarge) where an arena can't have that
-    /// size; [`OutOfMemory`](ArenaError::OutOfMemory) where the allocator has no such memory.
+    /// [`InvalidSize`](ArenaError::InvalidSize) or [`TooLarge`](ArenaError::TooLarge) if
+    /// an arena can't have that size; [`OutOfMemory`](ArenaError::OutOfMemory) if the
+    /// allocator can't provide the memory.
     ///
     /// ```
     /// use hpalloc::{ArenaError, Boxed};
@@ -43,14 +45,15 @@ impl Boxed {
         let error = ArenaError::OutOfMemory { size: size_in_bytes };
         let count = pages_in(size_in_bytes)?;
         let layout = Layout::array::<Page>(count).map_err(|_| error.clone())?;
-        // SAFETY: `pages_in` returned a positive count, so the layout isn't of size zero.
+        // SAFETY: `pages_in` returned a positive count, so the size of the layout is not
+        // zero.
         let first = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(error)?;
         Ok(Self { pages: NonNull::slice_from_raw_parts(first.cast(), count), zeroed: true })
     }
 }
 
 impl From<Box<[Page]>> for Boxed {
-    /// Constant time. Never panics.
+    /// Takes ownership of the pages. Constant time. Never panics.
     ///
     /// ```
     /// use hpalloc::{Arena, Boxed, Page};
@@ -65,11 +68,13 @@ impl From<Box<[Page]>> for Boxed {
     }
 }
 
-// SAFETY: the region owns its memory (Region: Exclusive), which has no tie to a thread.
+// SAFETY: the region owns its memory (Region: Exclusive), and memory is not bound to a
+// thread.
 unsafe impl Send for Boxed {}
 
-// SAFETY: Exclusive and Fixed: `pages` is a raw pointer to memory that the box gave up, until drop. Aligned: they are
-// `Page`s. Zeroed: `zeroed` is set only for memory of `alloc_zeroed` that nobody has written to.
+// SAFETY: Exclusive and Fixed: `pages` is a raw pointer to memory that the box gave up
+// until the region is dropped. Aligned: it points to `Page`s. Zeroed: `zeroed` is set
+// only for memory from `alloc_zeroed` to which nothing has been written.
 unsafe impl Region for Boxed {
     fn pages(&self) -> NonNull<[Page]> {
         self.pages
@@ -84,8 +89,8 @@ format_region!(Boxed);
 
 impl Drop for Boxed {
     fn drop(&mut self) {
-        // SAFETY: the memory was allocated for a `[Page]` of this length by the global allocator, and is given back
-        // here only.
+        // SAFETY: the memory was allocated for a `[Page]` of this length by the global
+        // allocator, and is freed only here.
         drop(unsafe { Box::from_raw(self.pages.as_ptr()) });
     }
 }

@@ -7,11 +7,12 @@ use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mlock, mmap_anonymous, mpro
 use crate::arena_error::pages_in;
 use crate::{ArenaError, PAGE_SIZE, Page, Region};
 
-/// A private anonymous memory mapping, unmapped when the region is dropped (feature `mmap`).
+/// A private anonymous memory mapping, unmapped when the region is dropped (feature
+/// `mmap`).
 ///
-/// The operating system hands it over zeroed, and backs a page with memory when it is first written to: that page fault
-/// is by far the most expensive thing that can happen on an allocation. [`MappingOptions::prefault`] takes all of them
-/// at once, ahead of time.
+/// The memory starts zeroed, and the operating system commits each page when it is first
+/// written to. That page fault is by far the most expensive event in an allocation.
+/// [`MappingOptions::prefault`] takes all of the page faults in advance.
 ///
 /// ```
 /// use hpalloc::{Arena, Mapping};
@@ -22,22 +23,24 @@ use crate::{ArenaError, PAGE_SIZE, Page, Region};
 /// ```
 #[derive(Debug)]
 pub struct Mapping {
-    /// Within `reserved`, readable and writable.
+    /// Within `reserved`, and readable and writable.
     pages: NonNull<[Page]>,
-    /// Addresses that were mapped for this value alone: the pages, and guards or what aligns them.
+    /// The addresses that were mapped for this value alone: the pages, the guards, and
+    /// the padding that aligns the pages.
     reserved: NonNull<[u8]>,
     backing: Backing,
 }
 
 impl Mapping {
-    /// Maps `size_in_bytes` of memory with the default [`MappingOptions`].
+    /// Maps `size_in_bytes` bytes of memory with the default [`MappingOptions`].
     ///
-    /// The time of a system call. Never panics.
+    /// Takes the time of a system call. Never panics.
     ///
     /// # Errors
     ///
-    /// [`InvalidSize`](ArenaError::InvalidSize) or [`TooLarge`](ArenaError::TooLarge) where an arena can't have that
-    /// size; [`MapFailed`](ArenaError::MapFailed), with the error number, where the operating system refuses.
+    /// [`InvalidSize`](ArenaError::InvalidSize) or [`TooLarge`](ArenaError::TooLarge) if
+    /// an arena can't have that size; [`MapFailed`](ArenaError::MapFailed), with the
+    /// error number, if the operating system refuses the mapping.
     ///
     /// ```
     /// use hpalloc::{ArenaError, Mapping};
@@ -49,7 +52,7 @@ impl Mapping {
         MappingOptions::new().map(size_in_bytes)
     }
 
-    /// What kind of pages the operating system was made to back the mapping with.
+    /// Returns the kind of pages that the operating system agreed to use for the mapping.
     ///
     /// Constant time. Never panics.
     ///
@@ -65,11 +68,13 @@ impl Mapping {
     }
 }
 
-// SAFETY: the region owns its memory (Region: Exclusive), which has no tie to a thread.
+// SAFETY: the region owns its memory (Region: Exclusive), and memory is not bound to a
+// thread.
 unsafe impl Send for Mapping {}
 
-// SAFETY: Exclusive and Fixed: the mapping was made for this value alone and lasts until it is dropped. Aligned: see
-// `reserve`. Zeroed: anonymous memory is, and prefaulting writes zeros.
+// SAFETY: Exclusive and Fixed: the mapping was created for this value alone, and lasts
+// until it is dropped. Aligned: see `reserve`. Zeroed: anonymous memory is zero, and
+// prefaulting writes zeros.
 unsafe impl Region for Mapping {
     fn pages(&self) -> NonNull<[Page]> {
         self.pages
@@ -85,10 +90,12 @@ format_region!(Mapping);
 impl Drop for Mapping {
     fn drop(&mut self) {
         let (first, size) = (self.reserved.as_ptr().cast(), self.reserved.len());
-        // SAFETY: exactly what was mapped, and nothing uses it any more (Region: Exclusive).
+        // SAFETY: this is exactly the range that was mapped, and nothing uses it any more
+        // (Region: Exclusive).
         let unmapped = unsafe { munmap(first, size) };
-        // Linux joins neighbouring mappings. To unmap one between two others makes one more of them, which it refuses
-        // where a process has as many as it may. The addresses are lost then, but not the memory.
+        // Linux merges neighboring mappings. Unmapping the middle of a merged mapping
+        // leaves one mapping more, which Linux refuses if the process has reached its
+        // limit. The addresses are lost then, but `madvise` still frees the memory.
         #[cfg(target_os = "linux")]
         if unmapped.is_err() {
             // SAFETY: as above.
@@ -99,15 +106,16 @@ impl Drop for Mapping {
     }
 }
 
-/// The size of a huge page in bytes, on the machines that have them.
+/// The size of a huge page in bytes, on machines that have them.
 const HUGE_PAGE_SIZE: usize = 2 * 1024 * 1024;
 
-/// The size of a guard in bytes: a multiple of every machine's page size.
+/// The size of a guard in bytes: a multiple of the page size of every machine.
 const GUARD_SIZE: usize = 64 * 1024;
 
-/// Which pages a [`Mapping`] asks the operating system for.
+/// The kind of pages that a [`Mapping`] requests from the operating system.
 ///
-/// A page fault, and an entry of the processor's address translation, is for one page: of 4 KiB, or of 2 MiB.
+/// A page fault commits one page, and each entry of the processor's address translation
+/// covers one page. An ordinary page usually has 4 KiB, a huge page 2 MiB.
 ///
 /// ```
 /// use hpalloc::{Backing, HugePages, MappingOptions};
@@ -126,16 +134,18 @@ pub enum HugePages {
     /// Ordinary pages.
     #[default]
     Off,
-    /// Transparent huge pages, which Linux uses where it has them at hand; otherwise ordinary ones.
+    /// Transparent huge pages, which Linux uses if it has them available; otherwise
+    /// ordinary pages.
     Transparent,
-    /// Huge pages from the pool that the machine's administrator set up; without it,
-    /// [`NoHugePages`](ArenaError::NoHugePages).
+    /// Huge pages from the pool that the administrator of the machine reserved. If the
+    /// pool is too small, mapping fails with [`NoHugePages`](ArenaError::NoHugePages).
     Explicit,
-    /// The best to be had: explicit, or else transparent, or else ordinary ones.
+    /// The best available: explicit huge pages, or else transparent ones, or else
+    /// ordinary pages.
     Best,
 }
 
-/// What a [`Mapping`] got: see [`HugePages`].
+/// The kind of pages that a [`Mapping`] got: see [`HugePages`].
 ///
 /// ```
 /// use hpalloc::{Backing, HugePages, MappingOptions};
@@ -150,18 +160,19 @@ pub enum HugePages {
 pub enum Backing {
     /// The machine's ordinary pages.
     Ordinary,
-    /// The operating system accepted the advice to use huge pages. Whether it does is known only when memory is touched.
+    /// Transparent huge pages: the operating system accepted the advice to use them. It
+    /// decides only when memory is touched.
     Transparent,
-    /// Huge pages, reserved for this mapping.
+    /// Explicit huge pages, reserved for this mapping.
     Explicit,
 }
 
-/// How a [`Mapping`] is made.
+/// The options for creating a [`Mapping`].
 ///
 /// ```
 /// use hpalloc::{Arena, HugePages, MappingOptions};
 ///
-/// let options = MappingOptions::new().huge_pages(HugePages::Best).guards(true).prefault(true);
+/// let options = MappingOptions::new().huge_pages(HugePages::Best).prefault(true);
 /// let arena = Arena::from_region(options.map(4 << 20)?)?;
 /// assert_eq!(arena.total_pages(), 1024);
 /// # Ok::<(), hpalloc::ArenaError>(())
@@ -176,7 +187,8 @@ pub struct MappingOptions {
 }
 
 impl MappingOptions {
-    /// The defaults: ordinary pages, each backed with memory when it is first written to.
+    /// Creates the default options: ordinary pages, each committed when it is first
+    /// written to.
     ///
     /// Constant time. Never panics.
     ///
@@ -190,14 +202,16 @@ impl MappingOptions {
         Self { huge_pages: HugePages::Off, guards: false, lock: false, prefault: false }
     }
 
-    /// Which pages to ask for. Other than on Linux there are ordinary ones only.
+    /// Sets the kind of pages to request. On operating systems other than Linux, only
+    /// ordinary pages are available.
     ///
     /// Constant time. Never panics.
     ///
     /// ```
     /// use hpalloc::{HugePages, MappingOptions};
     ///
-    /// assert!(MappingOptions::new().huge_pages(HugePages::Transparent).map(4 << 20).is_ok());
+    /// let options = MappingOptions::new().huge_pages(HugePages::Transparent);
+    /// assert!(options.map(4 << 20).is_ok());
     /// ```
     #[must_use]
     pub const fn huge_pages(mut self, huge_pages: HugePages) -> Self {
@@ -205,10 +219,14 @@ impl MappingOptions {
         self
     }
 
-    /// Whether 64 KiB before the memory and behind it can't be accessed, so that running over either end is a fault at
-    /// once. With huge pages, the memory ends where the last of them does. Guards take addresses, but no memory; with
-    /// explicit huge pages they are one each, of the pool. On a machine whose ordinary pages are larger than 4 KiB, the
-    /// size has to be whole ones, or the operating system refuses.
+    /// Sets whether 64 KiB before and after the memory are inaccessible, so that running
+    /// past either end causes a fault immediately.
+    ///
+    /// With huge pages, the guard after the memory starts where the last huge page ends.
+    /// Guards use addresses but no memory, except with explicit huge pages: then each
+    /// guard is one huge page of the pool. On a machine whose ordinary pages are larger
+    /// than 4 KiB, the size must be a multiple of its page size, or the operating system
+    /// refuses the mapping.
     ///
     /// Constant time. Never panics.
     ///
@@ -221,7 +239,8 @@ impl MappingOptions {
         self
     }
 
-    /// Whether the memory is locked: backed before [`map`](Self::map) returns, and never swapped out.
+    /// Sets whether the memory is locked: committed before [`map`](Self::map) returns,
+    /// and never swapped out.
     ///
     /// Constant time. Never panics.
     ///
@@ -235,7 +254,8 @@ impl MappingOptions {
         self
     }
 
-    /// Whether [`map`](Self::map) touches every page before it returns, so that none has to be backed with memory later.
+    /// Sets whether [`map`](Self::map) touches every page before it returns, so that none
+    /// must be committed later.
     ///
     /// Constant time. Never panics.
     ///
@@ -249,17 +269,19 @@ impl MappingOptions {
         self
     }
 
-    /// Maps `size_in_bytes` of memory.
+    /// Maps `size_in_bytes` bytes of memory.
     ///
     /// # Errors
     ///
-    /// As [`Mapping::new`]; [`NoHugePages`](ArenaError::NoHugePages) for [`HugePages::Explicit`] without a pool that is
-    /// large enough; [`LockFailed`](ArenaError::LockFailed) where the operating system refuses to lock so much. Nothing
-    /// stays mapped then.
+    /// Those of [`Mapping::new`]; [`NoHugePages`](ArenaError::NoHugePages) for
+    /// [`HugePages::Explicit`] if the pool of huge pages is too small;
+    /// [`LockFailed`](ArenaError::LockFailed) if the operating system refuses to lock the
+    /// memory. On error, nothing stays mapped.
     ///
     /// # Time complexity
     ///
-    /// A few system calls; with [`prefault`](Self::prefault) or [`lock`](Self::lock) also a page fault for each page.
+    /// A few system calls. With [`prefault`](Self::prefault) or [`lock`](Self::lock),
+    /// also a page fault for each page.
     ///
     /// # Panics
     ///
@@ -269,7 +291,8 @@ impl MappingOptions {
     /// use hpalloc::{ArenaError, MappingOptions};
     ///
     /// assert!(MappingOptions::new().map(4096).is_ok());
-    /// assert_eq!(MappingOptions::new().map(0).unwrap_err(), ArenaError::InvalidSize { size: 0 });
+    /// let error = MappingOptions::new().map(0).unwrap_err();
+    /// assert_eq!(error, ArenaError::InvalidSize { size: 0 });
     /// ```
     pub fn map(&self, size_in_bytes: usize) -> Result<Mapping, ArenaError> {
         pages_in(size_in_bytes)?;
@@ -281,27 +304,29 @@ impl MappingOptions {
         }?;
         let pages: NonNull<Page> = mapping.pages.cast();
         if self.lock {
-            // SAFETY: the pages are mapped, and nothing else knows of them.
+            // SAFETY: the pages are mapped, and nothing else uses them yet.
             let locked = unsafe { mlock(pages.as_ptr().cast(), size_in_bytes) };
             locked.map_err(|error| ArenaError::LockFailed { size: size_in_bytes, errno: error.raw_os_error() })?;
         }
         if self.prefault {
             for page in 0..mapping.pages.len() {
-                // SAFETY: `page` is below the count of the pages, which nothing else knows of.
+                // SAFETY: `page` is less than the number of pages, and nothing else uses
+                // them yet.
                 unsafe { pages.add(page).cast::<u8>().write_volatile(0) };
             }
         }
         Ok(mapping)
     }
 
-    /// Pages of that kind, at an address that suits them, between guards if they are wanted.
+    /// Maps pages of the given kind, suitably aligned, and between guards if these are
+    /// requested.
     fn reserve(&self, size: usize, backing: Backing) -> Result<Mapping, ArenaError> {
         let failed = |errno| match backing {
             Backing::Explicit => ArenaError::NoHugePages { size, errno },
             _ => ArenaError::MapFailed { size, errno },
         };
-        // The operating system aligns a mapping to the pages that it is made of, but not to what may become a transparent
-        // huge page later.
+        // The operating system aligns a mapping to the pages that it is made of, but not
+        // to the huge pages that it may transparently use later.
         let (align, aligned_to, guard, kind) = match backing {
             Backing::Ordinary => (PAGE_SIZE, PAGE_SIZE, GUARD_SIZE, MapFlags::empty()),
             Backing::Transparent => (HUGE_PAGE_SIZE, PAGE_SIZE, GUARD_SIZE, MapFlags::empty()),
@@ -311,17 +336,19 @@ impl MappingOptions {
         };
         let guard = if self.guards { guard } else { 0 };
         let usable = size.next_multiple_of(align);
-        // No more than MAX_ARENA_SIZE and a few huge pages.
+        // The sum can't overflow: it is at most MAX_ARENA_SIZE and a few huge pages.
         let reserved_size = guard + (align - aligned_to) + usable + guard;
 
         let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: with no address asked for, the mapping replaces no other.
+        // SAFETY: no address is requested, so the mapping replaces no other one.
         let mapped = unsafe { mmap_anonymous(null_mut(), reserved_size, access, MapFlags::PRIVATE | kind) };
         let first = mapped.map_err(|error| failed(error.raw_os_error()))?.cast::<u8>();
-        // The operating system maps address 0 only where it is asked for; it would be no use as a region.
+        // The operating system maps address 0 only on request, and a region can't start
+        // there.
         let first = NonNull::new(first).ok_or(failed(0))?;
         let before = guard + first.addr().get().wrapping_add(guard).wrapping_neg() % align;
-        // SAFETY: at most `guard` and what aligning may take, so the pages lie within what was mapped.
+        // SAFETY: `before` is at most `guard` and the padding, so the pages are within
+        // what was mapped.
         let pages = unsafe { first.add(before) }.cast::<Page>();
         let mapping = Mapping {
             pages: NonNull::slice_from_raw_parts(pages, size / PAGE_SIZE),
@@ -329,7 +356,8 @@ impl MappingOptions {
             backing,
         };
         if self.guards {
-            // SAFETY: the guards lie before and behind what is usable, within what was mapped.
+            // SAFETY: the guards are before and after the usable memory, within what was
+            // mapped.
             let protected = unsafe {
                 let (low, high) = (first.add(before - guard), first.add(before + usable));
                 mprotect(low.as_ptr().cast(), guard, MprotectFlags::empty())
@@ -340,11 +368,13 @@ impl MappingOptions {
         Ok(mapping)
     }
 
-    /// Transparent huge pages, or ordinary ones where the operating system doesn't take the advice.
+    /// Maps transparent huge pages, or ordinary pages if the operating system rejects the
+    /// advice.
     fn advise(&self, size: usize) -> Result<Mapping, ArenaError> {
         let mut mapping = self.reserve(size, Backing::Transparent)?;
         #[cfg(target_os = "linux")]
-        // SAFETY: the pages, in whole huge pages, are mapped, and nothing else knows of them.
+        // SAFETY: the pages are mapped up to the end of the last huge page, and nothing
+        // else uses them yet.
         let advised = unsafe {
             madvise(mapping.pages.as_ptr().cast(), size.next_multiple_of(HUGE_PAGE_SIZE), Advice::LinuxHugepage)
         };
@@ -357,7 +387,7 @@ impl MappingOptions {
     }
 }
 
-/// What asks the operating system for explicit huge pages, where there are any.
+/// The flags that request explicit huge pages, if the operating system has them.
 #[cfg(target_os = "linux")]
 const EXPLICIT_HUGE_PAGES: Option<MapFlags> = Some(MapFlags::HUGETLB.union(MapFlags::HUGE_2MB));
 #[cfg(not(target_os = "linux"))]

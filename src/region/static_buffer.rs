@@ -5,17 +5,20 @@ use crate::arena_error::pages_in;
 use crate::shared::Shared;
 use crate::{ArenaError, MAX_ARENA_SIZE, PAGE_SIZE, Page, Region};
 
-/// `PAGES` pages of static memory that can be claimed as a [`Region`], by one at a time (feature `static-buffer`).
+/// `PAGES` pages of static memory, which one [`Region`] at a time can claim (feature
+/// `static-buffer`).
 ///
-/// Declare one with [`static_buffer!`](crate::static_buffer). A claim is given back when its region, or the arena over
-/// it, is dropped; then the buffer can be claimed again.
+/// Declare one with [`static_buffer!`](crate::static_buffer). Dropping the region, or the
+/// arena over it, releases the claim, and the buffer can be claimed again.
 ///
-/// On a chip without compare-and-swap, such as a Cortex-M0, claiming takes a critical section: there the feature
-/// `critical-section` has to be on as well, and the program provides one, see the crate `critical-section`. (For a Cortex-M
-/// with one core it is a feature of the crate `cortex-m`.)
+/// On a chip without compare-and-swap, such as a Cortex-M0, a claim needs a critical
+/// section. There, the feature `critical-section` must be on as well, and the program
+/// must provide the critical section: see the crate `critical-section`. For a single-core
+/// Cortex-M, the crate `cortex-m` has a feature that provides it.
 ///
-/// The pages are a static of their own, so that `PAGES` pages take `PAGES * 4096` bytes of `.bss` and not one byte
-/// more: beside them, the record of the claim would fill another page up to the next boundary.
+/// The pages are a separate static, so that `PAGES` pages take exactly `PAGES * 4096`
+/// bytes of `.bss`. If the record of the claim followed them in the same static, padding
+/// would add another page.
 ///
 /// ```
 /// use hpalloc::{Arena, ArenaError};
@@ -26,7 +29,8 @@ use crate::{ArenaError, MAX_ARENA_SIZE, PAGE_SIZE, Page, Region};
 ///
 /// let arena = Arena::from_region(PACKETS.claim()?)?;
 /// assert_eq!(arena.total_pages(), 4);
-/// assert_eq!(PACKETS.claim().unwrap_err(), ArenaError::AlreadyClaimed { available: 4 * 4096 });
+/// let error = PACKETS.claim().unwrap_err();
+/// assert_eq!(error, ArenaError::AlreadyClaimed { available: 4 * 4096 });
 ///
 /// drop(arena);
 /// assert!(PACKETS.claim().is_ok());
@@ -34,22 +38,23 @@ use crate::{ArenaError, MAX_ARENA_SIZE, PAGE_SIZE, Page, Region};
 /// ```
 #[derive(Debug)]
 pub struct StaticBuffer<const PAGES: usize> {
-    /// Named by this buffer alone.
+    /// No other buffer refers to these pages.
     pages: &'static StaticPages<PAGES>,
     claim: Claim,
 }
 
-/// No array is one: what [`StaticBuffer::new`] asks for, so that the compiler says what to do.
+/// A trait that no type implements. It bounds [`StaticBuffer::new`], so that the compiler
+/// error says how to declare a buffer.
 #[doc(hidden)]
-#[allow(unreachable_pub, reason = "nobody can name it")]
+#[allow(unreachable_pub, reason = "it is in a private module")]
 #[diagnostic::on_unimplemented(
     message = "declare the buffer as `hpalloc::static_buffer! {{ static NAME: StaticBuffer<PAGES>; }}`",
-    note = "a buffer needs a static for its pages, which the macro declares as well"
+    note = "a buffer needs a second static for its pages, which the macro also declares"
 )]
 pub trait Declared {}
 
 impl<const PAGES: usize> StaticBuffer<PAGES> {
-    /// Does not compile, and says what to write.
+    /// Never compiles: the compiler error says what to write.
     #[doc(hidden)]
     #[must_use]
     #[allow(clippy::new_without_default, reason = "it can't be called")]
@@ -57,14 +62,14 @@ impl<const PAGES: usize> StaticBuffer<PAGES> {
     where
         [(); PAGES]: Declared,
     {
-        panic!("it can't be called")
+        panic!("unreachable: no array implements `Declared`")
     }
 
-    /// What [`static_buffer!`](crate::static_buffer) expands to.
+    /// Creates the buffer that [`static_buffer!`](crate::static_buffer) declares.
     ///
     /// # Safety
     ///
-    /// No other buffer is made over these pages.
+    /// No other buffer may be created over these pages.
     #[doc(hidden)]
     #[must_use]
     pub const unsafe fn over(pages: &'static StaticPages<PAGES>) -> Self {
@@ -81,7 +86,8 @@ impl<const PAGES: usize> StaticBuffer<PAGES> {
     ///
     /// # Errors
     ///
-    /// [`AlreadyClaimed`](ArenaError::AlreadyClaimed) while another region holds the buffer.
+    /// [`AlreadyClaimed`](ArenaError::AlreadyClaimed) while another region holds the
+    /// buffer.
     ///
     /// ```
     /// hpalloc::static_buffer! {
@@ -94,15 +100,16 @@ impl<const PAGES: usize> StaticBuffer<PAGES> {
         self.claim_bytes(PAGES * PAGE_SIZE)
     }
 
-    /// Claims the buffer to use its first `size_in_bytes` bytes.
+    /// Claims the buffer, to use its first `size_in_bytes` bytes.
     ///
     /// Constant time. Never panics.
     ///
     /// # Errors
     ///
-    /// [`InvalidSize`](ArenaError::InvalidSize) or [`TooLarge`](ArenaError::TooLarge) where an arena can't have that
-    /// size; [`BufferTooSmall`](ArenaError::BufferTooSmall) where the buffer doesn't;
-    /// [`AlreadyClaimed`](ArenaError::AlreadyClaimed) as for [`claim`](Self::claim).
+    /// [`InvalidSize`](ArenaError::InvalidSize) or [`TooLarge`](ArenaError::TooLarge) if
+    /// an arena can't have that size; [`BufferTooSmall`](ArenaError::BufferTooSmall) if
+    /// the buffer is smaller; [`AlreadyClaimed`](ArenaError::AlreadyClaimed) as for
+    /// [`claim`](Self::claim).
     ///
     /// ```
     /// use hpalloc::ArenaError;
@@ -126,7 +133,7 @@ impl<const PAGES: usize> StaticBuffer<PAGES> {
         if !self.claim.take() {
             return Err(ArenaError::AlreadyClaimed { available });
         }
-        // SAFETY: a pointer into a static isn't null.
+        // SAFETY: a pointer into a static is not null.
         let first = unsafe { NonNull::new_unchecked(self.pages.0.get()) }.cast::<Page>();
         Ok(StaticRegion { pages: NonNull::slice_from_raw_parts(first, count), claim: &self.claim })
     }
@@ -147,7 +154,7 @@ impl<const PAGES: usize> defmt::Format for StaticBuffer<PAGES> {
 pub struct StaticPages<const PAGES: usize>(UnsafeCell<[Page; PAGES]>);
 
 impl<const PAGES: usize> StaticPages<PAGES> {
-    /// Pages that hold nothing yet. Constant time. Never panics.
+    /// Creates uninitialized pages. Constant time. Never panics.
     #[must_use]
     pub const fn new() -> Self {
         Self(UnsafeCell::new([const { Page::new() }; PAGES]))
@@ -160,10 +167,12 @@ impl<const PAGES: usize> Default for StaticPages<PAGES> {
     }
 }
 
-// SAFETY: the pages are reached only by the one buffer over them, and there only by the holder of its claim.
+// SAFETY: only the one buffer over the pages accesses them, and only for the holder of
+// its claim.
 unsafe impl<const PAGES: usize> Sync for StaticPages<PAGES> {}
 
-/// A claim on a [`StaticBuffer`]: the region that an arena over a static buffer owns. Dropping it releases the buffer.
+/// A claimed [`StaticBuffer`]: the region of an arena over a static buffer. Dropping it
+/// releases the buffer.
 ///
 /// ```
 /// use hpalloc::{Arena, StaticRegion};
@@ -178,24 +187,27 @@ unsafe impl<const PAGES: usize> Sync for StaticPages<PAGES> {}
 #[derive(Debug)]
 pub struct StaticRegion {
     pages: NonNull<[Page]>,
-    /// Taken for this region, which releases it.
+    /// Held by this region, which releases it on drop.
     claim: &'static Claim,
 }
 
 impl StaticRegion {
-    /// The region of `Arena::new` where `mmap` is off: the first bytes of the built-in buffer.
+    /// Claims the first bytes of the built-in buffer: the region of `Arena::new` if
+    /// `mmap` is off.
     #[cfg(not(feature = "mmap"))]
     pub(crate) fn new(size_in_bytes: usize) -> Result<Self, ArenaError> {
         DEFAULT_BUFFER.claim_bytes(size_in_bytes)
     }
 }
 
-// SAFETY: the region holds the claim on its memory (Region: Exclusive), which has no tie to a thread.
+// SAFETY: the region holds the claim on its memory (Region: Exclusive), and memory is not
+// bound to a thread.
 unsafe impl Send for StaticRegion {}
 
-// SAFETY: Exclusive: `pages` come from a static `UnsafeCell` that only the holder of `claim` reaches, and `claim` is
-// taken. Fixed: a static stays where it is. Aligned: they are `Page`s. They may have been used before, or lie in a
-// section that nobody zeroed, so nothing is said of Zeroed.
+// SAFETY: Exclusive: `pages` points into a static `UnsafeCell` that only the holder of
+// `claim` accesses, and this region holds it. Fixed: a static does not move. Aligned: it
+// points to `Page`s. Zeroed is not promised, because the pages may have been used before,
+// or be in a section that is not zeroed at startup.
 unsafe impl Region for StaticRegion {
     fn pages(&self) -> NonNull<[Page]> {
         self.pages
@@ -210,10 +222,11 @@ impl Drop for StaticRegion {
     }
 }
 
-/// Mutual exclusion without waiting: whoever takes it and is told `true` holds it, alone, until the release.
+/// Mutual exclusion without waiting. If `take` returns `true`, the caller holds the claim
+/// alone until the release.
 #[derive(Debug)]
 struct Claim {
-    /// Zero while nothing holds it.
+    /// Zero while the claim is free.
     taken: Shared<usize>,
 }
 
@@ -233,15 +246,19 @@ impl Claim {
 
 /// Declares a [`StaticBuffer`](crate::StaticBuffer) (feature `static-buffer`).
 ///
-/// One buffer a call, in this form: documentation, which goes to the buffer; unsafe attributes, which go to its pages, so
-/// that `#[unsafe(link_section = "..")]` places the memory itself; visibility, name and type. The number of pages is a
-/// literal, the name of a constant or an expression in braces.
+/// Each call declares one buffer, and contains in this order:
+///
+/// - doc comments, which document the buffer;
+/// - unsafe attributes for its pages: `#[unsafe(link_section = "..")]` places the memory
+///   itself;
+/// - the visibility, the name and the type. The number of pages is a literal, the name of
+///   a constant, or an expression in braces.
 ///
 /// ```
 /// use hpalloc::{Arena, FixedBlock};
 ///
 /// hpalloc::static_buffer! {
-///     /// Where packets wait.
+///     /// The memory of waiting packets.
 ///     #[unsafe(link_section = ".bss.packets")]
 ///     pub static PACKETS: StaticBuffer<8>;
 /// }
@@ -252,13 +269,13 @@ impl Claim {
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
-/// Anything else does not compile, and says what to write:
+/// Other forms do not compile, and the compiler error says what to write:
 ///
 /// ```compile_fail
 /// hpalloc::static_buffer! { static TWO_PAGES: StaticBuffer<1 + 1>; }
 /// ```
 ///
-/// Nor does a buffer of no pages:
+/// A buffer of no pages does not compile either:
 ///
 /// ```compile_fail,E0080
 /// hpalloc::static_buffer! {
@@ -276,23 +293,25 @@ macro_rules! static_buffer {
         $visibility static $name: $crate::StaticBuffer<$pages> = {
             $(#[unsafe($($attribute)*)])*
             static __HPALLOC_PAGES: $crate::StaticPages<$pages> = $crate::StaticPages::new();
-            // SAFETY: nothing outside of this block names these pages.
+            // SAFETY: nothing outside this block can name these pages.
             unsafe { $crate::StaticBuffer::over(&__HPALLOC_PAGES) }
         };
     };
     ($($other:tt)*) => {
         compile_error!(
-            "write `static NAME: StaticBuffer<PAGES>;`, one buffer a call, where PAGES is a literal, the name of a constant or \
-             an expression in braces; before it there may be documentation, `#[unsafe(..)]` attributes and a visibility"
+            "write `static NAME: StaticBuffer<PAGES>;`, one buffer per call; PAGES is a literal, the name of a constant or an \
+             expression in braces; documentation, `#[unsafe(..)]` attributes and a visibility may precede it, in this order"
         );
     };
 }
 
 static_buffer! {
-    /// The built-in static buffer, which [`Arena::new`](crate::Arena::new) claims where the feature `mmap` is off.
+    /// The built-in static buffer, which [`Arena::new`](crate::Arena::new) claims if the
+    /// feature `mmap` is off.
     ///
-    /// It has 16 pages, or as many as the variable `HPALLOC_STATIC_PAGES` says when the crate is built. A program that
-    /// doesn't use it doesn't contain it.
+    /// It has 16 pages, or the number in the environment variable `HPALLOC_STATIC_PAGES`
+    /// when the crate is built. A program that does not use the buffer does not contain
+    /// it.
     ///
     /// ```
     /// use hpalloc::{Arena, DEFAULT_BUFFER};
@@ -304,7 +323,7 @@ static_buffer! {
     pub static DEFAULT_BUFFER: StaticBuffer<{ default_pages() }>;
 }
 
-/// The size of [`DEFAULT_BUFFER`] in pages.
+/// Returns the size of [`DEFAULT_BUFFER`] in pages.
 const fn default_pages() -> usize {
     let Some(value) = option_env!("HPALLOC_STATIC_PAGES") else { return 16 };
     match usize::from_str_radix(value, 10) {
