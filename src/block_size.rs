@@ -4,7 +4,7 @@ use crate::{BlockSizeError, MAX_ARENA_SIZE, PAGE_SIZE};
 
 mod traits;
 
-/// A block size for general use, in bytes: one cache line of most machines.
+/// A block size for general use, in bytes: one cache line on most machines.
 ///
 /// ```
 /// use hpalloc::{BlockSize, DEFAULT_BLOCK_SIZE};
@@ -14,26 +14,28 @@ mod traits;
 /// ```
 pub const DEFAULT_BLOCK_SIZE: usize = 64;
 
-/// The smallest block: a free one holds a link.
+/// The minimum block size in bytes: a free block holds a link.
 const MIN: usize = size_of::<*mut u8>();
-/// What every block size is a multiple of, for the same reason.
+/// The alignment of a link, of which every block size is a multiple.
 const ALIGN: usize = align_of::<*mut u8>();
 
 // `bytes` and `blocks_per_run` of a `BlockSize` are `u32`.
 const_assert!(MAX_ARENA_SIZE <= u32::MAX as usize);
 
-/// The bytes of the guard after each block in a program built with `--cfg hpalloc_hardened`: two words.
+/// The size of the guard after each block in bytes: two words in a hardened build.
 pub(crate) const GUARD_BYTES: usize = if cfg!(hpalloc_hardened) { 2 * size_of::<usize>() } else { 0 };
-/// The bytes of the record at the end of each run in such a program: four words.
+/// The size of the record at the end of each run in bytes: four words in a hardened
+/// build.
 pub(crate) const RECORD_BYTES: usize = if cfg!(hpalloc_hardened) { 4 * size_of::<usize>() } else { 0 };
 
-/// The size of a pool's blocks, checked, with the arithmetic that a pool needs.
+/// The block size of a pool, checked, with the arithmetic that a pool needs.
 ///
-/// Holding one proves that the size is at least that of a pointer (4 or 8 bytes), a multiple of a pointer's alignment
-/// and at most [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
+/// A value proves that the size is at least that of a pointer (4 or 8 bytes), a multiple
+/// of a pointer's alignment, and at most [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
 ///
-/// Blocks are cut from *runs* of pages: one page where at least one block fits it, otherwise as many pages as one block
-/// needs. Everything that takes a division is computed when the value is made, which can be at compile time.
+/// Blocks are cut from *runs* of pages. A run is one page if a block fits in a page,
+/// otherwise the number of pages that one block needs. All divisions are done when the
+/// value is created, which can be at compile time.
 ///
 /// ```
 /// # #[cfg(not(hpalloc_hardened))] {
@@ -46,16 +48,17 @@ pub(crate) const RECORD_BYTES: usize = if cfg!(hpalloc_hardened) { 4 * size_of::
 /// # }
 /// ```
 ///
-/// Sizes are ordered by their bytes.
+/// Block sizes are ordered by their number of bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockSize {
-    /// Positive, as the type promises. First, because it decides the order; the rest follows
-    /// from it.
+    /// Within the bounds of the type, and so positive. It comes first because it
+    /// determines the order. The other fields follow from it.
     bytes: u32,
-    /// Positive. `stride * blocks_per_run` fits the run's pages.
+    /// Positive. `stride * blocks_per_run` bytes fit in the pages of a run.
     blocks_per_run: u32,
-    /// A power of two that divides the size, from that of a pointer to [`PAGE_SIZE`]. In other programs it is the largest
-    /// one, and nothing depends on another.
+    /// A power of two that divides the size, from the alignment of a pointer to
+    /// [`PAGE_SIZE`]. A build without hardening always uses the largest one, so it need
+    /// not be stored.
     #[cfg(hpalloc_hardened)]
     align: u32,
 }
@@ -64,21 +67,22 @@ pub struct BlockSize {
 const_assert!(size_of::<BlockSize>() == 8);
 
 impl BlockSize {
-    /// The block size of exactly `bytes` bytes.
+    /// Creates the block size of exactly `bytes` bytes.
     ///
     /// Constant time, with one division. Never panics.
     ///
     /// # Errors
     ///
-    /// [`TooSmall`](BlockSizeError::TooSmall), [`Misaligned`](BlockSizeError::Misaligned) or
-    /// [`TooLarge`](BlockSizeError::TooLarge), with the bound. A size is never rounded; [`of`](Self::of) does that for
-    /// a type.
+    /// [`TooSmall`](BlockSizeError::TooSmall), [`Misaligned`](BlockSizeError::Misaligned)
+    /// or [`TooLarge`](BlockSizeError::TooLarge), with the bound. The size is never
+    /// rounded up; [`of`](Self::of) does that for a type.
     ///
     /// ```
     /// use hpalloc::{BlockSize, BlockSizeError};
     ///
     /// assert_eq!(BlockSize::new(64)?.bytes(), 64);
-    /// assert!(matches!(BlockSize::new(0), Err(BlockSizeError::TooSmall { bytes: 0, .. })));
+    /// let error = BlockSize::new(0).unwrap_err();
+    /// assert!(matches!(error, BlockSizeError::TooSmall { bytes: 0, .. }));
     /// # Ok::<(), BlockSizeError>(())
     /// ```
     pub const fn new(bytes: usize) -> Result<Self, BlockSizeError> {
@@ -94,7 +98,8 @@ impl BlockSize {
         Ok(Self::aligned(bytes, align(bytes)))
     }
 
-    /// The block size of so many bytes, for blocks that are aligned to `align`. Both are as the type says.
+    /// Creates the block size of `bytes` bytes for blocks that are aligned to `align`.
+    /// The caller must have checked both.
     const fn aligned(bytes: usize, align: usize) -> Self {
         let rest = PAGE_SIZE.saturating_sub(taken_by_one(bytes));
         let blocks_per_run = rest / stride(bytes, align) + 1;
@@ -110,17 +115,19 @@ impl BlockSize {
         }
     }
 
-    /// As [`of`](Self::of), for blocks that lie as close together as the alignment of a `T` and a pointer allows, as in a
-    /// static. Only what guards a block in a hardened program makes a difference.
+    /// Creates the block size that [`of`](Self::of) creates, but for blocks that are as
+    /// close together as the alignment of a `T` and a pointer allows, as in a static. It
+    /// differs from `of` only in a hardened build, where each block has a guard after it.
     pub(crate) const fn packed<T>() -> Self {
         let align = if align_of::<T>() > ALIGN { align_of::<T>() } else { ALIGN };
         Self::aligned(Self::of::<T>().bytes(), align)
     }
 
-    /// The smallest block size that holds a `T`, aligned.
+    /// Returns the smallest block size that holds a `T`, aligned.
     ///
-    /// A `T` that no block can hold does not compile: one larger than [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), or
-    /// with an alignment above [`PAGE_SIZE`](crate::PAGE_SIZE).
+    /// The call does not compile if no block can hold a `T`: if `T` is larger than
+    /// [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), or has an alignment above
+    /// [`PAGE_SIZE`](crate::PAGE_SIZE).
     ///
     /// Constant time, or none at all in a constant. Never panics.
     ///
@@ -142,22 +149,19 @@ impl BlockSize {
         const {
             assert!(
                 align_of::<T>() <= PAGE_SIZE,
-                "T's alignment is above PAGE_SIZE, the largest that a block can have"
+                "the alignment of T is above PAGE_SIZE, the maximum alignment of a block"
             );
-            assert!(
-                size_of::<T>() <= MAX_ARENA_SIZE,
-                "T is larger than MAX_ARENA_SIZE, the largest that a block can be"
-            );
+            assert!(size_of::<T>() <= MAX_ARENA_SIZE, "T is larger than MAX_ARENA_SIZE, the maximum size of a block");
             let bytes = if size_of::<T>() > MIN { size_of::<T>() } else { MIN };
             let align = if align_of::<T>() > ALIGN { align_of::<T>() } else { ALIGN };
             match Self::new(bytes.next_multiple_of(align)) {
                 Ok(size) => size,
-                Err(_) => panic!("a block size that is aligned and within the bounds"),
+                Err(_) => panic!("unreachable: the size is aligned and within the bounds"),
             }
         }
     }
 
-    /// The size in bytes.
+    /// Returns the size in bytes.
     ///
     /// Constant time. Never panics.
     ///
@@ -171,9 +175,11 @@ impl BlockSize {
         self.bytes as usize
     }
 
-    /// What every block's address is a multiple of, in bytes: the largest power of two that divides the size, but at
-    /// most [`PAGE_SIZE`](crate::PAGE_SIZE). (Not in a [`StaticPool`](crate::StaticPool): see
-    /// [`FixedBlock::block_align`](crate::FixedBlock::block_align).)
+    /// Returns the alignment of every block in bytes: the largest power of two that
+    /// divides the size, but at most [`PAGE_SIZE`](crate::PAGE_SIZE).
+    ///
+    /// The blocks of a [`StaticPool`](crate::StaticPool) can have a smaller alignment:
+    /// see [`FixedBlock::block_align`](crate::FixedBlock::block_align).
     ///
     /// Constant time. Never panics.
     ///
@@ -192,7 +198,7 @@ impl BlockSize {
         align(self.bytes())
     }
 
-    /// How many blocks a page holds; 0 where a block is larger than a page.
+    /// Returns the number of blocks in a page, or 0 if a block is larger than a page.
     ///
     /// Constant time. Never panics.
     ///
@@ -210,9 +216,12 @@ impl BlockSize {
         if self.pages_per_run() > 1 { 0 } else { self.blocks_per_run() }
     }
 
-    /// How many bytes `blocks` blocks take, without rounding to pages: what
-    /// [`FixedBlock::from_uninit`](crate::FixedBlock::from_uninit) needs for so many, at an address that is a multiple of
-    /// [`align`](Self::align). Elsewhere up to `align() - 1` bytes more. `None` where no memory has so many.
+    /// Returns the number of bytes that `blocks` blocks need, without rounding up to
+    /// pages, or `None` if it exceeds `usize::MAX`.
+    ///
+    /// [`FixedBlock::from_uninit`](crate::FixedBlock::from_uninit) has room for these
+    /// blocks in that many bytes, if they start at a multiple of [`align`](Self::align).
+    /// If they start elsewhere, it needs up to `align() - 1` bytes more.
     ///
     /// Constant time. Never panics.
     ///
@@ -230,42 +239,43 @@ impl BlockSize {
         self.stride().checked_mul(blocks)
     }
 
-    /// How far apart blocks are.
+    /// Returns the distance from the start of a block to the start of the next.
     pub(crate) const fn stride(self) -> usize {
         stride(self.bytes(), self.align())
     }
 
-    /// How many blocks are cut from a run of pages. At least one.
+    /// Returns the number of blocks in a run. At least one.
     pub(crate) const fn blocks_per_run(self) -> usize {
         self.blocks_per_run as usize
     }
 
-    /// How many pages a run has. At least one.
-    #[allow(
-        clippy::manual_div_ceil,
-        reason = "`div_ceil` provides for an overflow, which a block size is too small for"
-    )]
+    /// Returns the number of pages in a run. At least one.
+    #[allow(clippy::manual_div_ceil, reason = "`div_ceil` also handles overflow, for which block sizes are too small")]
     pub(crate) const fn pages_per_run(self) -> usize {
         (taken_by_one(self.bytes()) + PAGE_SIZE - 1) / PAGE_SIZE
     }
 
-    /// How many bytes of a run are cut into blocks. No more than its pages have.
+    /// Returns the number of bytes in a run that are cut into blocks, which fit in its
+    /// pages.
     pub(crate) const fn bytes_per_run(self) -> usize {
         self.stride() * self.blocks_per_run()
     }
 
-    /// Whether so many bytes are a number of blocks.
+    /// Returns `true` if `bytes` is a multiple of the stride.
     pub(crate) const fn divides(self, bytes: usize) -> bool {
-        // Where they aren't, the other is a number that is far too large.
+        // For other numbers `blocks_in` is not exact, so the product differs. It can't
+        // overflow, because both factors have at most 32 bits.
         self.blocks_in(bytes) as u64 * self.stride() as u64 == bytes as u64
     }
 
-    /// How many blocks are in `bytes`, which must be a multiple of what a block takes.
+    /// Returns the number of blocks in `bytes`, which must be a multiple of the stride.
     ///
-    /// Without a division, which a Cortex-M0 doesn't have: where a division leaves no remainder, it is a shift for the
-    /// divisor's power of two and a multiplication by the inverse, modulo 2^32, of the odd rest (Warren, *Hacker's
-    /// Delight*, 2nd edition, section 10-16). The inverse is found by Newton's method: an odd number is its own inverse
-    /// in the lowest three bits, and each step doubles the bits that are right.
+    /// It uses no division, because a Cortex-M0 has no instruction for one. A division
+    /// without a remainder is a shift by the divisor's power of two, and a multiplication
+    /// by the inverse of the odd rest modulo 2^32 (Warren, *Hacker's Delight*, 2nd
+    /// edition, section 10-16). Newton's method computes the inverse: an odd number is
+    /// its own inverse in the lowest three bits, and each step doubles the number of
+    /// correct bits.
     pub(crate) const fn blocks_in(self, bytes: usize) -> usize {
         #[allow(clippy::cast_possible_truncation, reason = "MAX_ARENA_SIZE and a page fit")]
         let stride = self.stride() as u32;
@@ -283,20 +293,21 @@ impl BlockSize {
     }
 }
 
-/// The largest power of two that divides the size, but at most a page.
+/// Returns the largest power of two that divides the size, but at most [`PAGE_SIZE`].
 const fn align(bytes: usize) -> usize {
-    // The lowest bit that is set in either.
+    // The lowest bit that is set in the size or in `PAGE_SIZE`.
     let bits = bytes | PAGE_SIZE;
     bits & bits.wrapping_neg()
 }
 
-/// How many bytes a run of one block takes.
+/// Returns the number of bytes that a run of one block needs.
 #[inline]
 const fn taken_by_one(bytes: usize) -> usize {
     bytes + GUARD_BYTES + RECORD_BYTES
 }
 
-/// What a block takes: with what guards its end, and so that the next is aligned.
+/// Returns the size of a block and its guard, rounded up so that the next block is
+/// aligned.
 #[inline]
 const fn stride(bytes: usize, align: usize) -> usize {
     if GUARD_BYTES == 0 {
@@ -306,7 +317,7 @@ const fn stride(bytes: usize, align: usize) -> usize {
 }
 
 impl Default for BlockSize {
-    /// [`DEFAULT_BLOCK_SIZE`].
+    /// Returns the block size of [`DEFAULT_BLOCK_SIZE`] bytes.
     fn default() -> Self {
         Self::of::<[u64; DEFAULT_BLOCK_SIZE / 8]>()
     }
@@ -316,7 +327,8 @@ impl Default for BlockSize {
 mod tests {
     use super::{BlockSize, PAGE_SIZE};
 
-    /// The blocks of a run are its bytes over the block size, for every size up to two pages and some beyond.
+    /// The number of blocks in a run is its size divided by the stride, for every block
+    /// size up to two pages and some larger ones.
     #[test]
     fn exact_division_agrees_with_division() {
         let sizes = (MIN_STEP..=2 * PAGE_SIZE).step_by(MIN_STEP).chain([3 * PAGE_SIZE + 8, crate::MAX_ARENA_SIZE]);
@@ -328,7 +340,8 @@ mod tests {
         }
     }
 
-    /// A run's blocks fit it. Of a page, one more wouldn't; of several, one page less wouldn't do.
+    /// The blocks of a run fit in it. A run of one page has no room for another block,
+    /// and a run of several pages would be too small with one page less.
     #[test]
     fn runs_are_filled() {
         for bytes in (MIN_STEP..=3 * PAGE_SIZE).step_by(MIN_STEP) {

@@ -7,32 +7,34 @@ use crate::poison::{Memory, poison, unpoison};
 use crate::seal::SEAL;
 use crate::{BlockSize, PAGE_SIZE, PageSource};
 
-/// Blocks of one size, those that are free and those that are not carved yet: a pool but for its block size and the source
-/// of its pages, which whoever has it passes along.
+/// The free and the fresh blocks of one size. The owner of a carver knows the block size
+/// and the page source, and passes them to each call.
 ///
-/// *Invariant (Size):* the block size is the same in each call.
+/// *Invariant (Size):* every call passes the same block size.
 pub(crate) struct Carver {
-    /// Free blocks that were carved here, or by another carver of the same block size over the same source.
+    /// Free blocks, which were carved here or by another carver with the same block size
+    /// over the same source.
     free: FreeList,
-    /// The first block of the newest run that isn't carved yet; `end` if there is none.
+    /// The first fresh block of the newest run, or `end` if there is none.
     fresh: Cell<*mut u8>,
-    /// Where the blocks of the newest run end. *Invariant (Fresh):* from `fresh` to `end` is a whole number of blocks
-    /// that nobody else knows of; before there is any memory both are null.
+    /// The end of the blocks of the newest run. *Invariant (Fresh):* the memory from
+    /// `fresh` to `end` is a whole number of blocks that were never handed out. Both
+    /// pointers are null before there is any memory.
     end: Cell<*mut u8>,
-    /// How many blocks there are in the runs, and in the memory that it began with.
+    /// The number of blocks in all runs and in the initial memory.
     blocks: Cell<usize>,
-    /// What it began with.
+    /// The initial memory, for `AddressSanitizer`.
     memory: Memory,
-    /// Recognises the blocks, with `--cfg hpalloc_hardened`. Otherwise it is of size zero.
+    /// Recognizes the blocks, with `--cfg hpalloc_hardened`; otherwise of size zero.
     guard: Guard,
 }
 
-// Four words: an array of these is indexed by a shift.
+// Four words, so that indexing an array of carvers takes a shift.
 #[cfg(not(any(hpalloc_hardened, hpalloc_asan)))]
 static_assertions::assert_eq_size!(Carver, [usize; 4]);
 
-// SAFETY: the pointers are to memory that nothing but this and the holders of its blocks use (PageSource: Exclusive), and
-// memory has no tie to a thread.
+// SAFETY: only this value and the holders of its blocks use the memory that the pointers
+// refer to (PageSource: Exclusive), and memory is not bound to a thread.
 unsafe impl Send for Carver {}
 
 impl Carver {
@@ -47,19 +49,20 @@ impl Carver {
         }
     }
 
-    /// Blocks of others in the family are as its own.
+    /// Makes this a member of a family, whose members may free each other's blocks.
     pub(crate) const fn in_family(&mut self, family: u16) {
         self.guard.in_family(family);
     }
 
-    /// Begins with memory that comes from no source: so many blocks from `fresh` to `end`.
+    /// Sets the initial memory, which is not a run of pages: `blocks` blocks from `fresh`
+    /// to `end`.
     ///
     /// # Safety
     ///
-    /// It is valid for reads and writes through `fresh`, aligned for the blocks, and nobody else's, for as long as anything
-    /// uses the blocks.
+    /// The memory must be valid for reads and writes through `fresh`, aligned for the
+    /// blocks, and used by nothing else, for as long as anything uses the blocks.
     pub(crate) unsafe fn begin_with(&self, fresh: *mut u8, end: *mut u8, blocks: usize) {
-        // For `whole_block`.
+        // `whole_block` relies on this.
         fresh.expose_provenance();
         self.fresh.set(fresh);
         self.end.set(end);
@@ -69,22 +72,25 @@ impl Carver {
         poison(fresh, end.addr() - fresh.addr());
     }
 
-    /// Begins with the memory of a source that has one slice. `false` if it has none, or had.
+    /// Takes the initial memory from a source that has one slice. Returns `false` if the
+    /// source has none, or no longer has it.
     #[inline]
     pub(crate) fn begin(&self, size: BlockSize, pages: &impl PageSource) -> bool {
         let Some(memory) = pages.take_slice(SEAL) else { return false };
         let start = memory.cast::<u8>().as_ptr();
-        // SAFETY: by StaticMemory, the slice has room for a whole number of blocks, starts where they may, and is the
-        // source's alone, for good; whoever takes it is given it once.
+        // SAFETY: by StaticMemory, the slice is a whole number of blocks, starts at an
+        // address that is aligned for them, and belongs to the source alone, forever. It
+        // is handed out only once.
         unsafe { self.begin_with(start, start.add(memory.len()), size.blocks_in(memory.len())) };
         true
     }
 
-    /// A block that is free, or fresh.
+    /// Takes a free block, or else a fresh one. Returns `None` if there is neither.
     ///
     /// # Errors
     ///
-    /// The free block that would come next was written to. It is taken out; the next call goes on.
+    /// The next free block was written to. It is removed from the list, and the next call
+    /// continues with the block after it.
     ///
     /// # Safety
     ///
@@ -99,8 +105,9 @@ impl Carver {
         if block == self.end.get() {
             return Ok(None);
         }
-        // SAFETY: by Fresh and Size, there is a whole block from here to `end`, so its end is within the run, and it isn't
-        // null. Nobody else knows of it.
+        // SAFETY: by Fresh and Size, there is a whole block between `block` and `end`.
+        // Its end is therefore within the run, `block` is not null, and the block was
+        // never handed out.
         unsafe {
             self.fresh.set(block.add(size.stride()));
             unpoison(block, size.stride());
@@ -110,15 +117,16 @@ impl Carver {
         }
     }
 
-    /// The first block of a run of pages that it takes from the source.
+    /// Takes a run of pages from the source and returns its first block.
     ///
     /// # Errors
     ///
-    /// What it keeps about another run was overwritten. The next [`take`](Self::take) returns the first block.
+    /// The record of another run was overwritten. The next [`take`](Self::take) returns
+    /// the first block of the new run.
     ///
     /// # Safety
     ///
-    /// Size; and [`take`](Self::take) has just found nothing.
+    /// Size. The last call must have been a [`take`](Self::take) that returned `None`.
     #[inline]
     pub(crate) unsafe fn refill(
         &self,
@@ -130,12 +138,13 @@ impl Carver {
             return unsafe { self.take(size) };
         }
         let Some(first) = pages.take_pages(size.pages_per_run()) else { return Ok(None) };
-        // SAFETY: the caller's promise is the one that is asked for; by PageSource, the run has these pages, and nobody
-        // else knows of it.
+        // SAFETY: by the caller's promise. By PageSource, the run has these pages, and
+        // nothing else uses them.
         unsafe { self.begin_run(size, first.cast()) }
     }
 
-    /// The first block of a run of pages, of which the others are carved from then on.
+    /// Adds a run of pages and returns its first block. The other blocks are carved
+    /// later.
     ///
     /// # Errors
     ///
@@ -143,24 +152,26 @@ impl Carver {
     ///
     /// # Safety
     ///
-    /// As `refill`. The run has the pages of a run of that size, which came from the source
-    /// and which nothing else uses from now on, and the pointer is valid for all of them.
+    /// As for `refill`. The run must have the number of pages of a run of that block
+    /// size, come from the source, and be used by nothing else from now on. The pointer
+    /// must be valid for all of its pages.
     #[inline]
     pub(crate) unsafe fn begin_run(
         &self,
         size: BlockSize,
         first: NonNull<u8>,
     ) -> Result<Option<NonNull<u8>>, MisuseError> {
+        // If the source has used this pool, there already is a run with fresh blocks. If
+        // the new run replaced it, those blocks would have no guards.
         if cfg!(hpalloc_hardened) && self.fresh.get() != self.end.get() {
-            // The source used this pool, which has a run with fresh blocks now. Were it replaced, they would have no guards.
             // SAFETY: Size.
             return unsafe { self.take(size) };
         }
         let run = first.as_ptr();
-        // For `whole_block`.
+        // `whole_block` relies on this.
         run.expose_provenance();
-        // SAFETY: by the caller's promise, the run has the pages of one, and they hold `bytes_per_run`, of which one block is
-        // a part.
+        // SAFETY: by the caller's promise, the run has `pages_per_run` pages. They hold
+        // `bytes_per_run` bytes, and the first block is a part of these.
         unsafe {
             self.fresh.set(run.add(size.stride()));
             self.end.set(run.add(size.bytes_per_run()));
@@ -176,21 +187,22 @@ impl Carver {
         Ok(Some(first))
     }
 
-    /// Takes a block back.
+    /// Puts a block on the free list.
     ///
     /// # Errors
     ///
-    /// It isn't one that can be taken back, and it isn't.
+    /// The block can't be freed, and is not changed.
     ///
     /// # Safety
     ///
-    /// Size. `block` came from here, or from another one with the same block size over the same source; it wasn't
-    /// given back since, nothing uses it, and the pointer is valid for all of it. (With `--cfg hpalloc_hardened`, what isn't so
-    /// is an error: see [`check`](Self::check).)
+    /// Size. `block` must come from this carver, or from another one with the same block
+    /// size over the same source. It must not have been freed since, nothing may use it,
+    /// and the pointer must be valid for all of it. With `--cfg hpalloc_hardened`, misuse
+    /// that [`check`](Self::check) detects is an error instead.
     #[inline]
     pub(crate) unsafe fn give_back(&self, block: NonNull<u8>, size: BlockSize) -> Result<(), MisuseError> {
-        // SAFETY: by the caller's promise the block is a whole one, unused and not in the list; a block is at least as
-        // large and as aligned as a pointer (BlockSize).
+        // SAFETY: by the caller's promise, the block is a whole one, unused and not in
+        // the list. A block is at least as large and as aligned as a pointer (BlockSize).
         unsafe {
             let block = self.check(block, size)?;
             self.free.push(block, size.bytes(), &self.guard);
@@ -198,15 +210,16 @@ impl Carver {
         Ok(())
     }
 
-    /// A pointer to the block that is valid for it and, with `--cfg hpalloc_hardened`, its guard.
+    /// Returns a pointer to the block that is valid for it and, with `--cfg
+    /// hpalloc_hardened`, for its guard.
     ///
     /// # Errors
     ///
-    /// It isn't live, or none of the blocks here.
+    /// The block is not live, or is not a block of this carver.
     ///
     /// # Safety
     ///
-    /// Size. In a family, that of [`Guard::check_live`].
+    /// Size. In a family, also that of [`Guard::check_live`].
     #[inline]
     pub(crate) unsafe fn check(&self, block: NonNull<u8>, size: BlockSize) -> Result<NonNull<u8>, MisuseError> {
         let shape = Shape {
@@ -216,32 +229,32 @@ impl Carver {
             is_start: |offset| size.divides(offset),
             fresh: (self.fresh.get().addr(), self.end.get().addr()),
         };
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: by the caller's promise.
         unsafe { self.guard.check_live(block, shape) }
     }
 
-    /// A block was given up for good.
+    /// Records that a block will never be freed, so that it is not reported as leaked.
     pub(crate) fn forget(&self) {
         self.guard.forget();
     }
 
-    /// Whether it has a block without more pages.
+    /// Returns `true` if a block can be taken without more pages.
     pub(crate) fn has_block(&self) -> bool {
         !self.free.is_empty() || self.fresh.get() != self.end.get()
     }
 
-    /// How many blocks were carved. It follows from the blocks there are and the fresh part that is left.
+    /// Returns the number of blocks that were carved: all blocks, minus the fresh ones.
     pub(crate) fn carved(&self, size: BlockSize) -> usize {
         self.blocks.get() - self.fresh_blocks(size)
     }
 
-    /// How many blocks the fresh part of the newest run has.
+    /// Returns the number of fresh blocks in the newest run.
     pub(crate) fn fresh_blocks(&self, size: BlockSize) -> usize {
         size.blocks_in(self.end.get().addr() - self.fresh.get().addr())
     }
 
-    /// How many blocks are in the free list, by walking it: with `--cfg hpalloc_hardened`, up to the first whose link was
-    /// overwritten.
+    /// Counts the blocks in the free list by walking it. With `--cfg hpalloc_hardened`,
+    /// it stops at the first block whose link was overwritten.
     pub(crate) fn free_blocks(&self, size: BlockSize) -> usize {
         // SAFETY: Size.
         unsafe { self.free.len(size.bytes(), &self.guard) }

@@ -9,11 +9,12 @@ use crate::{Arena, BlockSize, BlockSizeError, Borrowed, PageSource, RawRegion};
 
 pub use in_memory::NoPages;
 
-/// Blocks of one size, cut from the pages of a [`PageSource`], allocated and freed in constant time.
+/// A pool of blocks of one size, which allocates and frees in constant time. The blocks
+/// are cut from the pages of a [`PageSource`].
 ///
 /// ```text
 ///   run      ┌────┬────┬────┬────┬────┬────┬──┐
-///            │ b0 │ b1 │ b2 │ b3 │    │    │  │ rest: less than a block
+///            │ b0 │ b1 │ b2 │ b3 │    │    │  │ rest: too small for a block
 ///            └────┴─▲──┴────┴─▲──┴────┴────┴──┘
 ///                   │         │  ▲         ▲
 ///        free ──────┴────────►┘  fresh     end
@@ -21,17 +22,23 @@ pub use in_memory::NoPages;
 ///
 /// A block comes from the first of these that has one:
 ///
-/// 1. the *free list*, last in, first out: the links live in the free blocks themselves;
-/// 2. the *fresh* part of the newest run of pages, from which blocks are carved one at a time, in ascending order. A run
-///    is one page, or for blocks larger than a page as many pages as one block needs;
+/// 1. the *free list*, last in, first out. Its links are stored in the free blocks
+///    themselves;
+/// 2. the *fresh* part of the newest run of pages, from which blocks are carved one at a
+///    time, in ascending order. A run is one page or, if a block is larger than a page,
+///    the number of pages that one block needs;
 /// 3. a new run, taken from the page source.
 ///
-/// No step has a loop or a division, so over an arena the worst case is a small fixed number of instructions. (Another
-/// source adds what it needs: one of several tries each of them.) Memory that was never allocated is never touched. A block
-/// has no header, so blocks of one run lie back to back. Blocks are not merged, and pages are not given back before their
-/// source is.
+/// No step has a loop or a division, so over an arena the worst case is a small, fixed
+/// number of instructions. Other sources add their own cost: an array of sources, for
+/// example, tries each of them. On a host, the first access to a page may also cause a
+/// page fault.
 ///
-/// The pool belongs to one thread at a time: there are no atomics, and it is never `Sync`.
+/// Memory that was never allocated is never touched. Blocks have no headers, so the
+/// blocks of a run are contiguous. They are not merged, and no page returns to the source
+/// before the source is reset or dropped.
+///
+/// A pool belongs to one thread at a time: it uses no atomics, and it is never `Sync`.
 ///
 /// ```compile_fail,E0277
 /// # use hpalloc::{Arena, FixedBlock, Page};
@@ -42,7 +49,8 @@ pub use in_memory::NoPages;
 /// });
 /// ```
 ///
-/// A pool that owns its arena can move to another thread; one that borrows an arena can't, because others may share it:
+/// A pool that owns its arena can move to another thread. One that borrows an arena
+/// can't, because other pools may share the arena:
 ///
 /// ```
 /// # use hpalloc::{Arena, FixedBlock, Page};
@@ -74,20 +82,21 @@ pub use in_memory::NoPages;
 /// let large = FixedBlock::new(&arena, 1024)?;
 ///
 /// let block = small.allocate().unwrap();
-/// // SAFETY: the block is 64 bytes that nobody else uses.
+/// // SAFETY: the block is 64 bytes that nothing else uses.
 /// unsafe { block.write_bytes(0xAB, 64) };
 /// assert!(large.allocate().is_some());
 ///
-/// // SAFETY: it came from this pool and isn't used any more.
+/// // SAFETY: the block came from this pool and is no longer used.
 /// unsafe { small.deallocate(block) };
 /// assert_eq!(small.allocate(), Some(block));
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 pub struct FixedBlock<P: PageSource> {
-    /// *Invariant (Size):* used with `block_size`, which doesn't change.
+    /// *Invariant (Size):* every call passes `block_size`, which does not change.
     carver: Carver,
     block_size: BlockSize,
-    /// Dropped with the pool and not lent out mutably: the pool's memory is there as long as the pool.
+    /// Dropped with the pool and never lent mutably, so the pool's memory is valid as
+    /// long as the pool exists.
     pages: P,
 }
 
@@ -99,7 +108,7 @@ assert_impl_all!(FixedBlock<Arena<Borrowed<'static>>>: Send);
 assert_not_impl_any!(FixedBlock<Arena<RawRegion>>: Sync, Clone);
 assert_not_impl_any!(FixedBlock<&Arena<RawRegion>>: Send, Sync);
 
-/// A pool over a longer-lived source serves where one over a shorter-lived source is asked for.
+/// Checks at compile time that a pool is covariant in the lifetime of its source.
 const fn _covariant<'short>(
     pool: &'short FixedBlock<&'static Arena<RawRegion>>,
 ) -> &'short FixedBlock<&'short Arena<RawRegion>> {
@@ -107,15 +116,16 @@ const fn _covariant<'short>(
 }
 
 impl<P: PageSource> FixedBlock<P> {
-    /// A pool of blocks of `block_size` bytes. It takes no page yet.
+    /// Creates a pool of blocks of `block_size` bytes. It takes no page yet.
     ///
     /// Constant time, with one division. Never panics.
     ///
     /// # Errors
     ///
-    /// [`TooSmall`](BlockSizeError::TooSmall) below the size of a pointer, [`Misaligned`](BlockSizeError::Misaligned)
-    /// unless it is a multiple of a pointer's alignment, [`TooLarge`](BlockSizeError::TooLarge) above
-    /// [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE). The source is dropped then.
+    /// [`TooSmall`](BlockSizeError::TooSmall) if the size is below that of a pointer,
+    /// [`Misaligned`](BlockSizeError::Misaligned) if it is not a multiple of a pointer's
+    /// alignment, [`TooLarge`](BlockSizeError::TooLarge) if it is above
+    /// [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE). On error, the source is dropped.
     ///
     /// ```
     /// use hpalloc::{Arena, BlockSizeError, FixedBlock, Page};
@@ -123,14 +133,17 @@ impl<P: PageSource> FixedBlock<P> {
     /// let mut pages = [const { Page::new() }; 1];
     /// let arena = Arena::from_pages(&mut pages)?;
     /// assert_eq!(FixedBlock::new(&arena, 48)?.block_size(), 48);
-    /// assert!(matches!(FixedBlock::new(&arena, 1), Err(BlockSizeError::TooSmall { bytes: 1, .. })));
+    ///
+    /// let error = FixedBlock::new(&arena, 1).unwrap_err();
+    /// assert!(matches!(error, BlockSizeError::TooSmall { bytes: 1, .. }));
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     pub fn new(pages: P, block_size: usize) -> Result<Self, BlockSizeError> {
         BlockSize::new(block_size).map(|block_size| Self::with_block_size(pages, block_size))
     }
 
-    /// A pool of blocks of a size that was checked before, as in a constant. It takes no page yet.
+    /// Creates a pool of blocks of a size that has been checked, for example in a
+    /// constant. It takes no page yet.
     ///
     /// Constant time. Never panics.
     ///
@@ -150,19 +163,25 @@ impl<P: PageSource> FixedBlock<P> {
         Self { carver: Carver::new(), block_size, pages }
     }
 
-    /// A block, or `None` when none is free and the source has no more pages for one.
+    /// Allocates a block. Returns `None` if no block is free and the source has no more
+    /// pages.
     ///
-    /// It is [`block_size`](Self::block_size) bytes, aligned to [`block_align`](Self::block_align), valid for reads and
-    /// writes until it is deallocated or the page source is dropped or reset, and nobody else's. What is in it is unknown,
-    /// and may be uninitialised.
+    /// The block has [`block_size`](Self::block_size) bytes and is aligned to
+    /// [`block_align`](Self::block_align). It is valid for reads and writes, and nothing
+    /// else uses it, until it is deallocated or the page source is reset or dropped. Its
+    /// contents are unspecified and may be uninitialized.
     ///
     /// # Time complexity
     ///
-    /// Constant: no loop and no division. Where no block is at hand it calls [`PageSource::take_pages`] once.
+    /// Constant: no loop and no division. If the pool has neither a free nor a fresh
+    /// block, it calls [`PageSource::take_pages`] once.
+    ///
+    /// With `--cfg hpalloc_hardened`, linear in the block size.
     ///
     /// # Panics
     ///
-    /// Only if the source of pages does, or, with `--cfg hpalloc_hardened`, the hook for misuse.
+    /// Only if the page source panics or, with `--cfg hpalloc_hardened`, the misuse hook
+    /// does.
     ///
     /// ```
     /// # #[cfg(not(hpalloc_hardened))] {
@@ -183,8 +202,9 @@ impl<P: PageSource> FixedBlock<P> {
         reported(|| self.try_allocate())
     }
 
-    /// As `allocate`, with misuse that is found on the way returned: the block that would be next was written to, and is left
-    /// out.
+    /// Allocates a block as `allocate` does, but returns detected misuse instead of
+    /// reporting it. The misuse is a write to the free block that would be next, and that
+    /// block is left out.
     #[inline]
     pub(crate) fn try_allocate(&self) -> Result<Option<NonNull<u8>>, MisuseError> {
         // SAFETY: Size.
@@ -194,15 +214,16 @@ impl<P: PageSource> FixedBlock<P> {
         }
     }
 
-    /// The first block of a run of pages from the source.
+    /// Takes a run of pages from the source and returns its first block.
     #[cold]
     #[inline(never)]
     fn refill(&self) -> Result<Option<NonNull<u8>>, MisuseError> {
-        // SAFETY: Size, and `allocate` has found no block.
+        // SAFETY: Size, and `take` has just returned `None`.
         unsafe { self.carver.refill(self.block_size, &self.pages) }
     }
 
-    /// Takes a block back, to hand it out again: the last one first.
+    /// Returns a block to the pool. The block that was freed last is the next to be
+    /// allocated.
     ///
     /// The first word of the block is overwritten.
     ///
@@ -210,18 +231,24 @@ impl<P: PageSource> FixedBlock<P> {
     ///
     /// Constant: two stores.
     ///
+    /// With `--cfg hpalloc_hardened`, linear in the block size, plus the search for the
+    /// block's run.
+    ///
     /// # Panics
     ///
-    /// Only if the source of pages does, or, with `--cfg hpalloc_hardened`, the hook for misuse.
+    /// Only if, with `--cfg hpalloc_hardened`, the misuse hook panics.
     ///
     /// # Safety
     ///
-    /// - `block` was returned by [`allocate`](Self::allocate) of this pool, or of another pool of the same block size over
-    ///   the same source (a reference to the same arena, say), so that its pages are there for as long as this pool's. With
-    ///   `--cfg hpalloc_hardened`, both have to be [of one family](Self::in_family).
-    /// - It was not deallocated since: a block that is in the free list twice is handed out twice.
-    /// - Nothing uses it any more.
-    /// - The pointer is the one that was returned, or one derived from it that is still valid for the whole block.
+    /// - `block` must come from [`allocate`](Self::allocate) of this pool, or of another
+    ///   pool with the same block size over the same source, such as a reference to the
+    ///   same arena. Its pages are then valid for as long as those of this pool. With
+    ///   `--cfg hpalloc_hardened`, both pools must be [of one family](Self::in_family).
+    /// - It must not have been deallocated since: a block that is in the free list twice
+    ///   is handed out twice.
+    /// - Nothing may use it any more.
+    /// - The pointer must be the one that was returned, or one derived from it that is
+    ///   still valid for the whole block.
     ///
     /// ```
     /// use hpalloc::{Arena, FixedBlock, Page};
@@ -229,7 +256,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// let mut pages = [const { Page::new() }; 1];
     /// let pool = FixedBlock::new(Arena::from_pages(&mut pages)?, 64)?;
     /// let block = pool.allocate().unwrap();
-    /// // SAFETY: the block came from this pool and isn't used any more.
+    /// // SAFETY: the block came from this pool and is no longer used.
     /// unsafe { pool.deallocate(block) };
     /// assert_eq!(pool.free_blocks(), 1);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
@@ -237,7 +264,7 @@ impl<P: PageSource> FixedBlock<P> {
     #[inline]
     #[cfg_attr(hpalloc_hardened, track_caller)]
     pub unsafe fn deallocate(&self, block: NonNull<u8>) {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: by the caller's promise.
         if let Err(error) = unsafe { self.give_back(block) } {
             report(error);
         }
@@ -248,37 +275,41 @@ impl<P: PageSource> FixedBlock<P> {
     /// That of `deallocate`.
     #[inline]
     pub(crate) unsafe fn give_back(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: by the caller's promise.
         unsafe { self.carver.give_back(block, self.block_size) }
     }
 
-    /// Whether the block is a live one of this pool, as far as that is known: with `--cfg hpalloc_hardened`.
+    /// Checks that the block is a live block of this pool, as far as the pool knows.
+    /// Without `--cfg hpalloc_hardened`, it checks nothing.
     ///
     /// # Safety
     ///
-    /// In a family, that of `deallocate`. Any other pool looks at its own memory alone.
+    /// In a family, that of `deallocate`. Any other pool accesses only its own memory.
     #[inline]
     pub(crate) unsafe fn check(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
-        // SAFETY: Size, and the caller's promise is the one that is asked for.
+        // SAFETY: Size, and by the caller's promise.
         unsafe { self.carver.check(block, self.block_size) }.map(drop)
     }
 
-    /// A block was given up for good.
+    /// Records that a block will never be freed, so that it is not reported as leaked.
     pub(crate) fn forget(&self) {
         self.carver.forget();
     }
 
-    /// As [`deallocate`](Self::deallocate), with misuse returned instead of reported to the hook.
+    /// Returns a block to the pool as [`deallocate`](Self::deallocate) does, but returns
+    /// detected misuse instead of reporting it to the hook.
     ///
-    /// Linear in the block size, which is filled. Panics only where the source does.
+    /// Takes time linear in the block size, because the block is filled, plus the search
+    /// for the block's run. Never panics.
     ///
     /// # Errors
     ///
-    /// The block can't be taken back, and isn't.
+    /// The detected misuse. The block is not freed.
     ///
     /// # Safety
     ///
-    /// That of `deallocate`, but for what is an error: see [`hardened`](crate::hardened).
+    /// That of `deallocate`, except for misuse that is detected: see
+    /// [`hardened`](crate::hardened).
     ///
     /// ```
     /// use hpalloc::hardened::Misuse;
@@ -288,25 +319,31 @@ impl<P: PageSource> FixedBlock<P> {
     /// let arena = Arena::from_pages(&mut pages)?;
     /// let (small, large) = (FixedBlock::new(&arena, 64)?, FixedBlock::new(&arena, 96)?);
     /// let block = small.allocate().unwrap();
-    /// // SAFETY: what isn't safe about it is what it returns.
-    /// assert_eq!(unsafe { large.try_deallocate(block) }.unwrap_err().misuse, Misuse::Foreign);
+    /// // SAFETY: a block of the wrong pool is detected and returned as an error.
+    /// let error = unsafe { large.try_deallocate(block) }.unwrap_err();
+    /// assert_eq!(error.misuse, Misuse::Foreign);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[cfg(hpalloc_hardened)]
     #[cfg_attr(docsrs, doc(cfg(hpalloc_hardened)))]
     pub unsafe fn try_deallocate(&self, block: NonNull<u8>) -> Result<(), MisuseError> {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: by the caller's promise.
         unsafe { self.give_back(block) }
     }
 
-    /// The same pool, as one of a family: pools with the same number, block size and source, which may free each other's
-    /// blocks. Part of making a pool: once it has memory, this has no effect. (A pool in a slice has it from the start, and can't
-    /// share its source.)
+    /// Makes the pool a member of a family: pools with the same number, block size and
+    /// source, which may free each other's blocks.
     ///
-    /// Only a program that is built with `--cfg hpalloc_hardened` needs it, because there a block of another pool is reported
-    /// as foreign. (In other programs, pools of one block size and one source need not say so.) What is checked is less than for a
-    /// pool on its own, see *Families* in `SECURITY.md`: the pool has to believe that a block that isn't its own is of the
-    /// family, and leaks are not reported.
+    /// Call this when you create the pool: once the pool has memory, it has no effect. A
+    /// pool in a slice has memory from the start, and can't share its source.
+    ///
+    /// Only a build with `--cfg hpalloc_hardened` needs it, because there a block of
+    /// another pool is reported as foreign. Without hardening, pools with the same block
+    /// size and source may always free each other's blocks.
+    ///
+    /// A family is checked less strictly than a pool on its own. The pool must assume
+    /// that a block that isn't its own belongs to the family, and leaks are not reported.
+    /// See *Families* in `SECURITY.md`.
     ///
     /// Constant time. Never panics.
     ///
@@ -315,9 +352,10 @@ impl<P: PageSource> FixedBlock<P> {
     ///
     /// let mut pages = [const { Page::new() }; 2];
     /// let arena = Arena::from_pages(&mut pages)?;
-    /// let [one, other] = [FixedBlock::new(&arena, 64)?, FixedBlock::new(&arena, 64)?].map(|pool| pool.in_family(1));
+    /// let one = FixedBlock::new(&arena, 64)?.in_family(1);
+    /// let other = FixedBlock::new(&arena, 64)?.in_family(1);
     /// let block = one.allocate().unwrap();
-    /// // SAFETY: the pools are of one family and over one arena, and the block isn't used any more.
+    /// // SAFETY: the pools are of one family and one arena. The block is no longer used.
     /// unsafe { other.deallocate(block) };
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
@@ -327,14 +365,15 @@ impl<P: PageSource> FixedBlock<P> {
         self
     }
 
-    /// The size of a block in bytes.
+    /// Returns the size of a block in bytes.
     ///
     /// Constant time. Never panics.
     ///
     /// ```
     /// # use hpalloc::{Arena, FixedBlock, Page};
     /// # let mut pages = [const { Page::new() }; 1];
-    /// assert_eq!(FixedBlock::new(Arena::from_pages(&mut pages)?, 80)?.block_size(), 80);
+    /// let pool = FixedBlock::new(Arena::from_pages(&mut pages)?, 80)?;
+    /// assert_eq!(pool.block_size(), 80);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[must_use]
@@ -343,15 +382,18 @@ impl<P: PageSource> FixedBlock<P> {
         self.block_size.bytes()
     }
 
-    /// What the address of every block is a multiple of: see [`BlockSize::align`]. In a [`StaticPool`](crate::StaticPool),
-    /// whose memory may start anywhere, it can be less, but not less than its values and a pointer need.
+    /// Returns the alignment of the blocks in bytes: see [`BlockSize::align`].
+    ///
+    /// In a [`StaticPool`](crate::StaticPool), whose memory may start anywhere, it can be
+    /// less, but never less than its values and a pointer need.
     ///
     /// Constant time. Never panics.
     ///
     /// ```
     /// # use hpalloc::{Arena, FixedBlock, Page};
     /// # let mut pages = [const { Page::new() }; 1];
-    /// assert_eq!(FixedBlock::new(Arena::from_pages(&mut pages)?, 80)?.block_align(), 16);
+    /// let pool = FixedBlock::new(Arena::from_pages(&mut pages)?, 80)?;
+    /// assert_eq!(pool.block_align(), 16);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     #[must_use]
@@ -360,7 +402,7 @@ impl<P: PageSource> FixedBlock<P> {
         self.block_size.align().min(self.pages.align_limit(SEAL))
     }
 
-    /// How many blocks a page holds; 0 where a block is larger than a page.
+    /// Returns the number of blocks in a page, or 0 if a block is larger than a page.
     ///
     /// Constant time. Never panics.
     ///
@@ -368,7 +410,8 @@ impl<P: PageSource> FixedBlock<P> {
     /// # #[cfg(not(hpalloc_hardened))] {
     /// # use hpalloc::{Arena, FixedBlock, Page};
     /// # let mut pages = [const { Page::new() }; 1];
-    /// assert_eq!(FixedBlock::new(Arena::from_pages(&mut pages)?, 80)?.blocks_per_page(), 51);
+    /// let pool = FixedBlock::new(Arena::from_pages(&mut pages)?, 80)?;
+    /// assert_eq!(pool.blocks_per_page(), 51);
     /// # }
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
@@ -378,7 +421,7 @@ impl<P: PageSource> FixedBlock<P> {
         self.block_size.blocks_per_page()
     }
 
-    /// The source of the pool's pages.
+    /// Returns the source of the pool's pages.
     ///
     /// Constant time. Never panics.
     ///
@@ -398,6 +441,6 @@ impl<P: PageSource> FixedBlock<P> {
     }
 }
 
-// Last, so that the documentation begins with the methods above.
+// Declared last, so that the documentation begins with the methods above.
 mod diagnosis;
 mod in_memory;

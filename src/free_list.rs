@@ -4,7 +4,7 @@ use core::ptr::{NonNull, null_mut};
 use crate::hardened::{Damage, Guard, MisuseError, mask};
 use crate::poison::{poison, unpoison};
 
-/// The free blocks of a pool, last in, first out: the only code that reads or writes a link.
+/// The free blocks of a pool, last in, first out. No other code reads or writes links.
 ///
 /// ```text
 ///   head ──► ┌──────┐   ┌──► ┌──────┐   ┌──► ┌──────┐
@@ -13,21 +13,23 @@ use crate::poison::{poison, unpoison};
 ///            └──────┘        └──────┘        └──────┘
 /// ```
 ///
-/// *Invariant (Links):* every block in the list is valid for reads and writes of a `Link`, aligned for it, starts with
-/// an initialised `Link`, and is in the list once. Nothing else uses it, until `pop` returns it.
+/// *Invariant (Links):* every block in the list is valid for reads and writes of a
+/// `Link`, is aligned for one, starts with an initialized `Link`, and is in the list
+/// once. Nothing else uses it until `pop` returns it.
 pub(crate) struct FreeList {
     head: Cell<Option<NonNull<Link>>>,
 }
 
-/// What a free block starts with.
+/// The first word of a free block.
 #[derive(Clone, Copy)]
 struct Link {
-    /// Encoded, in a hardened program, with the key and the address of this block.
+    /// The next free block. In a hardened build, its address is encoded with the key and
+    /// the address of this block.
     next: *mut Link,
 }
 
 impl Link {
-    /// From a block to the next.
+    /// Creates the link from `block` to the next free block.
     #[inline]
     fn to(next: Option<NonNull<Self>>, block: NonNull<u8>) -> Self {
         let next = next.map_or(null_mut(), NonNull::as_ptr);
@@ -36,10 +38,10 @@ impl Link {
 
     /// # Safety
     ///
-    /// The block starts with a link.
+    /// The block must start with a link.
     #[inline]
     unsafe fn read(block: NonNull<u8>) -> Option<NonNull<Self>> {
-        // SAFETY: as the caller promises.
+        // SAFETY: by the caller's promise.
         let Self { next } = unsafe { block.cast::<Self>().read() };
         NonNull::new(next.map_addr(|address| address ^ mask(block.addr().get())))
     }
@@ -48,7 +50,7 @@ impl Link {
 static_assertions::assert_eq_size!(Link, *mut u8);
 static_assertions::assert_eq_align!(Link, *mut u8);
 
-// SAFETY: by Links, nothing else uses the blocks; and memory has no tie to a thread.
+// SAFETY: by Links, nothing else uses the blocks, and memory is not bound to a thread.
 unsafe impl Send for FreeList {}
 
 impl FreeList {
@@ -56,16 +58,17 @@ impl FreeList {
         Self { head: Cell::new(None) }
     }
 
-    /// Adds a block, which the guard takes back.
+    /// Adds a block, and marks it as free in its guard.
     ///
     /// # Safety
     ///
-    /// The block has so many bytes, is valid for reads and writes and aligned for a pointer, until it is popped; it isn't in
-    /// the list; and nothing else uses it from now on.
+    /// The block must have `bytes` bytes. Until it is popped, it must be valid for reads
+    /// and writes and aligned for a pointer. It must not be in the list already, and
+    /// nothing else may use it from now on.
     #[inline]
     pub(crate) unsafe fn push(&self, block: NonNull<u8>, bytes: usize, guard: &Guard) {
         let link = block.cast::<Link>();
-        // SAFETY: the caller promises that the block can be written to.
+        // SAFETY: by the caller's promise, the block can be written to.
         unsafe {
             link.write(Link::to(self.head.get(), block));
             guard.take_back(block, bytes);
@@ -74,15 +77,17 @@ impl FreeList {
         self.head.set(Some(link));
     }
 
-    /// Takes out the block that was added last. The guard hands it out.
+    /// Removes the block that was added last, and marks it as live in its guard.
     ///
     /// # Errors
     ///
-    /// The block was written to. It is taken out, and if its link can't be trusted all others are too.
+    /// The block was written to while it was free. It is removed, and if its link can't
+    /// be trusted, so are all blocks after it.
     ///
     /// # Safety
     ///
-    /// The blocks of the list have so many bytes, and the guard took them back.
+    /// The blocks in the list must have `bytes` bytes, and must have been pushed with
+    /// this guard.
     #[inline]
     pub(crate) unsafe fn pop(&self, bytes: usize, guard: &Guard) -> Result<Option<NonNull<u8>>, MisuseError> {
         let Some(link) = self.head.get() else { return Ok(None) };
@@ -105,7 +110,8 @@ impl FreeList {
         self.head.get().is_none()
     }
 
-    /// How many blocks there are, by walking the list, up to the first whose link was overwritten.
+    /// Counts the blocks by walking the list, up to the first one whose link was
+    /// overwritten.
     ///
     /// # Safety
     ///
@@ -116,7 +122,8 @@ impl FreeList {
         while let Some(link) = next {
             let block = link.cast::<u8>();
             unpoison(block.as_ptr(), bytes);
-            // SAFETY: by Links, each block in the list holds an initialised link; and by the caller's promise.
+            // SAFETY: by Links, each block in the list holds an initialized link; and by
+            // the caller's promise.
             unsafe {
                 if matches!(guard.check_free(block, bytes), Err(Damage { link_is_intact: false, .. })) {
                     break;
@@ -141,19 +148,20 @@ mod tests {
         let mut blocks = [[0_usize; 8]; 3];
         let blocks = blocks.each_mut().map(|block| NonNull::from(block).cast::<u8>());
         let (list, guard) = (FreeList::new(), Guard::new());
-        // SAFETY: each is a block of its own with room for a guard, on the stack and not used otherwise.
+        // SAFETY: each block is on the stack, has room for a guard, and is not used
+        // otherwise.
         let pop = || unsafe { list.pop(BYTES, &guard) }.unwrap();
         assert_eq!(pop(), None);
         for block in blocks {
-            // SAFETY: likewise.
+            // SAFETY: as above.
             unsafe { list.push(block, BYTES, &guard) };
         }
-        // SAFETY: likewise.
+        // SAFETY: as above.
         assert_eq!(unsafe { list.len(BYTES, &guard) }, 3);
         for block in blocks.into_iter().rev() {
             assert_eq!(pop(), Some(block));
         }
-        // SAFETY: likewise.
+        // SAFETY: as above.
         assert_eq!((pop(), unsafe { list.len(BYTES, &guard) }), (None, 0));
     }
 }

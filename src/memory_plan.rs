@@ -1,20 +1,28 @@
 use crate::{BlockSize, PAGE_SIZE};
 
-/// How many pages a program needs at most, as a constant: so that running out of memory can't happen, and the compiler
-/// sees to it.
+/// The number of pages that a program needs at most, as a constant.
 ///
-/// A program that promises how many blocks of each pool are live at most can have exactly the memory that this takes. With
-/// blocks of one size per pool it is arithmetic: of a pool with at most `n` live blocks no more than `n` are ever carved
-/// (one is carved only when none is free), and they fill `n.div_ceil(blocks_per_page)` pages, in whatever order all pools
-/// allocate and free. Nothing is lost to fragmentation.
+/// If you know the maximum number of live blocks of each pool, a plan computes how much
+/// memory is enough, and the compiler can check that the program has that much. Under the
+/// conditions below, the program then can't run out of memory.
 ///
-/// It holds
+/// A pool with at most `n` live blocks never carves more than `n`, because it carves a
+/// block only if none is free. These blocks fill `n.div_ceil(blocks_per_page)` pages, in
+/// whatever order the pools allocate and free. No memory is lost to fragmentation.
 ///
-/// - for pools over one [`Arena`](crate::Arena), whose pages are contiguous: where memory is in several parts, a block of
-///   several pages may fit none of them, though there are as many pages;
-/// - where each block goes back to the pool that it came from. No plan bounds pools that free each other's blocks: one that
-///   only allocates goes on carving while the free ones pile up in the other. Let such threads or cores share one pool, in
-///   a [`Locked`](crate::Locked).
+/// The conditions are:
+///
+/// - The pools take pages from one [`Arena`](crate::Arena), whose pages are contiguous.
+///   If the memory has several parts, a block of several pages may fit in none of them,
+///   although there are enough pages.
+/// - Each block returns to the pool that it came from. No plan bounds pools that free
+///   each other's blocks: if one pool only allocates, it keeps carving while free blocks
+///   pile up in the other. Let such threads or cores share one pool in a
+///   [`Locked`](crate::Locked).
+/// - No pool exceeds its planned number of live blocks. To protect the other pools from
+///   one that might, give it an arena of its own:
+///   [`Arena::from_pages`](crate::Arena::from_pages) over the pages that
+///   [`alloc_pages`](crate::Arena::alloc_pages) returned.
 ///
 /// ```
 /// use hpalloc::{Arena, BlockSize, MemoryPlan, Pool};
@@ -25,13 +33,13 @@ use crate::{BlockSize, PAGE_SIZE};
 /// const PLAN: MemoryPlan = MemoryPlan::new()
 ///     .values::<Connection>(40) // 20 to a page
 ///     .values::<Packet>(16) // 2 to a page
-///     .raw_pages(1); // for a table, by `alloc_page`
+///     .raw_pages(1); // a table, allocated with `alloc_page`
 /// # #[cfg(not(hpalloc_hardened))]
 /// assert_eq!(PLAN.pages(), 2 + 8 + 1);
 ///
 /// # #[cfg(feature = "static-buffer")] {
 /// hpalloc::static_buffer! {
-///     /// As large as the plan needs, whatever becomes of it.
+///     /// Exactly as large as the plan needs.
 ///     static MEMORY: StaticBuffer<{ PLAN.pages() }>;
 /// }
 /// let arena = Arena::from_region(MEMORY.claim().unwrap()).unwrap();
@@ -39,32 +47,33 @@ use crate::{BlockSize, PAGE_SIZE};
 /// # }
 /// ```
 ///
-/// Where the memory has another size, the compiler can be made to refuse it:
+/// If the size of the memory is given, let the compiler check that the plan fits:
 ///
 /// ```compile_fail,E0080
 /// # use hpalloc::MemoryPlan;
 /// const PLAN: MemoryPlan = MemoryPlan::new().values::<[u8; 1500]>(16);
 /// const PAGES: usize = 7;
-/// const _: () = assert!(PLAN.pages() <= PAGES, "the plan needs more pages than there are");
+/// const _: () = assert!(
+///     PLAN.pages() <= PAGES,
+///     "the plan needs more pages than there are",
+/// );
 /// ```
 ///
-/// The plan holds as long as each pool keeps its promise: with an arena of its own pages
-/// ([`Arena::from_pages`](crate::Arena::from_pages) over what [`alloc_pages`](crate::Arena::alloc_pages) returned), one
-/// that doesn't can't take the others' memory.
-///
-/// For comparison, a heap that splits and merges has to be larger than what is live, because free memory can lie where it
-/// is of no use. O1heap, a heap made for real-time systems, needs `2 M (1 + ceil(log2 n))` bytes for `M` bytes live in
-/// pieces of up to `n` units (its README, after Robson, *Bounds for some functions concerning dynamic storage
-/// allocation*, 1974). A plan needs `M`, and what is left over in each page, and in each pool's last.
+/// For comparison, a heap that splits and merges blocks must be larger than the live
+/// blocks, because free memory can be in pieces that are too small. O1heap, a heap for
+/// real-time systems, needs `2 M (1 + ceil(log2 n))` bytes for `M` live bytes in blocks
+/// of up to `n` units (its README, after Robson, *Bounds for some functions concerning
+/// dynamic storage allocation*, 1974). A plan needs `M` bytes, plus the unused rest of
+/// each page and the unused blocks of each pool's last page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct MemoryPlan {
-    /// Saturates: no memory has `usize::MAX` pages.
+    /// Saturating, because no memory has `usize::MAX` pages.
     pages: usize,
 }
 
 impl MemoryPlan {
-    /// A plan that needs nothing.
+    /// Creates an empty plan.
     ///
     /// Constant time. Never panics.
     ///
@@ -76,7 +85,7 @@ impl MemoryPlan {
         Self { pages: 0 }
     }
 
-    /// With a pool of values of type `T`, of which at most so many are live at once.
+    /// Adds a pool of values of type `T`, with at most `most` live values.
     ///
     /// Constant time. Never panics.
     ///
@@ -92,7 +101,7 @@ impl MemoryPlan {
         if size_of::<T>() == 0 { self } else { self.blocks(BlockSize::of::<T>(), most) }
     }
 
-    /// With a pool of blocks of that size, of which at most so many are live at once.
+    /// Adds a pool of blocks of the given size, with at most `most` live blocks.
     ///
     /// Constant time. Never panics.
     ///
@@ -106,9 +115,12 @@ impl MemoryPlan {
         self.raw_pages(most.div_ceil(size.blocks_per_run()).saturating_mul(size.pages_per_run()))
     }
 
-    /// With a heap of [`SizeClasses`](crate::SizeClasses) of these block sizes, of each of which at most so many blocks are
-    /// live at once: in a constant, what [`peak_blocks`](crate::SizeClasses::peak_blocks) said after a run that was the worst
-    /// case. Runs of pages, for what is larger than the last class, come on top.
+    /// Adds a heap of [`SizeClasses`](crate::SizeClasses) with the given block sizes, and
+    /// with at most `most[i]` live blocks of the size `sizes[i]`.
+    ///
+    /// To find these numbers, run the program in its worst case and read
+    /// [`peak_blocks`](crate::SizeClasses::peak_blocks). Runs of pages, for requests
+    /// above the largest class, are not included.
     ///
     /// Linear in the number of sizes. Never panics.
     ///
@@ -117,7 +129,8 @@ impl MemoryPlan {
     /// use hpalloc::{MemoryPlan, SizeTable};
     ///
     /// static SIZES: &SizeTable<3> = hpalloc::size_table![32, 128, 512];
-    /// const PLAN: MemoryPlan = MemoryPlan::new().heap(SIZES.block_sizes(), [200, 40, 0]);
+    /// const MOST: [usize; 3] = [200, 40, 0];
+    /// const PLAN: MemoryPlan = MemoryPlan::new().heap(SIZES.block_sizes(), MOST);
     /// assert_eq!(PLAN.pages(), 2 + 2);
     /// # }
     /// ```
@@ -131,7 +144,7 @@ impl MemoryPlan {
         self
     }
 
-    /// With so many pages that are taken from the arena itself.
+    /// Adds `count` pages that are allocated from the arena directly.
     ///
     /// Constant time. Never panics.
     ///
@@ -143,7 +156,7 @@ impl MemoryPlan {
         Self { pages: self.pages.saturating_add(count) }
     }
 
-    /// How many pages it needs, exactly.
+    /// Returns the exact number of pages that the plan needs.
     ///
     /// Constant time. Never panics.
     ///
@@ -159,7 +172,7 @@ impl MemoryPlan {
         self.pages
     }
 
-    /// How many bytes these pages have; `usize::MAX` if that can't be said.
+    /// Returns the size of these pages in bytes. It saturates at `usize::MAX`.
     ///
     /// Constant time. Never panics.
     ///

@@ -4,14 +4,14 @@ use core::cell::Cell;
 use crate::block_size::{GUARD_BYTES, RECORD_BYTES};
 use crate::{MAX_ARENA_SIZE, PAGE_SIZE};
 
-/// How many sizes there are: from 1 page to [`MAX_ARENA_SIZE`], four for each doubling.
+/// The number of sizes from 1 page to [`MAX_ARENA_SIZE`]: four for each doubling.
 pub(crate) const RUN_SIZES: usize = RunSize::of_pages(MAX_ARENA_SIZE / PAGE_SIZE).index + 1;
 
 const WORD: usize = u32::BITS as usize;
 
-/// A set of sizes.
+/// A set of run sizes.
 pub(crate) struct RunSizes {
-    /// A bit for each size.
+    /// One bit for each size.
     words: [Cell<u32>; RUN_SIZES.div_ceil(WORD)],
 }
 
@@ -20,17 +20,17 @@ impl RunSizes {
         Self { words: [const { Cell::new(0) }; RUN_SIZES.div_ceil(WORD)] }
     }
 
-    /// Adds the size, or removes it.
+    /// Adds the size to the set, or removes it.
     #[inline]
     pub(crate) fn set(&self, size: RunSize, is_in: bool) {
         if let Some(word) = self.words.get(size.index / WORD) {
             let shift = size.index % WORD;
-            // Without a branch, so that it always takes as long.
+            // There is no branch, so that both cases take the same time.
             word.set(word.get() & !(1 << shift) | u32::from(is_in) << shift);
         }
     }
 
-    /// The smallest size that has at least so many pages.
+    /// Returns the smallest size in the set that has at least `pages` pages.
     pub(crate) fn first(&self, pages: usize) -> Option<RunSize> {
         let index = RunSize::of_pages(pages).index;
         let mut mask = u32::MAX << (index % WORD);
@@ -44,21 +44,21 @@ impl RunSizes {
         None
     }
 
-    /// The largest size.
+    /// Returns the largest size in the set.
     pub(crate) fn last(&self) -> Option<RunSize> {
         let (number, bits) = self.words.iter().map(Cell::get).enumerate().rev().find(|&(_, bits)| bits != 0)?;
         Some(RunSize { index: number * WORD + (WORD - 1 - bits.leading_zeros() as usize) })
     }
 }
 
-/// The bytes that a run has after its block.
+/// The number of bytes that a run needs after its block.
 const OVERHEAD: usize = GUARD_BYTES + RECORD_BYTES;
 
-/// A size that runs of pages have in [`SizeClasses`](crate::SizeClasses): 1, 2, 3, 4, 5,
-/// 6, 7, 8, 10, 12, 14, 16, 20.. pages.
+/// The size of a run of pages in [`SizeClasses`](crate::SizeClasses): 1, 2, 3, 4, 5, 6,
+/// 7, 8, 10, 12, 14, 16, 20.. pages.
 ///
-/// From 4 pages on it is four to eight quarters of a power of two: a number of which only
-/// the three highest binary digits can be set.
+/// From 4 pages on, a size is four to eight quarters of a power of two, so only its three
+/// highest binary digits can be set.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RunSize {
     /// The number of smaller sizes.
@@ -66,7 +66,7 @@ pub(crate) struct RunSize {
 }
 
 impl RunSize {
-    /// The smallest that serves the layout, unless none does.
+    /// Returns the smallest size that serves the layout, or `None` if no size does.
     pub(crate) const fn of(layout: Layout) -> Option<Self> {
         if layout.size() > MAX_ARENA_SIZE - OVERHEAD || layout.align() > PAGE_SIZE {
             return None;
@@ -74,14 +74,14 @@ impl RunSize {
         Some(Self::of_pages((layout.size() + OVERHEAD).div_ceil(PAGE_SIZE)))
     }
 
-    /// The smallest of at least so many pages.
+    /// Returns the smallest size that has at least `pages` pages.
     const fn of_pages(pages: usize) -> Self {
         let last = pages.saturating_sub(1);
         let shift = (last | 4).ilog2() - 2;
         Self { index: 4 * shift as usize + (last >> shift) }
     }
 
-    /// The largest of at most so many pages; `None` for no pages.
+    /// Returns the largest size that has at most `pages` pages, or `None` for no pages.
     pub(crate) const fn within(pages: usize) -> Option<Self> {
         const MOST: usize = MAX_ARENA_SIZE / PAGE_SIZE;
         if pages == 0 {
@@ -92,12 +92,13 @@ impl RunSize {
         Some(Self::of_pages(pages >> shift << shift))
     }
 
-    /// All, ascending.
+    /// Returns all sizes in ascending order.
     pub(crate) fn all() -> impl DoubleEndedIterator<Item = Self> {
         (0..RUN_SIZES).map(|index| Self { index })
     }
 
-    /// The number of smaller sizes: below [`RUN_SIZES`] if it has no more than an arena.
+    /// Returns the number of smaller sizes. It is below [`RUN_SIZES`] for every size up
+    /// to that of an arena.
     pub(crate) const fn index(self) -> usize {
         self.index
     }
@@ -106,7 +107,7 @@ impl RunSize {
         if self.index < 4 { self.index + 1 } else { (5 + self.index % 4) << (self.index / 4 - 1) }
     }
 
-    /// The bytes of a run that can be used.
+    /// Returns the number of usable bytes in a run.
     pub(crate) const fn bytes(self) -> usize {
         self.pages() * PAGE_SIZE - OVERHEAD
     }
@@ -119,8 +120,8 @@ mod tests {
     // From 1024 pages on, sizes are multiples of 64 pages.
     const STEP: usize = if cfg!(miri) { 64 } else { 1 };
 
-    /// Every number of pages gets the smallest size that holds it, and less than a quarter
-    /// more than it needs.
+    /// For every number of pages, the chosen size is the smallest that is large enough,
+    /// and less than a quarter larger than needed.
     #[test]
     fn sizes_are_close() {
         let mut sizes = RunSize::all();
@@ -135,8 +136,8 @@ mod tests {
         assert!(sizes.next().is_none());
     }
 
-    /// The largest size within a number of pages is the one before the smallest that is
-    /// larger.
+    /// The largest size within a number of pages comes directly before the smallest size
+    /// that is larger.
     #[test]
     fn sizes_within() {
         assert!(RunSize::within(0).is_none());
@@ -150,8 +151,8 @@ mod tests {
         }
     }
 
-    /// What the documentation of `SizeClasses` says of a run that is cut: at most six runs
-    /// are left over.
+    /// The documentation of `SizeClasses` promises that at most six runs are left over
+    /// when a run is cut.
     #[test]
     fn few_runs_are_left_over() {
         let runs = |mut pages: usize| {
@@ -162,7 +163,7 @@ mod tests {
             }
             count
         };
-        // The numbers with the most digits that are set are among those that the step leaves.
+        // The step keeps the numbers with the most binary digits set.
         let rests = (1..1024).chain((1023..MAX_ARENA_SIZE / PAGE_SIZE).step_by(STEP));
         assert_eq!(rests.map(runs).max(), Some(6));
     }

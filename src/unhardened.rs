@@ -1,9 +1,9 @@
-//! The stand-in for the module `hardened` in a program that is built without `--cfg hpalloc_hardened`: it detects no misuse and
-//! keeps nothing beside the blocks, and the compiler leaves nothing of it in the program.
+//! Replaces the module `hardened` in a build without `--cfg hpalloc_hardened`. It detects
+//! no misuse and stores nothing, and the compiler removes all of it.
 
 use core::ptr::NonNull;
 
-/// No misuse is detected.
+/// A type without values, because no misuse is detected.
 pub(crate) use core::convert::Infallible as MisuseError;
 
 pub(crate) fn report(error: MisuseError) {
@@ -31,13 +31,13 @@ pub(crate) const fn mask(_address: usize) -> usize {
     0
 }
 
-/// Never made: free blocks are not checked.
+/// The damage to a free block. Never constructed, because free blocks are not checked.
 pub(crate) struct Damage {
     pub(crate) error: MisuseError,
     pub(crate) link_is_intact: bool,
 }
 
-#[allow(dead_code, reason = "the other one reads it")]
+#[allow(dead_code, reason = "only a hardened build reads the fields")]
 pub(crate) struct Shape<F: FnOnce(usize) -> bool> {
     pub(crate) bytes: usize,
     pub(crate) run_bytes: usize,
@@ -48,7 +48,7 @@ pub(crate) struct Shape<F: FnOnce(usize) -> bool> {
 
 pub(crate) struct Guard;
 
-#[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "the other one does something")]
+#[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "the signatures are those of the hardened build")]
 impl Guard {
     #[inline]
     pub(crate) const fn new() -> Self {

@@ -1,11 +1,11 @@
-//! A block size as a number, and back.
+//! Conversions between block sizes and numbers, and formatting.
 
 use core::fmt;
 
 use super::BlockSize;
 use crate::BlockSizeError;
 
-/// As [`BlockSize::new`].
+/// Checks a number of bytes, as [`BlockSize::new`] does.
 ///
 /// ```
 /// use hpalloc::{BlockSize, BlockSizeError};
@@ -23,7 +23,7 @@ impl TryFrom<usize> for BlockSize {
     }
 }
 
-/// As [`BlockSize::bytes`].
+/// Returns the number of bytes, as [`BlockSize::bytes`] does.
 impl From<BlockSize> for usize {
     /// Constant time. Never panics.
     fn from(size: BlockSize) -> Self {
@@ -31,7 +31,7 @@ impl From<BlockSize> for usize {
     }
 }
 
-/// The number of bytes, without a unit; it can be padded as a number can.
+/// Writes the number of bytes without a unit. Padding works as for a number.
 impl fmt::Display for BlockSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.bytes().fmt(f)

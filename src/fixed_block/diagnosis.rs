@@ -1,4 +1,4 @@
-//! What a pool says of itself.
+//! The statistics of a pool.
 
 use core::fmt;
 
@@ -6,12 +6,17 @@ use super::FixedBlock;
 use crate::PageSource;
 
 impl<P: PageSource> FixedBlock<P> {
-    /// The most blocks that were ever live at once, which is how many were carved: one is carved only when no other is
-    /// free. Where pools free each other's blocks, how many this one carved.
+    /// Returns the high-water mark: the largest number of blocks that were ever live at
+    /// the same time.
+    ///
+    /// It is the number of blocks that were carved, because a block is carved only if no
+    /// other is free. If pools free each other's blocks, it is only the number of blocks
+    /// that this pool carved.
     ///
     /// # Time complexity
     ///
-    /// Constant, and nothing is counted on the way: it follows from the blocks there are and the fresh part that is left.
+    /// Constant. No operation counts it: it is the number of blocks in all runs, minus
+    /// the fresh ones.
     ///
     /// # Panics
     ///
@@ -23,7 +28,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// let mut pages = [const { Page::new() }; 1];
     /// let pool = FixedBlock::new(Arena::from_pages(&mut pages)?, 64)?;
     /// let (a, b) = (pool.allocate().unwrap(), pool.allocate().unwrap());
-    /// // SAFETY: the blocks came from this pool and aren't used any more.
+    /// // SAFETY: the blocks came from this pool and are no longer used.
     /// unsafe {
     ///     pool.deallocate(a);
     ///     pool.deallocate(b);
@@ -37,15 +42,16 @@ impl<P: PageSource> FixedBlock<P> {
         self.carver.carved(self.block_size)
     }
 
-    /// How many blocks are in the free list. Blocks that were never carved don't count.
+    /// Returns the number of blocks in the free list. Blocks that were never carved are
+    /// not in it.
     ///
-    /// The number of live blocks is [`peak_blocks`](Self::peak_blocks) less this one. No
-    /// counter keeps it, because that would take up to three instructions of each `allocate`
-    /// and `deallocate`, which have ten and four on `x86_64`.
+    /// The number of live blocks is [`peak_blocks`](Self::peak_blocks) minus this number.
+    /// A pool has no counter for it, because a counter would add up to three instructions
+    /// to each `allocate` and `deallocate`, which have ten and four on `x86_64`.
     ///
     /// # Time complexity
     ///
-    /// Linear in the result, with a cache miss for each block: for diagnosis.
+    /// Linear in the result, with a cache miss for each block. Meant for diagnosis.
     ///
     /// # Panics
     ///
@@ -58,7 +64,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// let pool = FixedBlock::new(Arena::from_pages(&mut pages)?, 64)?;
     /// let block = pool.allocate().unwrap();
     /// assert_eq!(pool.free_blocks(), 0);
-    /// // SAFETY: the block came from this pool and isn't used any more.
+    /// // SAFETY: the block came from this pool and is no longer used.
     /// unsafe { pool.deallocate(block) };
     /// assert_eq!(pool.free_blocks(), 1);
     /// # Ok::<(), Box<dyn core::error::Error>>(())
@@ -68,12 +74,16 @@ impl<P: PageSource> FixedBlock<P> {
         self.carver.free_blocks(self.block_size)
     }
 
-    /// How many blocks can be allocated before the source is asked for more pages: those that are free, and those of the
-    /// newest run that were never carved. Over a slice or in a static, that is all there are.
+    /// Returns the number of blocks that can be allocated before the pool takes more
+    /// pages from its source.
+    ///
+    /// These are the free blocks and the fresh blocks of the newest run. A pool in a
+    /// slice or in a static has no others.
     ///
     /// # Time complexity
     ///
-    /// Linear in the number of free blocks, with a cache miss for each: a pool counts nothing when it allocates.
+    /// Linear in the number of free blocks, with a cache miss for each, because a pool
+    /// doesn't count them when it allocates and frees.
     ///
     /// # Panics
     ///

@@ -4,13 +4,13 @@ use core::ptr::NonNull;
 
 use crate::{BlockSize, BlockSizeError, FixedBlock, MAX_ARENA_SIZE, Page, PageSource};
 
-/// No pages at all: the source of a pool that has its memory from the start, see
+/// The page source of a pool or a heap whose memory is a slice: it has no pages. See
 /// [`FixedBlock::from_uninit`](crate::FixedBlock::from_uninit).
 ///
 /// ```
 /// use hpalloc::{NoPages, Pool};
 ///
-/// // A type that has to name its pool's source names this one.
+/// // A type that must name the page source of its pool.
 /// struct Events<'memory> {
 ///     pool: Pool<u32, NoPages<'memory>>,
 /// }
@@ -18,7 +18,7 @@ use crate::{BlockSize, BlockSizeError, FixedBlock, MAX_ARENA_SIZE, Page, PageSou
 #[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NoPages<'r> {
-    /// The memory that the pool has is borrowed for as long.
+    /// The borrow of the memory, which lasts as long as the pool.
     memory: PhantomData<&'r mut [MaybeUninit<u8>]>,
 }
 
@@ -28,7 +28,7 @@ impl NoPages<'_> {
     }
 }
 
-// SAFETY: none is returned.
+// SAFETY: no pages are returned.
 unsafe impl PageSource for NoPages<'_> {
     #[inline]
     fn take_pages(&self, _: usize) -> Option<NonNull<Page>> {
@@ -37,17 +37,20 @@ unsafe impl PageSource for NoPages<'_> {
 }
 
 impl<'r> FixedBlock<NoPages<'r>> {
-    /// A pool in a slice of memory, of any size: for chips whose memory is counted in bytes and not in pages.
+    /// Creates a pool in a slice of memory of any size, for chips whose memory is counted
+    /// in bytes rather than pages.
     ///
-    /// There are as many blocks as fit from the first address on that is aligned for one (see [`BlockSize::align`]). For
-    /// `n` blocks that is [`BlockSize::bytes_for`]`(n)` bytes.
+    /// The pool has as many blocks as fit after the first address that is aligned for a
+    /// block (see [`BlockSize::align`]). For `n` blocks, pass an aligned slice of
+    /// [`BlockSize::bytes_for`]`(n)` bytes.
     ///
     /// Constant time, with one division. Never panics.
     ///
     /// # Errors
     ///
-    /// Those of [`new`](Self::new), [`NoRoom`](BlockSizeError::NoRoom) for a slice that has no room for a block, and
-    /// [`MemoryTooLarge`](BlockSizeError::MemoryTooLarge) for one above [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
+    /// Those of [`new`](Self::new), [`NoRoom`](BlockSizeError::NoRoom) if the slice has
+    /// no room for a block, and [`MemoryTooLarge`](BlockSizeError::MemoryTooLarge) if it
+    /// is larger than [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).
     ///
     /// ```
     /// # #[cfg(not(hpalloc_hardened))] {
@@ -67,21 +70,23 @@ impl<'r> FixedBlock<NoPages<'r>> {
         Self::in_memory(memory, BlockSize::new(block_size)?)
     }
 
-    /// As [`from_uninit`](Self::from_uninit), of a size that was checked before.
+    /// Creates a pool as [`from_uninit`](Self::from_uninit) does, with a block size that
+    /// has been checked.
     pub(crate) fn in_memory(memory: &'r mut [MaybeUninit<u8>], block_size: BlockSize) -> Result<Self, BlockSizeError> {
         let (bytes, address, len) = (block_size.stride(), memory.as_ptr().addr(), memory.len());
         if len > MAX_ARENA_SIZE {
             return Err(BlockSizeError::MemoryTooLarge { len, max: MAX_ARENA_SIZE });
         }
-        // To the next multiple of the alignment, a power of two.
+        // The distance to the next multiple of the alignment, which is a power of two.
         let before = address.wrapping_neg() & (block_size.align() - 1);
-        // A block size is never zero, which the compiler may not see.
+        // The block size is never zero, but the compiler may not know that.
         let blocks = len.saturating_sub(before).checked_div(bytes).unwrap_or(0);
         match memory.get_mut(before..before + blocks * bytes) {
             Some(whole) if blocks > 0 => {
                 let whole = whole.as_mut_ptr_range();
                 let pool = Self::with_block_size(NoPages::new(), block_size);
-                // SAFETY: the memory stays borrowed for as long as the pool and its blocks, and begins where blocks may.
+                // SAFETY: the memory stays borrowed for as long as the pool and its
+                // blocks exist, and starts at an address that is aligned for blocks.
                 unsafe { pool.carver.begin_with(whole.start.cast(), whole.end.cast(), blocks) };
                 Ok(pool)
             }
