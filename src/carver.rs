@@ -29,7 +29,7 @@ pub(crate) struct Carver {
     guard: Guard,
 }
 
-// Four words, so that indexing an array of carvers takes a shift.
+// Four words, so that an index into an array of carvers is computed by a shift.
 #[cfg(not(any(hpalloc_hardened, hpalloc_asan)))]
 static_assertions::assert_eq_size!(Carver, [usize; 4]);
 

@@ -332,8 +332,8 @@ unsafe impl<P: PageSource, const N: usize> PageSource for [P; N] {
     }
 }
 
-/// Several sources, tried in order as those of an array. Their number is known at run
-/// time; the slice is behind a reference or in a box.
+/// A slice of sources, behind a reference or in a box. They are tried in order, as in an
+/// array, and their number can be chosen at run time.
 ///
 /// ```
 /// # #[cfg(not(hpalloc_hardened))] {

@@ -40,9 +40,9 @@ impl<'r> FixedBlock<NoPages<'r>> {
     /// Creates a pool in a slice of memory of any size, for chips whose memory is counted
     /// in bytes rather than pages.
     ///
-    /// The pool has as many blocks as fit after the first address that is aligned for a
-    /// block (see [`BlockSize::align`]). For `n` blocks, pass an aligned slice of
-    /// [`BlockSize::bytes_for`]`(n)` bytes.
+    /// The first block starts at the first address that is aligned for one (see
+    /// [`BlockSize::align`]), and the pool has all blocks that fit from there. For `n`
+    /// blocks, pass an aligned slice of [`BlockSize::bytes_for`]`(n)` bytes.
     ///
     /// Constant time, with one division. Never panics.
     ///
