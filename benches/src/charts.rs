@@ -53,8 +53,8 @@ impl Chart {
         document.replace(
             &section,
             &format!(
-                "<picture>\n  <source media=\"(prefers-color-scheme: dark)\" srcset=\"{file}-dark.svg\">\n  \
-                 <img alt=\"{}\" src=\"{file}-light.svg\">\n</picture>",
+                "<picture><source media=\"(prefers-color-scheme: dark)\" srcset=\"{file}-dark.svg\">\
+                 <img alt=\"{}\" src=\"{file}-light.svg\"></picture>",
                 self.alt
             ),
         )

@@ -208,8 +208,11 @@ const ANY_SIZE: [(&str, &str); 6] = [
 /// The table of `Heap` beside its peers, on the limited target.
 fn peers_table(traces: &Path) -> Result<String> {
     let target = target::find(LIMITED_TARGET)?;
-    let columns = ["programs", "allocate: median", "99 %", "maximum", "deallocate: median", "99 %", "maximum"];
-    let mut table = Table::new(LIMITED_TARGET, &columns);
+    let mut columns = vec!["programs".to_owned()];
+    for operation in ["allocate", "deallocate"] {
+        columns.extend(STATISTICS.map(|statistic| format!("{operation}: {statistic}")));
+    }
+    let mut table = Table::new(LIMITED_TARGET, &columns.iter().map(String::as_str).collect::<Vec<_>>());
     for (name, features) in ANY_SIZE {
         let lines = run(target, "heap_traces", features, Some(traces))?;
         let lines: Vec<_> = lines.iter().filter(|line| line.memory == PROPORTIONAL).collect();
