@@ -1,10 +1,12 @@
-//! How to use hpalloc, by what one builds with it: pages to read, and nothing to call.
+//! Complete programs for firmware, kernels and hosts, with explanations: pages to read.
 //!
-//! - [`firmware`]: a heap and pools in static memory, interrupts, chips with little RAM, and a first program in an emulator.
-//! - [`kernels`]: a heap over memory by address, page frames, several parts of memory, a pool on each core.
-//! - [`hosts`]: memory mappings and page faults, collections, threads, a global allocator, tests.
-//! - [`migration`]: what the calls of other allocators become.
-//! - [`troubleshooting`]: what compilers, linkers and programs say when it doesn't work, and what helps.
+//! | If you | read |
+//! |---|---|
+//! | write firmware: a heap and pools in static memory, interrupts, little RAM | [`firmware`] |
+//! | write a kernel: memory by address, page frames, a pool on each core | [`kernels`] |
+//! | write a low-latency or threaded program: mappings, page faults, collections | [`hosts`] |
+//! | come from another allocator | [`migration`] |
+//! | have an error message, or a program that hangs or is slow | [`troubleshooting`] |
 
 #![cfg_attr(
     not(all(
@@ -21,41 +23,41 @@
     allow(
         rustdoc::broken_intra_doc_links,
         rustdoc::private_intra_doc_links,
-        reason = "with fewer features, what the pages refer to may not be there"
+        reason = "with fewer features, some of the items that the pages link to don't exist"
     )
 )]
 
 pub mod firmware {
     #![doc = include_str!("guide/firmware.md")]
 
-    #[allow(unused_imports, reason = "for the links")]
+    #[allow(unused_imports, reason = "the page links to these items")]
     use crate::*;
 }
 
 pub mod kernels {
     #![doc = include_str!("guide/kernels.md")]
 
-    #[allow(unused_imports, reason = "for the links")]
+    #[allow(unused_imports, reason = "the page links to these items")]
     use crate::*;
 }
 
 pub mod hosts {
     #![doc = include_str!("guide/hosts.md")]
 
-    #[allow(unused_imports, reason = "for the links")]
+    #[allow(unused_imports, reason = "the page links to these items")]
     use crate::*;
 }
 
 pub mod migration {
     #![doc = include_str!("guide/migration.md")]
 
-    #[allow(unused_imports, reason = "for the links")]
+    #[allow(unused_imports, reason = "the page links to these items")]
     use crate::*;
 }
 
 pub mod troubleshooting {
     #![doc = include_str!("guide/troubleshooting.md")]
 
-    #[allow(unused_imports, reason = "for the links")]
+    #[allow(unused_imports, reason = "the page links to these items")]
     use crate::*;
 }
