@@ -1,12 +1,18 @@
-//! A ring of log records in a file that is mapped to memory: what a program did last is there even if it was killed.
+//! Keeps a log in a memory-mapped file, as a ring of records that survives a crash of the
+//! program.
 //!
 //! ```sh
-//! cargo run --release --example log_ring -- --abort-after 5000; cargo run --release --example log_ring
+//! cargo run --release --example log_ring -- --abort-after 5000
+//! cargo run --release --example log_ring
 //! ```
 //!
-//! The first of these ends in the middle of its work, and the second reports what it logged last. A record is a value in a
-//! pool, the pool's pages are those of the file, and writing one makes no system call. When all records are taken, the
-//! oldest makes room. (The operating system keeps what was written if the program dies; if the machine does, it may not.)
+//! The first command aborts in the middle of its work. The second reports the last
+//! records that the first one logged. Each record is a value in a pool whose pages are
+//! those of the file, so writing a record needs no system call. When the file is full,
+//! each new record replaces the oldest.
+//!
+//! The records survive a crash of the program, because the operating system still writes
+//! the file. They may not survive a crash of the machine.
 
 use std::collections::VecDeque;
 use std::env;
@@ -23,37 +29,39 @@ use clap::Parser;
 use hpalloc::{Arena, PAGE_SIZE, Page, Pool, PoolBox, Region};
 use memmap2::MmapMut;
 
-/// Logs requests that it makes up, and reports those of the run before.
+/// Logs made-up requests, after reporting the last records of the previous run.
 #[derive(Parser)]
 struct Options {
-    /// The file that the log is in [default: hpalloc.log in the folder for temporary files]
+    /// The log file [default: hpalloc.log in the directory for temporary files]
     #[arg(long)]
     file: Option<PathBuf>,
     /// The size of the log, in pages of 4 KiB
     #[arg(long, default_value = "4", value_parser = clap::value_parser!(u16).range(1..))]
     pages: u16,
-    /// How many requests there are
+    /// The number of requests to log
     #[arg(long, default_value = "20000")]
     requests: u64,
-    /// Die after this request, without closing anything
+    /// Abort after this request, without closing the log
     #[arg(long)]
     abort_after: Option<u64>,
 }
 
-/// What the first word of a record has in its upper 16 bits. No pointer has, so no link of a free block is taken for one.
+/// The upper 16 bits of a record's first word. No pointer has these bits, so a free
+/// block's link is never mistaken for a record.
 const TAG: u64 = 0x106 << 48;
 
-/// A line of the log.
+/// A record of the log.
 #[repr(C, align(128))]
 struct Record {
-    /// `TAG`, and how many were before it. Zero until the text is complete.
+    /// `TAG`, combined with the number of earlier records. Zero until the text is
+    /// complete.
     number: AtomicU64,
     len: u64,
     text: [u8; 112],
 }
 
 impl Record {
-    /// A record of as much of the text as fits, without its number.
+    /// Creates a record without a number. Text that doesn't fit is cut off.
     fn new(text: &str) -> Self {
         let mut record = Self { number: AtomicU64::new(0), len: 0, text: [0; 112] };
         let len = text.len().min(record.text.len());
@@ -63,31 +71,33 @@ impl Record {
     }
 }
 
-/// The pages of a file.
+/// The pages of a memory-mapped file.
 struct FilePages {
-    /// *Invariant (Mapped):* of the mapping.
+    /// *Invariant (Mapped):* the pages are those of `_mapping`.
     pages: NonNull<[Page]>,
     _mapping: MmapMut,
 }
 
 impl FilePages {
-    /// The pages of a new file of zeros, which takes the place of what was there under that name.
+    /// Creates a file of zeros, which replaces any file at `path`, and maps it.
     fn create(path: &Path, count: usize) -> io::Result<Self> {
         let mut new = path.as_os_str().to_owned();
         new.push(format!(".{}", process::id()));
         let file = File::options().read(true).write(true).create_new(true).open(&new)?;
         file.set_len((count * PAGE_SIZE) as u64)?;
-        // SAFETY: the file was made just now, for this mapping alone. Another run replaces it and doesn't write to it; whoever
-        // else truncates it while it is mapped ends this program.
+        // SAFETY: the file was created just now for this mapping alone. Another run
+        // replaces the file instead of writing to it. If another process truncates the
+        // file while it is mapped, this program is killed.
         let mut mapping = unsafe { MmapMut::map_mut(&file) }?;
         fs::rename(&new, path)?;
-        let first = NonNull::new(mapping.as_mut_ptr()).expect("no mapping is at null");
+        let first = NonNull::new(mapping.as_mut_ptr()).expect("a mapping is never at address zero");
         Ok(Self { pages: NonNull::slice_from_raw_parts(first.cast(), count), _mapping: mapping })
     }
 }
 
-// SAFETY: Same, Exclusive and Fixed: by Mapped, the memory is there until the mapping is dropped, which is used for nothing
-// else and holds a raw pointer itself. Aligned: `Arena::from_region` checks it. Zeroed: the file is new.
+// SAFETY: Same, Exclusive and Fixed: by Mapped, the memory exists until the mapping is
+// dropped. The mapping has no other user and holds a raw pointer itself. Aligned:
+// `Arena::from_region` checks it. Zeroed: the file is new.
 unsafe impl Region for FilePages {
     fn pages(&self) -> NonNull<[Page]> {
         self.pages
@@ -100,7 +110,7 @@ unsafe impl Region for FilePages {
 
 type Records = Pool<Record, Arena<FilePages>>;
 
-/// The newest records, of which there are as many as the file holds.
+/// The newest records, as many as the file holds.
 struct Log<'p> {
     records: &'p Records,
     ring: VecDeque<PoolBox<Record, &'p Records>>,
@@ -115,7 +125,7 @@ impl<'p> Log<'p> {
     fn write(&mut self, text: &str) {
         let make = || Record::new(text);
         let record = self.records.alloc_with(make).or_else(|| {
-            // The oldest is dropped before the new one takes its block.
+            // Drop the oldest record to free a block for the new one.
             self.ring.pop_front();
             self.records.alloc_with(make)
         });
@@ -126,8 +136,11 @@ impl<'p> Log<'p> {
         }
     }
 
-    /// Leaves the records in the file: to drop one is to make a free block of it. Returns how many were written, and how many
-    /// of them are there.
+    /// Closes the log and returns how many records were written and how many of them are
+    /// still in the file.
+    ///
+    /// The records are leaked on purpose: dropping one would turn its block into a free
+    /// block, and overwrite the record in the file.
     fn close(mut self) -> (u64, usize) {
         self.write("closed");
         let kept = self.ring.len();
@@ -136,7 +149,8 @@ impl<'p> Log<'p> {
     }
 }
 
-/// The records of a file, the oldest first. A file without any is no log, unless it is all zeros.
+/// Reads the records of a file, oldest first. A missing file and a file of zeros have no
+/// records. Any other file without a record is an error.
 fn read(path: &Path) -> Result<Vec<(u64, String)>, Box<dyn Error>> {
     let bytes = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -144,13 +158,13 @@ fn read(path: &Path) -> Result<Vec<(u64, String)>, Box<dyn Error>> {
     };
     let mut records: Vec<_> = bytes.chunks_exact(size_of::<Record>()).filter_map(record).collect();
     if records.is_empty() && bytes.iter().any(|&byte| byte != 0) {
-        return Err(format!("{} is no log: name another --file", path.display()).into());
+        return Err(format!("{} is not a log: pass another --file", path.display()).into());
     }
     records.sort_unstable();
     Ok(records)
 }
 
-/// The record that is in these bytes, if one is.
+/// Parses a record, if these bytes hold one.
 fn record(bytes: &[u8]) -> Option<(u64, String)> {
     let (number, rest) = bytes.split_first_chunk()?;
     let (len, text) = rest.split_first_chunk()?;
@@ -164,8 +178,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = options.file.unwrap_or_else(|| env::temp_dir().join("hpalloc.log"));
     let before = read(&file)?;
     match before.last() {
-        None => println!("there is no log of an earlier run"),
-        Some((last, _)) => println!("the run before logged {} records, and of these last:", last + 1),
+        None => println!("no log of a previous run"),
+        Some((last, _)) => println!("the previous run logged {} records, the last of which are:", last + 1),
     }
     for (number, text) in &before[before.len().saturating_sub(3)..] {
         println!("{number:>10}  {text}");
@@ -182,12 +196,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             process::abort();
         }
     }
-    // What is in the file is what was in the ring.
+    // The file must hold exactly the records of the ring.
     let (written, kept) = log.close();
     let found = read(&file)?;
     if found.len() != kept || !(written - kept as u64..written).eq(found.iter().map(|record| record.0)) {
-        return Err("the file doesn't hold the newest records".into());
+        return Err("the file does not hold the newest records".into());
     }
-    println!("{written} records written, of which {} holds the last {kept}", file.display());
+    println!("{written} records written; {} holds the last {kept}", file.display());
     Ok(())
 }

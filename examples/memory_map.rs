@@ -1,12 +1,15 @@
-//! Draws an arena and the blocks in its pages, as they are carved, freed and used again.
+//! Draws an arena and the blocks of two pools in it, as blocks are carved, freed and
+//! reused.
 //!
 //! ```sh
 //! cargo run --example memory_map
 //! cargo run --example memory_map -- --svg examples/memory_map.svg
 //! ```
 //!
-//! Two pools share an arena. Which of them took which page is noted by a page source of our own, and how many blocks of it
-//! were carved is what the pool says; those that we hold are live, and the rest of the carved ones are free.
+//! The two pools share one arena. The example wraps the arena in its own page source,
+//! which notes which pool took which page. The pool's high-water mark tells how many
+//! blocks were carved. The blocks that the example still holds are live; the other carved
+//! blocks are free.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -19,15 +22,16 @@ use hpalloc::{Arena, BlockSize, Borrowed, FixedBlock, PAGE_SIZE, Page, PageSourc
 use svg::Document;
 use svg::node::element::{Rectangle, Text};
 
-/// Draws how blocks are carved, freed and used again.
+/// Draws how blocks are carved, freed and reused.
 #[derive(Parser)]
 struct Options {
-    /// Write a picture to this file instead of text to the terminal
+    /// Write an SVG picture to this file instead of text to the terminal
     #[arg(long)]
     svg: Option<PathBuf>,
 }
 
-/// How many bytes a character or a unit of width is.
+/// The number of bytes that one character of the text, or one unit of width in the
+/// picture, stands for.
 const UNIT: usize = 64;
 const UNITS: usize = PAGE_SIZE / UNIT;
 
@@ -38,15 +42,16 @@ enum State {
     Fresh,
 }
 
-/// A pool, and what is live in it.
+/// A pool and its live blocks.
 struct Drawn<'a> {
     pool: FixedBlock<Noted<'a>>,
-    /// How far apart its blocks are: with `--cfg hpalloc_hardened`, more than their size.
+    /// The distance between the starts of neighboring blocks, in bytes. With `--cfg
+    /// hpalloc_hardened` it is larger than the block size.
     stride: usize,
     live: Vec<NonNull<u8>>,
 }
 
-/// An arena that notes the pages that are taken through it.
+/// A page source that takes pages from an arena and notes them.
 struct Noted<'a> {
     arena: &'a Arena<Borrowed<'a>>,
     taken: RefCell<Vec<NonNull<Page>>>,
@@ -65,7 +70,7 @@ impl<'a> Drawn<'a> {
     fn new(arena: &'a Arena<Borrowed<'a>>, block_size: usize) -> Result<Self, Box<dyn Error>> {
         let pages = Noted { arena, taken: RefCell::default() };
         let block_size = BlockSize::new(block_size)?;
-        let stride = block_size.bytes_for(1).ok_or("no memory has such a block")?;
+        let stride = block_size.bytes_for(1).ok_or("the block is larger than any memory")?;
         Ok(Self { pool: FixedBlock::with_block_size(pages, block_size), stride, live: Vec::new() })
     }
 
@@ -76,17 +81,18 @@ impl<'a> Drawn<'a> {
         Ok(())
     }
 
-    /// Frees every `step`th of the live blocks.
+    /// Frees every `step`th live block, starting with the first.
     fn free_each(&mut self, step: usize) {
         let (freed, live): (Vec<_>, Vec<_>) = (0..).zip(self.live.drain(..)).partition(|(index, _)| index % step == 0);
         self.live = live.into_iter().map(|(_, block)| block).collect();
         for (_, block) in freed {
-            // SAFETY: it came from this pool and isn't used any more.
+            // SAFETY: the block came from this pool and isn't used afterwards.
             unsafe { self.pool.deallocate(block) };
         }
     }
 
-    /// The pages of this pool, each with its blocks: one after the other was carved.
+    /// Returns the pages of this pool with the state of each block. Blocks are carved in
+    /// order, so the first `peak_blocks` blocks are those that were carved.
     fn pages(&self) -> Vec<(NonNull<Page>, PageMap)> {
         let mut carved = self.pool.peak_blocks();
         let taken = self.pool.page_source().taken.borrow();
@@ -104,7 +110,7 @@ impl<'a> Drawn<'a> {
     }
 }
 
-/// The blocks of a page.
+/// The states of a page's blocks.
 struct PageMap {
     block_size: usize,
     stride: usize,
@@ -117,7 +123,7 @@ impl PageMap {
     }
 }
 
-/// An arena at one time: each of its pages, if a pool has it.
+/// A snapshot of an arena. A page that no pool has taken is `None`.
 struct Map {
     title: &'static str,
     pages: Vec<Option<PageMap>>,
@@ -140,7 +146,7 @@ impl Map {
 
 impl Display for Map {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} of {} pages are handed out", self.title, self.taken(), self.pages.len())?;
+        writeln!(f, "{}: {} of {} pages handed out", self.title, self.taken(), self.pages.len())?;
         for (number, page) in self.pages.iter().enumerate() {
             let Some(page) = page else {
                 writeln!(f, "{number:>3}  {:>4}  {}", "", "-".repeat(UNITS))?;
@@ -163,7 +169,8 @@ impl Display for Map {
     }
 }
 
-/// The maps in two columns. The colours are legible on white as on black.
+/// Draws the maps in two columns. The colors are legible on both a white and a black
+/// background.
 fn picture(maps: &[Map]) -> Document {
     const SCALE: usize = 6;
     const ROW: usize = 18;
@@ -200,7 +207,7 @@ fn picture(maps: &[Map]) -> Document {
         }
     }
     let mut x = 40;
-    for (state, name) in [(State::Live, "live"), (State::Free, "free"), (State::Fresh, "fresh: never carved")] {
+    for (state, name) in [(State::Live, "live"), (State::Free, "free"), (State::Fresh, "fresh: never handed out")] {
         let y = maps.len().div_ceil(2) * height;
         document = document.add(rectangle(x, y, 14, colour(state))).add(label(x + 20, y, name.to_owned()));
         x += 80;
@@ -216,20 +223,20 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     small.allocate(30)?;
     large.allocate(5)?;
-    let mut maps = vec![Map::new("carved, one after the other", &arena, [&small, &large])];
+    let mut maps = vec![Map::new("blocks are carved in order", &arena, [&small, &large])];
     small.free_each(3);
     large.free_each(2);
-    maps.push(Map::new("some are freed", &arena, [&small, &large]));
+    maps.push(Map::new("some blocks are freed", &arena, [&small, &large]));
     small.allocate(5)?;
     large.allocate(4)?;
-    maps.push(Map::new("the free ones are used first, the last freed before the others", &arena, [&small, &large]));
+    maps.push(Map::new("free blocks are reused, the last freed first", &arena, [&small, &large]));
     small.allocate(50)?;
-    maps.push(Map::new("a full page is followed by the arena's next", &arena, [&small, &large]));
+    maps.push(Map::new("when a page is full, the pool takes the arena's next page", &arena, [&small, &large]));
 
     for drawn in [&small, &large] {
         let free: usize = drawn.pages().iter().map(|(_, page)| page.count(State::Free)).sum();
         if free != drawn.pool.free_blocks() {
-            return Err("the map shows other blocks as free than the pool".into());
+            return Err("the map and the pool disagree about the number of free blocks".into());
         }
     }
     match options.svg {

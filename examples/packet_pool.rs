@@ -1,13 +1,16 @@
-//! A router's packets: headers and payloads in blocks of their own, of memory that is planned in a constant.
+//! Routes packets whose headers and payloads are in separate pools, in memory whose size
+//! is computed at compile time.
 //!
 //! ```sh
 //! cargo run --release --example packet_pool
 //! ```
 //!
-//! Packets of IPv4 arrive in bursts, faster at times than the ports can send. Each is taken apart: the header, which the
-//! router looks at and changes, goes to one pool, the payload to another, for short ones or for long ones. When the memory
-//! is used up packets are refused, and the ones that are sent make room again. At the end each packet has to be accounted
-//! for, and each block has to be back.
+//! IPv4 packets arrive in bursts, at times faster than the ports can send them. The
+//! router splits each packet: the header, which it inspects and changes, goes to one
+//! pool, and the payload to a pool for either short or long payloads. While the memory is
+//! exhausted, the router refuses packets. Packets that are sent make room again. At the
+//! end, the example checks that each packet is accounted for and that each block has
+//! returned to its pool.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -18,25 +21,25 @@ use hpalloc::{Arena, Borrowed, MemoryPlan, PAGE_SIZE, Page, Pool, PoolBox};
 /// Routes packets through pools of fixed-size blocks.
 #[derive(Parser)]
 struct Options {
-    /// How many packets arrive
+    /// The number of packets that arrive
     #[arg(long, default_value = "1000000")]
     packets: u32,
-    /// The most that arrive at once
+    /// The largest number of packets that arrive at once
     #[arg(long, default_value = "12", value_parser = clap::value_parser!(u32).range(1..))]
     burst: u32,
-    /// Chooses other packets
+    /// The seed of the random packets
     #[arg(long, default_value = "1")]
     seed: u64,
 }
 
-/// Payloads of up to so many bytes are short.
+/// The longest payload that counts as short, in bytes.
 const SHORT: usize = 104;
-/// No payload is longer.
+/// The longest payload, in bytes.
 const LONG: usize = 1480;
-/// What a port sends in the time in which a burst arrives.
+/// The number of packets that each port sends in the time between two bursts.
 const PORT_RATES: [usize; 2] = [4, 3];
 
-/// Memory for so many packets, if they are as expected.
+/// The memory for the expected packets: 128 at once, half of them short.
 const PLAN: MemoryPlan =
     MemoryPlan::new().values::<Packet<'static>>(128).values::<[u8; SHORT]>(64).values::<[u8; LONG]>(64);
 
@@ -63,13 +66,13 @@ impl Packet<'_> {
     }
 }
 
-/// A header of IPv4 without options, as it is on the wire.
+/// An IPv4 header without options, in wire format.
 #[derive(Clone, Copy)]
 struct Header([u8; 20]);
 
 impl Header {
     fn new(len: usize, hops: u8, destination: u8) -> Self {
-        let total = u16::try_from(20 + len).expect("at most LONG");
+        let total = u16::try_from(20 + len).expect("a payload has at most LONG bytes");
         let mut bytes = [0; 20];
         bytes[0] = 0x45;
         bytes[2..4].copy_from_slice(&total.to_be_bytes());
@@ -82,7 +85,8 @@ impl Header {
         header
     }
 
-    /// The sum of the header's words is all ones where its checksum is right (RFC 1071).
+    /// Returns `true` if the checksum is right: the header's words then add up to all
+    /// ones (RFC 1071).
     fn is_intact(&self) -> bool {
         self.sum() == 0xFFFF
     }
@@ -91,7 +95,7 @@ impl Header {
         let words = self.0.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
         let sum: u32 = words.sum();
         let folded = (sum & 0xFFFF) + (sum >> 16);
-        u16::try_from((folded & 0xFFFF) + (folded >> 16)).expect("ten words have one carry more at most")
+        u16::try_from((folded & 0xFFFF) + (folded >> 16)).expect("the sum of ten words has at most one more carry")
     }
 
     fn sign(&mut self) {
@@ -100,7 +104,7 @@ impl Header {
         self.0[10..12].copy_from_slice(&checksum.to_be_bytes());
     }
 
-    /// One hop fewer, or `None` after the last.
+    /// Uses up one hop. Returns `None` if that was the last one.
     fn hop(&mut self) -> Option<()> {
         self.0[8] = self.0[8].checked_sub(1).filter(|&left| left > 0)?;
         self.sign();
@@ -112,7 +116,7 @@ impl Header {
     }
 }
 
-/// Why the router doesn't forward a packet.
+/// The reason why the router refuses a packet.
 enum Refusal {
     Damaged,
     Expired,
@@ -123,7 +127,7 @@ struct Router<'a> {
     packets: &'a Pool<Packet<'a>, Pages<'a>>,
     short: &'a Pool<[u8; SHORT], Pages<'a>>,
     long: &'a Pool<[u8; LONG], Pages<'a>>,
-    /// What waits to be sent.
+    /// The packets that wait to be sent, for each port.
     ports: [VecDeque<Block<'a, Packet<'a>>>; PORT_RATES.len()],
 }
 
@@ -141,7 +145,8 @@ impl<'a> Router<'a> {
         Ok(())
     }
 
-    /// `None` where there is no memory for all of it. What was allocated until then goes back by itself.
+    /// Stores a packet, or returns `None` if there is no memory for all of it. Blocks
+    /// that were allocated before the failure return to their pools by themselves.
     fn store(&self, header: Header, bytes: &[u8]) -> Option<Block<'a, Packet<'a>>> {
         let len = bytes.len();
         let payload = if len <= SHORT {
@@ -157,7 +162,8 @@ impl<'a> Router<'a> {
     }
 }
 
-/// The packet number `number`, and whether it was damaged on its way here.
+/// Makes the packet with this number. Returns `true` if the packet was damaged on its way
+/// here.
 fn make_frame(frame: &mut Vec<u8>, number: u32, random: &mut fastrand::Rng) -> bool {
     let len = if random.u8(..) < 150 { random.usize(4..=SHORT) } else { random.usize(SHORT + 1..=LONG) };
     let header = Header::new(len, random.u8(1..64), random.u8(..));
@@ -172,7 +178,7 @@ fn make_frame(frame: &mut Vec<u8>, number: u32, random: &mut fastrand::Rng) -> b
     damaged
 }
 
-/// Whether it is what `make_frame` made for this port, one hop later.
+/// Returns `true` if the packet is one that `make_frame` made for this port.
 fn is_as_sent(packet: &Packet<'_>, port: usize) -> bool {
     let (number, rest) = packet.payload().split_at(4);
     packet.header.is_intact() && packet.header.port() == port && rest.iter().all(|&byte| byte == number[0])
@@ -196,7 +202,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             arrived += 1;
             match router.receive(&frame) {
                 Err(Refusal::Damaged) => damaged += 1,
-                _ if was_damaged => return Err("a damaged header was taken for a good one".into()),
+                _ if was_damaged => return Err("a damaged header was accepted".into()),
                 Err(Refusal::Expired) => expired += 1,
                 Err(Refusal::NoBlock) => refused += 1,
                 Ok(()) => {}
@@ -205,7 +211,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for (number, (port, rate)) in router.ports.iter_mut().zip(PORT_RATES).enumerate() {
             for packet in port.drain(..rate.min(port.len())) {
                 if !is_as_sent(&packet, number) {
-                    return Err("a packet was sent with another's contents".into());
+                    return Err("the contents of a packet were overwritten".into());
                 }
                 sent += 1;
             }
@@ -213,12 +219,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     drop(router);
 
-    println!("{arrived} packets arrived: {sent} sent, {damaged} damaged, {expired} expired, {refused} without a block");
-    println!("{} pages of {PAGE_SIZE} bytes, all that there are:", arena.total_pages());
+    println!("{arrived} packets arrived: {sent} sent, {damaged} damaged, {expired} expired, {refused} out of memory");
+    println!("{} pages of {PAGE_SIZE} bytes, as planned:", arena.total_pages());
     for (name, pool) in [("headers", packets.blocks()), ("short", short.blocks()), ("long", long.blocks())] {
-        println!("{name:>8}: blocks of {:4} bytes, {:3} at the peak", pool.block_size(), pool.peak_blocks());
+        println!("{name:>8}: blocks of {:4} bytes, at most {:3} in use at once", pool.block_size(), pool.peak_blocks());
         if pool.free_blocks() != pool.peak_blocks() {
-            return Err(format!("{name}: a block is lost").into());
+            return Err(format!("{name}: a block did not return to its pool").into());
         }
     }
     if sent + damaged + expired + refused != arrived {

@@ -1,15 +1,19 @@
-//! The page frames of a toy kernel: taken from the memory that the boot loader reports, mapped into the page tables of
-//! processes, one by one or contiguous for a device, and freed when a process ends.
+//! Manages the page frames of a toy kernel with a heap: takes them from the memory that
+//! the boot loader reports, maps them into the page tables of processes, and frees them
+//! when a process ends.
 //!
 //! ```sh
 //! cargo run --release --example page_frames
 //! ```
 //!
-//! The frames are blocks of a heap that are aligned to a page, over one arena for each part of the memory. What is freed is merged,
-//! so that frames are contiguous again. A frame is known by its number: that is what the
-//! page tables have, and by which it is freed. The machine is made up, but its page
-//! tables are like those of `x86_64`, and every access is translated by walking them.
-//! (`targets/kernel` does it for real, in QEMU.)
+//! Each frame is a heap block that is aligned to a page. Processes take frames one at a
+//! time; devices take contiguous ones. The heap has one arena for each part of the
+//! memory, and merges freed frames, so that contiguous frames become available again.
+//! Page tables hold frame numbers, so frames are freed by number.
+//!
+//! The machine is made up, but its page tables are like those of `x86_64`, and each
+//! access walks them to translate the address. (`targets/kernel` does the same with real
+//! page tables, in QEMU.)
 
 use std::alloc::Layout;
 use std::error::Error;
@@ -18,39 +22,40 @@ use std::ptr::{NonNull, with_exposed_provenance_mut};
 use clap::Parser;
 use hpalloc::{Arena, Borrowed, Heap, PAGE_SIZE, Page};
 
-/// Runs processes in the memory of a machine that has little of it.
+/// Runs processes on a machine with little memory.
 #[derive(Parser)]
 struct Options {
-    /// How many processes are started
+    /// The number of processes to start
     #[arg(long, default_value = "10000")]
     processes: u32,
-    /// The most that run at once
+    /// The largest number of processes that run at once
     #[arg(long, default_value = "32")]
     at_once: usize,
-    /// Chooses other processes
+    /// The seed of the random processes
     #[arg(long, default_value = "1")]
     seed: u64,
 }
 
-/// The parts of the memory, in pages: what lies between them belongs to devices.
+/// The sizes of the two parts of the memory, in pages. The addresses between them belong
+/// to devices.
 const LOW_PAGES: usize = 150;
 const HIGH_PAGES: usize = 700;
 
 const ENTRIES: usize = PAGE_SIZE / size_of::<Entry>();
-/// The bit of an entry that says that it names a frame.
+/// The bit that is set in an entry that names a frame.
 const PRESENT: u64 = 1;
 const LEVELS: u32 = 4;
 
-/// What a kernel's frames come from: any part of the memory, the lowest first.
+/// The memory that frames come from. The lowest part is used first.
 type Memory<'m> = [Arena<Borrowed<'m>>; 2];
 
 struct Frames<'m>(Heap<Memory<'m>>);
 
-/// A page table: *Invariant (Owned):* the frames that its entries name are its own.
+/// A page table. *Invariant (Owned):* the table owns the frames that its entries name.
 struct Table([Entry; ENTRIES]);
 
-/// The address of the frame that the next level is in, or at the last level the data, and
-/// `PRESENT`. Zero if there is none.
+/// The address of the frame with the next table, or at the last level with the data,
+/// combined with `PRESENT`. Zero if the entry names no frame.
 #[derive(Clone, Copy)]
 struct Entry(u64);
 
@@ -60,13 +65,13 @@ impl Entry {
     }
 
     fn frame(self) -> Option<Frame> {
-        let address = usize::try_from(self.0 & !PRESENT).expect("an address");
+        let address = usize::try_from(self.0 & !PRESENT).expect("an entry holds a valid address");
         (self.0 & PRESENT != 0).then_some(Frame(address / PAGE_SIZE))
     }
 }
 
-/// The number of a frame: its address, which is its physical one here, divided by the
-/// size of a page.
+/// The number of a frame: its address divided by the page size. Physical addresses are
+/// the same as pointers here.
 ///
 /// *Invariant (Exposed):* the provenance of the frame's memory was exposed when the frame
 /// was taken.
@@ -74,9 +79,9 @@ impl Entry {
 struct Frame(usize);
 
 impl Frame {
-    /// A pointer to the frame, for as long as it is taken.
+    /// Returns a pointer to the frame, which is valid until the frame is freed.
     fn pointer(self) -> NonNull<Page> {
-        // By Exposed, it is good for the memory that was taken.
+        // By Exposed, the pointer has the provenance of the memory that was taken.
         NonNull::new(with_exposed_provenance_mut(self.0 * PAGE_SIZE)).expect("no frame is at address zero")
     }
 }
@@ -86,12 +91,12 @@ impl<'m> Frames<'m> {
         Self(Heap::new(memory))
     }
 
-    /// A frame with all its bytes zero.
+    /// Takes a zeroed frame.
     fn take(&self) -> Option<Frame> {
         self.take_contiguous(1)
     }
 
-    /// The first of so many frames at successive addresses, with all their bytes zero.
+    /// Takes `count` contiguous zeroed frames and returns the first.
     fn take_contiguous(&self, count: usize) -> Option<Frame> {
         let first = self.0.allocate_zeroed(frames_layout(count))?;
         Some(Frame(first.as_ptr().expose_provenance() / PAGE_SIZE))
@@ -99,25 +104,26 @@ impl<'m> Frames<'m> {
 
     /// # Safety
     ///
-    /// So many frames were taken from here together, weren't freed since, and nothing uses them any more.
+    /// `count` frames were taken from here together, starting with `first`. They haven't
+    /// been freed since, and nothing uses them any longer.
     unsafe fn give_back(&self, first: Frame, count: usize) {
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         unsafe { self.0.deallocate(first.pointer().cast(), frames_layout(count)) }
     }
 
-    /// How many are taken.
+    /// Returns how many frames are taken.
     fn in_use(&self) -> usize {
         self.0.used() / PAGE_SIZE
     }
 }
 
 fn frames_layout(count: usize) -> Layout {
-    Layout::array::<Page>(count).expect("a few frames")
+    Layout::array::<Page>(count).expect("the frames fit in the address space")
 }
 
 /// Contiguous frames that a device writes to.
 struct Buffer<'k, 'm> {
-    /// *Invariant (Frames):* the first of so many frames of its own.
+    /// *Invariant (Frames):* the buffer owns `count` frames from here on.
     first: Frame,
     count: usize,
     frames: &'k Frames<'m>,
@@ -129,21 +135,23 @@ impl<'k, 'm> Buffer<'k, 'm> {
     }
 
     fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: by Frames, the memory is the buffer's, which is borrowed mutably, and was zeroed when it was taken.
+        // SAFETY: by Frames, the buffer owns the memory. The buffer is borrowed mutably,
+        // and the memory was zeroed when it was taken.
         unsafe { std::slice::from_raw_parts_mut(self.first.pointer().as_ptr().cast(), self.count * PAGE_SIZE) }
     }
 }
 
 impl Drop for Buffer<'_, '_> {
     fn drop(&mut self) {
-        // SAFETY: by Frames, and they go with the buffer.
+        // SAFETY: by Frames, the buffer owns the frames, and it ends here.
         unsafe { self.frames.give_back(self.first, self.count) };
     }
 }
 
-/// The memory of a process. Its frames go back when it is dropped.
+/// The memory of a process. Its frames are freed when it is dropped.
 struct AddressSpace<'k, 'm> {
-    /// *Invariant (Root):* a frame of its own, with the `Table` of the highest level.
+    /// *Invariant (Root):* a frame that the process owns, with the `Table` of the highest
+    /// level.
     root: Frame,
     frames: &'k Frames<'m>,
 }
@@ -153,12 +161,14 @@ impl<'k, 'm> AddressSpace<'k, 'm> {
         Some(Self { root: frames.take()?, frames })
     }
 
-    /// The bytes of the page that an address is in, mapped now if it wasn't; `None` where no frame is left.
+    /// Returns the page at an address, and maps it first if necessary. Returns `None` if
+    /// no frame is left.
     fn page(&mut self, address: u64) -> Option<&mut [u8; PAGE_SIZE]> {
         let mut frame = self.root;
         for level in (0..LEVELS).rev() {
-            // SAFETY: by Root and Owned, the frame is a table of this process, which is borrowed mutably. All of its
-            // entries are initialised: a frame of zeros is one of entries that name none.
+            // SAFETY: by Root and Owned, the frame is a table of this process, which is
+            // borrowed mutably. All of its entries are initialized: a zeroed frame is a
+            // table whose entries name no frame.
             let table = unsafe { frame.pointer().cast::<Table>().as_mut() };
             let entry = &mut table.0[index(address, level)];
             if entry.frame().is_none() {
@@ -166,42 +176,48 @@ impl<'k, 'm> AddressSpace<'k, 'm> {
             }
             frame = entry.frame()?;
         }
-        // SAFETY: by Owned, the frame is this process's, and its bytes were zeroed when it was taken.
+        // SAFETY: by Owned, the process owns the frame, and its bytes were zeroed when it
+        // was taken.
         Some(unsafe { frame.pointer().cast().as_mut() })
     }
 }
 
-/// Which entry an address takes in a table of a level: nine bits for each.
+/// Returns the index of the entry for an address in a table of this level. Each level
+/// uses nine bits of the address.
 fn index(address: u64, level: u32) -> usize {
-    usize::try_from((address >> (12 + 9 * level)) % ENTRIES as u64).expect("below the number of entries")
+    usize::try_from((address >> (12 + 9 * level)) % ENTRIES as u64).expect("the index is below the number of entries")
 }
 
 impl Drop for AddressSpace<'_, '_> {
     fn drop(&mut self) {
-        // SAFETY: by Root, it is a table of the highest level, and goes with the process.
+        // SAFETY: by Root, the frame holds the table of the highest level, and the
+        // process ends here.
         unsafe { release(self.root, LEVELS, self.frames) };
     }
 }
 
-/// Gives a frame back, and first what the table in it names, if it is one.
+/// Frees a frame. If the frame holds a table, the frames that the table names are freed
+/// first.
 ///
 /// # Safety
 ///
-/// The frame was taken from there, and nothing uses it any more. It is a `Table` of so many levels, or for none the data.
+/// The frame was taken from `frames`, and nothing uses it any longer. If `levels` isn't
+/// zero, the frame holds a `Table` with that many levels; otherwise it holds data.
 unsafe fn release(frame: Frame, levels: u32, frames: &Frames<'_>) {
     if levels > 0 {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         let table = unsafe { frame.pointer().cast::<Table>().as_ref() };
         for next in table.0.iter().filter_map(|entry| entry.frame()) {
-            // SAFETY: by Owned, nothing else names it, and it goes with its table.
+            // SAFETY: by Owned, nothing else names the frame, and its table ends here.
             unsafe { release(next, levels - 1, frames) };
         }
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe { frames.give_back(frame, 1) };
 }
 
-/// A process that has written its number to some pages, and to a buffer, as its device would.
+/// A process that has written its number to some pages, and to a buffer as its device
+/// would.
 struct Process<'k, 'm> {
     number: u32,
     memory: AddressSpace<'k, 'm>,
@@ -210,7 +226,8 @@ struct Process<'k, 'm> {
 }
 
 impl<'k, 'm> Process<'k, 'm> {
-    /// `None` where there is no memory for it; then it has none.
+    /// Starts a process, or returns `None` if there isn't enough memory. Frames that were
+    /// taken before the failure are freed.
     fn start(number: u32, frames: &'k Frames<'m>, random: &mut fastrand::Rng) -> Option<Self> {
         let mut buffer = Buffer::new(frames, random.usize(1..=8))?;
         buffer
@@ -242,7 +259,8 @@ impl<'k, 'm> Process<'k, 'm> {
     }
 }
 
-/// What a process writes to a page: no other process and no other page has the same, nor is it what is there at first.
+/// Returns the bytes that a process writes to a page. They differ for each process and
+/// each page, and are never all zero.
 fn mark(process: u32, address: u64) -> [u8; 8] {
     (u64::from(process + 1) << 40 ^ address >> 12).to_le_bytes()
 }
@@ -264,17 +282,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         while running.len() > options.at_once || (!running.is_empty() && random.u8(..) < 64) {
             let mut ends = running.swap_remove(random.usize(..running.len()));
             if !ends.is_unharmed() {
-                return Err("a process found another's number in its memory".into());
+                return Err("the memory of a process was overwritten".into());
             }
         }
     }
     let at_the_end = frames.in_use();
-    println!("{} processes started, {refused} refused for lack of frames", options.processes - refused);
-    println!("{} run, with {at_the_end} frames; {peak} of {} at the peak", running.len(), LOW_PAGES + HIGH_PAGES);
+    println!("{} processes started, {refused} refused because no frames were left", options.processes - refused);
+    println!(
+        "{} still running with {at_the_end} frames; at most {peak} of {} frames in use at once",
+        running.len(),
+        LOW_PAGES + HIGH_PAGES
+    );
     running.clear();
     match frames.0.usage() {
-        // Each part of the memory is in one piece again.
+        // Each part of the memory has been merged to one piece.
         usage if usage.used == 0 && usage.free_blocks == 2 => Ok(()),
-        usage => Err(format!("frames are lost: {usage}").into()),
+        usage => Err(format!("not all frames were freed and merged: {usage}").into()),
     }
 }

@@ -1,11 +1,13 @@
-//! A pool on each thread, over one arena that all share: it is locked when a pool takes a page.
+//! Builds binary trees on several threads, each with its own pool over one shared arena.
+//! A pool locks the arena only to take a page.
 //!
 //! ```sh
 //! cargo run --release --features mmap,spin --example per_thread -- --threads 4
 //! ```
 //!
-//! Each thread sorts numbers in binary trees whose nodes are in its pool, again and again. The boxes give the nodes back by
-//! themselves, so the memory of one tree is that of the next.
+//! Each thread repeatedly sorts numbers in a tree whose nodes are in the thread's pool.
+//! The boxes of a dropped tree return their blocks to the pool, so each tree reuses the
+//! memory of the one before.
 
 use std::error::Error;
 use std::thread;
@@ -16,18 +18,18 @@ use hpalloc::{Arena, Locked, Mapping, Pool, PoolBox, Spin};
 /// Sorts numbers in trees, on several threads.
 #[derive(Parser)]
 struct Options {
-    /// How many threads there are
+    /// The number of threads
     #[arg(long, default_value = "4", value_parser = clap::value_parser!(u8).range(1..))]
     threads: u8,
-    /// How many trees each thread builds
+    /// The number of trees that each thread builds
     #[arg(long, default_value = "100")]
     trees: u64,
-    /// How many numbers a tree holds
+    /// How many numbers each tree holds
     #[arg(long, default_value = "10000")]
     numbers: u64,
 }
 
-/// The arena of all threads, and a thread's own pool.
+/// The arena that all threads share.
 type Pages = Locked<Arena<Mapping>, Spin>;
 type Nodes<'a> = Pool<Node<'a>, &'a Pages>;
 
@@ -51,37 +53,38 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     for (thread, &peak) in peaks.iter().enumerate() {
         if peak as u64 != options.numbers {
-            return Err("the memory of a tree wasn't used for the next".into());
+            return Err("a tree did not reuse the memory of the one before".into());
         }
-        println!("thread {thread}: {} trees, {peak} nodes live at the peak", options.trees);
+        println!("thread {thread}: {} trees, at most {peak} nodes live at once", options.trees);
     }
     let arena = pages.into_inner();
-    println!("{} pages of {} are in the pools", arena.pages_allocated(), arena.total_pages());
+    println!("the pools took {} of {} pages", arena.pages_allocated(), arena.total_pages());
     Ok(())
 }
 
-/// What a thread does. Returns how many nodes were live at its peak.
+/// Builds the trees of a thread. Returns the largest number of nodes that were live at
+/// once.
 fn work(thread: u64, pages: &Pages, options: &Options) -> Result<usize, &'static str> {
     let nodes = Pool::new(pages);
     for tree in 0..options.trees {
         let mut random = fastrand::Rng::with_seed(thread << 32 | tree);
         let mut root = None;
         for _ in 0..options.numbers {
-            insert(&nodes, &mut root, random.u64(..)).ok_or("the arena is too small for so many numbers")?;
+            insert(&nodes, &mut root, random.u64(..)).ok_or("the arena is too small for that many numbers")?;
         }
         let mut last = 0;
         let mut count = 0;
         visit(root.as_deref(), &mut |number| {
-            assert!(last <= number, "the tree is in order");
+            assert!(last <= number, "the numbers are out of order");
             last = number;
             count += 1;
         });
-        assert_eq!(count, options.numbers, "no number is lost");
+        assert_eq!(count, options.numbers, "a number is missing from the tree");
     }
     Ok(nodes.blocks().peak_blocks())
 }
 
-/// Adds a number to the tree; `None` where there is no memory for it.
+/// Adds a number to the tree, or returns `None` if there is no memory for it.
 fn insert<'a>(
     nodes: &'a Nodes<'a>,
     mut place: &mut Option<PoolBox<Node<'a>, &'a Nodes<'a>>>,
@@ -94,7 +97,7 @@ fn insert<'a>(
     Some(())
 }
 
-/// Calls `f` with the numbers in their order.
+/// Calls `f` with the numbers in ascending order.
 fn visit(node: Option<&Node<'_>>, f: &mut impl FnMut(u64)) {
     if let Some(node) = node {
         visit(node.smaller.as_deref(), f);

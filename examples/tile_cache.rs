@@ -1,14 +1,16 @@
-//! A cache of a fixed size: a hash map, its entries and what they refer to, in an arena, to the byte and for good.
+//! Keeps the most recently used tiles of a map in a cache of a fixed size, whose hash
+//! map, entries and tiles are all in one arena.
 //!
 //! ```sh
 //! cargo run --release --features allocator-api2 --example tile_cache
 //! ```
 //!
-//! Somebody wanders about in a map that is costly to draw, and a cache has the tiles that were seen last: a hash map and a
-//! list in blocks of a heap, the tiles in a pool, all over one arena. It is filled once, and from then on not a byte is
-//! allocated: the tile that wasn't used for the longest time gives its block to the next.
+//! A random walk crosses a map whose tiles are costly to draw. The cache keeps the tiles
+//! that were visited last: its hash map and its list are in blocks of a heap of size
+//! classes, the tiles in a pool. Once the cache is full, it allocates nothing any more:
+//! the least recently used tile gives its block to the next.
 
-#![allow(clippy::cast_precision_loss, reason = "what is counted here is far below 2^52")]
+#![allow(clippy::cast_precision_loss, reason = "the counts are far below 2^52")]
 
 use std::error::Error;
 use std::hash::Hash;
@@ -18,16 +20,16 @@ use clap::Parser;
 use hashbrown::{DefaultHashBuilder, HashMap};
 use hpalloc::{Arena, Borrowed, MemoryPlan, PAGE_SIZE, Page, Pool, PoolBox, SizeClasses};
 
-/// Wanders about in a map.
+/// Walks over a map at random, with a cache for its tiles.
 #[derive(Parser)]
 struct Options {
-    /// How many tiles are looked at
+    /// The number of steps, each of which looks at a tile
     #[arg(long, default_value = "200000", value_parser = clap::value_parser!(u32).range(1..))]
     looks: u32,
-    /// How many tiles the cache holds; the map has 16129
+    /// The number of tiles that the cache holds (the map has 16129)
     #[arg(long, default_value = "500", value_parser = clap::value_parser!(u16).range(1..))]
     tiles: u16,
-    /// Chooses another way
+    /// The seed of the random walk
     #[arg(long, default_value = "1")]
     seed: u64,
 }
@@ -35,13 +37,14 @@ struct Options {
 type Pages<'a> = &'a Arena<Borrowed<'a>>;
 type Heap<'a> = SizeClasses<Pages<'a>>;
 
-/// The values that were used last. All memory is taken when it is made, but for the values' own.
+/// A cache of the most recently used values. It allocates its hash map and its list when
+/// it is created, and each value when it is added.
 struct Cache<'a, K, V> {
     values: &'a Pool<V, Pages<'a>>,
-    /// Where in `entries` a key is.
+    /// The index in `entries` of each key.
     places: HashMap<K, usize, DefaultHashBuilder, &'a Heap<'a>>,
     entries: Vec<Entry<'a, K, V>, &'a Heap<'a>>,
-    /// The ends of the list that goes through the entries, in the order in which they were used.
+    /// The ends of a linked list of the entries, in the order of their last use.
     newest: usize,
     oldest: usize,
 }
@@ -53,17 +56,19 @@ struct Entry<'a, K, V> {
     older: usize,
 }
 
-/// No entry.
+/// The index that stands for no entry.
 const NONE: usize = usize::MAX;
 
 impl<'a, K: Hash + Eq + Copy, V> Cache<'a, K, V> {
     fn new(capacity: usize, heap: &'a Heap<'a>, values: &'a Pool<V, Pages<'a>>) -> Self {
-        // A hash map that is never more than half full cleans up after removals in place.
+        // hashbrown cleans up after removals in place as long as a map is at most half
+        // full.
         let places = HashMap::with_capacity_and_hasher_in(2 * capacity, DefaultHashBuilder::default(), heap);
         Self { values, places, entries: Vec::with_capacity_in(capacity, heap), newest: NONE, oldest: NONE }
     }
 
-    /// The value for the key, and whether it was there; otherwise `make` makes it. `None` where there is no memory for it.
+    /// Returns the value for the key, and `true` if the cache had it. Otherwise `make`
+    /// makes the value. Returns `None` if there is no memory for a new value.
     fn get(&mut self, key: K, make: impl FnOnce() -> V) -> Option<(&V, bool)> {
         let found = self.places.get(&key).copied();
         let place = match found {
@@ -115,12 +120,13 @@ impl<'a, K: Hash + Eq + Copy, V> Cache<'a, K, V> {
     }
 }
 
-/// How large a tile is, in pixels each way.
+/// The width and height of a tile, in pixels.
 const SIDE: u16 = 32;
 
 struct Tile([[u8; SIDE as usize]; SIDE as usize]);
 
-/// A part of the Mandelbrot set: for each point, how soon it is known not to be in it.
+/// Draws a part of the Mandelbrot set. The value of a pixel is the number of steps after
+/// which its point is known to be outside the set.
 fn draw((x, y): (u16, u16)) -> Tile {
     let at = |tile: u16, pixel| f64::from(tile * SIDE + pixel) / 1024.0 - 2.0;
     let mut tile = Tile([[0; SIDE as usize]; SIDE as usize]);
@@ -140,7 +146,8 @@ fn draw((x, y): (u16, u16)) -> Tile {
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let capacity = usize::from(options.tiles);
-    // For the tiles as many pages as they need, and for the hash map and the list some for each.
+    // Plan the pages for the tiles exactly, and enough pages for the hash map and the
+    // list.
     let tiles = MemoryPlan::new().values::<Tile>(capacity);
     let plan = tiles.raw_pages(8 + capacity / 16);
     let mut memory: std::vec::Vec<_> = (0..plan.pages()).map(|_| Page::new()).collect();
@@ -151,7 +158,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut random = fastrand::Rng::with_seed(options.seed);
     let (mut x, mut y) = (40_u16, 64_u16);
     let (mut hits, mut pages_when_full) = (0, None);
-    // The keys that the cache should have, the one that was used last at the end.
+    // The keys that the cache should have, ordered by their last use.
     let mut model = std::vec::Vec::new();
     for look in 0..options.looks {
         x = (x + random.u16(0..3)).clamp(1, 127) - 1;
@@ -160,7 +167,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         hits += u32::from(was_there);
         let expected = model.iter().rposition(|&key| key == (x, y));
         if was_there != expected.is_some() {
-            return Err("the cache doesn't have the tiles that were used last".into());
+            return Err("the cache does not hold the most recently used tiles".into());
         }
         expected.map(|place| model.remove(place));
         model.push((x, y));
@@ -168,19 +175,19 @@ fn main() -> Result<(), Box<dyn Error>> {
             model.remove(0);
         }
         if look % 1000 == 0 && tile.0 != draw((x, y)).0 {
-            return Err("the cache has another tile under this key".into());
+            return Err("the cache returned the wrong tile".into());
         }
         if cache.entries.len() == capacity {
             let before = *pages_when_full.get_or_insert(arena.pages_allocated());
             if before != arena.pages_allocated() {
-                return Err("the cache has taken a page though it was full".into());
+                return Err("the full cache took another page".into());
             }
         }
     }
-    println!("{} of {} tiles were in the cache ({:.1}%)", hits, options.looks, {
+    println!("{} of {} looks hit the cache ({:.1}%)", hits, options.looks, {
         100.0 * f64::from(hits) / f64::from(options.looks)
     });
-    println!("{} tiles of {} bytes are in it", cache.entries.len(), size_of::<Tile>());
-    println!("{} pages of {PAGE_SIZE} bytes are taken, of {}", arena.pages_allocated(), arena.total_pages());
+    println!("the cache holds {} tiles of {} bytes", cache.entries.len(), size_of::<Tile>());
+    println!("{} pages of {PAGE_SIZE} bytes taken, of {}", arena.pages_allocated(), arena.total_pages());
     Ok(())
 }
