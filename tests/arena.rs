@@ -1,4 +1,4 @@
-//! The arena, over memory that the caller supplies.
+//! Tests of arenas over memory that the caller supplies.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -112,11 +112,12 @@ fn an_arena_can_be_moved_while_nobody_borrows_it() {
         let base = address(&mut pages[0]);
         let arena = Arena::from_pages(pages).unwrap();
         let first = arena.take_pages(1).unwrap();
-        // SAFETY: the page is the caller's from here on.
+        // SAFETY: the page belongs to the test once it has been handed out.
         unsafe { first.cast::<u64>().write(7) };
         let moved = arena;
         assert_eq!(moved.alloc_page().map(address), Some(base + PAGE_SIZE));
-        // SAFETY: the page was written before the arena moved, which leaves it where it is.
+        // SAFETY: the page was written before the arena moved, and moving the arena
+        // doesn't move its pages.
         assert_eq!(unsafe { first.cast::<u64>().read() }, 7);
     });
 }
@@ -170,11 +171,11 @@ fn raw_memory_and_a_users_region_serve_too() {
     with_pages(2, |pages| {
         let base = address(&mut pages[0]);
         let memory = NonNull::slice_from_raw_parts(NonNull::from(&mut *pages).cast::<u8>(), 2 * PAGE_SIZE);
-        // SAFETY: the pages are borrowed mutably, and not used but through the arena.
+        // SAFETY: the pages are borrowed mutably and only used through the arena.
         let arena = unsafe { Arena::from_raw(memory) }.unwrap();
         assert_eq!(arena.alloc_pages(2).map(|run| address(&mut run[0])), Some(base));
 
-        // SAFETY: as above; the first arena isn't used any more.
+        // SAFETY: as above; the first arena isn't used any longer.
         let arena = Arena::from_region(unsafe { OwnRegion::new(memory.cast(), 2) }).unwrap();
         assert_eq!(arena.alloc_pages(2).map(|run| address(&mut run[0])), Some(base));
     });

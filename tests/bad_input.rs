@@ -1,4 +1,5 @@
-//! Whatever is wrong with an argument is a typed error that says what to do; nothing panics, nothing is half done.
+//! Tests that each invalid argument results in a typed error that says what to do.
+//! Nothing panics, and a failed call changes nothing.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -30,7 +31,7 @@ fn slices_that_are_no_whole_pages() {
         let memory = bytes(pages);
         let base = memory.as_ptr().addr();
         for len in [0, 1, PAGE_SIZE - 1, PAGE_SIZE + 1] {
-            // Wherever it starts, the length is what is wrong first.
+            // The length is checked before the address.
             for start in [0, 1] {
                 let slice = &mut memory[start..start + len];
                 assert_eq!(Arena::from_uninit(slice).unwrap_err(), ArenaError::InvalidSize { size: len });
@@ -72,7 +73,8 @@ fn raw_memory() {
     with_pages(2, |pages| {
         let first = NonNull::from(pages).cast::<u8>();
         let arena = |start, len| {
-            // SAFETY: the pages are used for nothing else. A range beyond them is refused before it is touched.
+            // SAFETY: the pages have no other user. A range past their end is refused
+            // before it is touched.
             unsafe { Arena::from_raw(NonNull::slice_from_raw_parts(first.add(start), len)) }.map(|_| ()).unwrap_err()
         };
         for len in [0, 1, PAGE_SIZE - 1, PAGE_SIZE + 1] {
@@ -91,7 +93,7 @@ fn raw_memory() {
 #[test]
 fn a_users_region() {
     let region = |count| {
-        // SAFETY: a region of no pages is refused, and so is one that is too large, before a page is touched.
+        // SAFETY: a region with no pages or too many is refused before a page is touched.
         unsafe { OwnRegion::new(NonNull::dangling(), count) }
     };
     assert_eq!(Arena::from_region(region(0)).unwrap_err(), ArenaError::InvalidSize { size: 0 });
@@ -102,13 +104,14 @@ fn a_users_region() {
     assert_eq!(Arena::from_region(region(usize::MAX)).unwrap_err(), error);
     for address in [1, PAGE_SIZE - 1, PAGE_SIZE + 8] {
         let first = NonNull::new(core::ptr::without_provenance_mut(address)).unwrap();
-        // SAFETY: as above: a region off the page boundary is refused.
+        // SAFETY: as above; a misaligned region is refused as well.
         let region = unsafe { OwnRegion::new(first, 1) };
         assert_eq!(Arena::from_region(region).unwrap_err(), ArenaError::Misaligned { address, align: PAGE_SIZE });
     }
 }
 
-/// The address past the end would be zero.
+/// Regions up to the end of the address space, where the address past the end wraps to
+/// zero.
 #[test]
 fn memory_at_the_end_of_the_address_space() {
     for count in [1, 2, 16] {
@@ -116,13 +119,14 @@ fn memory_at_the_end_of_the_address_space() {
         let address = usize::MAX - len + 1;
         let first = NonNull::<hpalloc::Page>::new(core::ptr::without_provenance_mut(address)).unwrap();
         let error = ArenaError::EndOfAddressSpace { address, len };
-        // SAFETY: it is refused before it is touched.
+        // SAFETY: the region is refused before it is touched.
         let region = unsafe { OwnRegion::new(first, count) };
         assert_eq!(Arena::from_region(region).unwrap_err(), error);
-        // SAFETY: likewise.
+        // SAFETY: as above.
         let raw = unsafe { Arena::from_raw(NonNull::slice_from_raw_parts(first.cast(), len)) };
         assert_eq!(raw.unwrap_err(), error);
-        // Up to the last page, which is left out, it is accepted: nothing is touched before a page is taken.
+        // Without its last page the region is accepted. Nothing is touched before a page
+        // is taken.
         if count > 1 {
             // SAFETY: no page is taken.
             let region = unsafe { OwnRegion::new(first, count - 1) };
@@ -131,11 +135,11 @@ fn memory_at_the_end_of_the_address_space() {
     }
 }
 
-/// On a host, where there is as much memory.
+/// Slices that are larger than an arena. Only a host has enough memory for them.
 #[cfg(feature = "mmap")]
 #[test]
 fn slices_that_are_too_large() {
-    // Two arenas' worth of address space, of which nothing is touched.
+    // Reserve a bit more address space than an arena can have. None of it is touched.
     let size = MAX_ARENA_SIZE + PAGE_SIZE;
     let mut memory = Vec::<u8>::with_capacity(size + PAGE_SIZE);
     let spare: &mut [core::mem::MaybeUninit<u8>] = &mut memory.spare_capacity_mut()[..size + PAGE_SIZE];
@@ -144,11 +148,12 @@ fn slices_that_are_too_large() {
     let error = ArenaError::TooLarge { size, max: MAX_ARENA_SIZE };
     assert_eq!(Arena::from_uninit(slice).unwrap_err(), error);
     assert_eq!(Arena::from_uninit_trimmed(slice).unwrap_err(), error);
-    // One byte less on each side, and the whole pages inside are just enough.
+    // One byte less at each end leaves exactly as many whole pages as an arena can have.
     let arena = Arena::from_uninit_trimmed(&mut slice[1..size]).unwrap();
     assert_eq!(arena.total_pages(), MAX_ARENA_SIZE / PAGE_SIZE);
     let first = NonNull::from(slice).cast::<hpalloc::Page>();
-    // SAFETY: the same memory as pages, which it is aligned for, and which may be uninitialised.
+    // SAFETY: the memory is the same, the address is aligned for pages, and pages may be
+    // uninitialized.
     let pages = unsafe { core::slice::from_raw_parts_mut(first.as_ptr(), size / PAGE_SIZE) };
     assert_eq!(Arena::from_pages(pages).unwrap_err(), error);
     assert_eq!(Arena::from_pages(&mut pages[1..]).unwrap().total_pages(), MAX_ARENA_SIZE / PAGE_SIZE);
@@ -178,7 +183,8 @@ fn block_sizes() {
 fn tables_of_sizes() {
     assert_eq!(SizeTable::new([64, 64]).unwrap_err(), BlockSizeError::NotAscending { bytes: 64, previous: 64 });
     assert_eq!(SizeTable::new([16, 64, 32]).unwrap_err(), BlockSizeError::NotAscending { bytes: 32, previous: 64 });
-    // The first that is wrong counts, and of that what is wrong by itself.
+    // The error is about the first wrong size. A size that is invalid by itself is
+    // reported as such, even if it is also out of order.
     let too_small = BlockSizeError::TooSmall { bytes: 1, min: WORD };
     assert_eq!(SizeTable::new([64, 1, 2]).unwrap_err(), too_small);
     let misaligned = BlockSizeError::Misaligned { bytes: 65, align: WORD };
@@ -189,7 +195,7 @@ fn tables_of_sizes() {
     assert_eq!(table.block_sizes().map(BlockSize::bytes), [WORD, 3 * WORD, MAX_ARENA_SIZE]);
 }
 
-/// On 64-bit machines, where half a word is no alignment for a link.
+/// The errors of 64-bit machines, where multiples of half a word are misaligned.
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn block_sizes_of_64_bit_machines() {
@@ -291,7 +297,7 @@ fn errors_become_io_errors_of_their_kind() {
     assert_eq!(io::Error::from(BlockSize::new(0).unwrap_err()).kind(), io::ErrorKind::InvalidInput);
     assert_eq!(kind(ArenaError::AlreadyClaimed { available: 4096 }), io::ErrorKind::ResourceBusy);
     assert_eq!(kind(ArenaError::OutOfMemory { size: 4096 }), io::ErrorKind::OutOfMemory);
-    // ENOMEM, on every unix.
+    // ENOMEM is 12 on every Unix.
     let error = ArenaError::MapFailed { size: 4096, errno: 12 };
     assert_eq!(kind(error.clone()), io::ErrorKind::OutOfMemory);
     let source = io::Error::from(error.clone());

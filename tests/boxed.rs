@@ -1,4 +1,4 @@
-//! Boxed pages.
+//! Tests of boxed pages.
 
 mod common;
 
@@ -27,7 +27,7 @@ fn pages_of_a_box_are_not_taken_for_zero_and_new_ones_are_zero() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn a_pool_that_owns_its_arena_can_move_to_another_thread() {
     let pool = FixedBlock::new(Arena::from_region(Boxed::new(PAGE_SIZE).unwrap()).unwrap(), 64).unwrap();
     let here = pool.allocate().unwrap().addr();

@@ -1,4 +1,4 @@
-//! Boxes and collections in the blocks of a pool, through `allocator-api2`.
+//! Tests of boxes and collections in blocks of pools and heaps, through `allocator-api2`.
 
 mod common;
 
@@ -17,10 +17,10 @@ fn pool(pages: &mut [Page], block_size: usize) -> FixedBlock<Arena<Borrowed<'_>>
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn boxes_take_blocks_until_none_is_left_and_give_them_back() {
     #[repr(align(128))]
-    struct Aligned(#[allow(dead_code, reason = "it is never made")] u8);
+    struct Aligned(#[allow(dead_code, reason = "only its layout matters")] u8);
 
     with_pages(1, |pages| {
         let pool = pool(pages, 64);
@@ -30,7 +30,7 @@ fn boxes_take_blocks_until_none_is_left_and_give_them_back() {
             assert!(boxes.iter().zip(0..).all(|(boxed, number)| **boxed == number));
         }
         assert_eq!((pool.free_blocks(), pool.peak_blocks()), (64, 64));
-        // Too large, and aligned beyond a block.
+        // Once too large for a block, and once aligned to more than a block.
         assert!(Box::try_new_in([0_u8; 65], &pool).is_err());
         assert!(Box::try_new_in(Aligned(0), &pool).is_err());
         assert_eq!(pool.free_blocks(), 64);
@@ -59,7 +59,7 @@ fn a_vector_grows_in_its_block_and_no_further() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn vectors_fill_the_arena_and_empty_it() {
     with_pages(4, |pages| {
         let pool = pool(pages, 512);
@@ -90,7 +90,8 @@ fn a_map_grows_from_block_to_block_until_it_cannot() {
             map.insert(len, u64::from(len) * 3);
             len += 1;
         }
-        // 16 bytes an entry and one of control, filled to seven eighths: 256 buckets fit in two pages, 512 don't.
+        // An entry needs 16 bytes and a control byte, and the table is at most seven
+        // eighths full. 256 buckets fit in two pages; 512 don't.
         assert_eq!(len, 224);
         assert!((0..len).all(|key| map[&key] == u64::from(key) * 3));
         for key in 0..len / 2 {
@@ -112,10 +113,10 @@ fn requests_of_no_bytes_take_no_block() {
         let nothing = Layout::from_size_align(0, 4096).unwrap();
         let block = pool.allocate_zeroed(nothing).unwrap();
         assert_eq!((block.len(), block.cast::<u8>().addr().get() % 4096, pool.peak_blocks()), (0, 0, 0));
-        // From nothing to something, and back.
+        // From zero bytes to some, and back.
         let some = Layout::from_size_align(10, 2).unwrap();
         let empty = Layout::from_size_align(0, 2).unwrap();
-        // SAFETY: each block is passed on with the layout that it has, and not used otherwise.
+        // SAFETY: each block is passed with its current layout, and isn't used otherwise.
         unsafe {
             let grown = pool.grow_zeroed(block.cast(), nothing, some).unwrap();
             assert_eq!(grown.len(), 64);
@@ -134,7 +135,7 @@ fn what_grows_keeps_its_bytes_and_what_is_new_is_zero() {
         let pool = pool(pages, 64);
         let pool = &pool;
         let layout = |size| Layout::from_size_align(size, 8).unwrap();
-        // SAFETY: each block is passed on with the layout that it has, and not used otherwise.
+        // SAFETY: each block is passed with its current layout, and isn't used otherwise.
         unsafe {
             let block: NonNull<u8> = Allocator::allocate(&pool, layout(8)).unwrap().cast();
             block.write_bytes(0xAB, 64);
@@ -145,14 +146,14 @@ fn what_grows_keeps_its_bytes_and_what_is_new_is_zero() {
             let aligned = |size| Layout::from_size_align(size, 128).unwrap();
             assert!(pool.grow(block, layout(40), aligned(40)).is_err());
             assert!(pool.shrink(block, layout(40), aligned(8)).is_err());
-            // What failed left the block as it was.
+            // The failed calls left the block unchanged.
             assert_eq!(&grown.as_ref()[..8], [0xAB; 8]);
             Allocator::deallocate(&pool, block, layout(40));
         }
     });
 }
 
-/// Values are dropped, and their blocks come back, when a collection is.
+/// Dropping a collection drops its values and frees its blocks.
 #[test]
 fn collections_drop_what_they_hold() {
     struct Counted<'c>(&'c Cell<usize>);
@@ -174,7 +175,8 @@ fn collections_drop_what_they_hold() {
     });
 }
 
-/// What comes back to the pool was made from references to less than a block.
+/// Blocks can be freed through pointers that were made from references to less than a
+/// whole block.
 #[test]
 fn pointers_to_less_than_a_block_come_back() {
     with_pages(1, |pages| {
@@ -187,7 +189,7 @@ fn pointers_to_less_than_a_block_come_back() {
         assert!(bytes.iter().copied().eq(1..=64));
         drop(bytes);
         let kept: &mut u8 = Box::leak(Box::new_in(8, &pool));
-        // SAFETY: it was leaked just now, from a box in this pool.
+        // SAFETY: the value was leaked just now from a box in this pool.
         drop(unsafe { Box::from_raw_in(kept, &pool) });
         assert_eq!((pool.free_blocks(), pool.peak_blocks()), (1, 1));
     });
@@ -212,7 +214,7 @@ fn collections_in_a_locked_pool() {
         assert_eq!(free(), 1);
 
         let (pool, layout) = (&locked, |size| Layout::from_size_align(size, 8).unwrap());
-        // SAFETY: each block is passed on with the layout that it has, and not used otherwise.
+        // SAFETY: each block is passed with its current layout, and isn't used otherwise.
         unsafe {
             let block: NonNull<u8> = pool.allocate(layout(8)).unwrap().cast();
             block.write_bytes(0xAB, 256);
@@ -241,13 +243,13 @@ fn collections_in_a_heap_grow_from_class_to_class_and_give_everything_back() {
             numbers.extend(0..3000);
             let mut squares = HashMap::new_in(&heap);
             squares.extend(numbers.iter().take(100).map(|&number| (number, u32::from(number).pow(2))));
-            let text = Box::new_in(*b"in a block of its own", &heap);
+            let text = Box::new_in(*b"in its own block", &heap);
             numbers.truncate(100);
             numbers.shrink_to_fit();
             assert!(numbers.iter().all(|number| squares[number] == u32::from(*number).pow(2)));
-            assert_eq!(&*text, b"in a block of its own");
+            assert_eq!(&*text, b"in its own block");
         }
-        // What is free is all that there was.
+        // All carved blocks are free again.
         assert_eq!(heap.free_blocks(), heap.peak_blocks());
         assert_eq!(heap.run_pages(), heap.free_run_pages());
     });
@@ -264,7 +266,7 @@ fn a_heap_serves_alignments_and_empty_layouts() {
             let block = block.cast::<u8>();
             let (layout, larger) =
                 (Layout::from_size_align(10, align).unwrap(), Layout::from_size_align(30, align).unwrap());
-            // SAFETY: each block is passed with the layout that it has.
+            // SAFETY: each block is passed with its current layout.
             unsafe {
                 let block = (&&heap).grow(block, empty, layout).unwrap().cast::<u8>();
                 block.write_bytes(7, 10);
@@ -283,7 +285,8 @@ fn a_heap_serves_alignments_and_empty_layouts() {
     });
 }
 
-/// What is allocated is as long as its block, grown in place or moved.
+/// An allocation is as long as its block, whether it was just allocated, grown in place
+/// or moved.
 #[test]
 fn a_heap_lends_all_of_a_block() {
     with_pages(8, |pages| {
@@ -291,7 +294,7 @@ fn a_heap_lends_all_of_a_block() {
         let layout = |size| Layout::from_size_align(size, 1).unwrap();
         let block = Allocator::allocate(&&heap, layout(100)).unwrap();
         assert_eq!(block.len(), 112);
-        // SAFETY: each block is passed with the layout that it has.
+        // SAFETY: each block is passed with its current layout.
         unsafe {
             let same = (&&heap).grow(block.cast(), layout(100), layout(105)).unwrap();
             assert_eq!((same.cast(), same.len()), (block.cast::<u8>(), 112));
@@ -305,8 +308,9 @@ fn a_heap_lends_all_of_a_block() {
     });
 }
 
-/// A second arena lies in pages that the first one lent. A block goes back through the pointer to its own run, whichever
-/// arenas the pool draws from: through the first one's, it would end the second one's right to its memory.
+/// A second arena is in pages that the first one lent. A block must be freed through the
+/// pointer to its own run, whichever arenas the pool draws from. Through the first
+/// arena's pointer, it would invalidate the second arena's borrow.
 #[test]
 fn an_arena_in_pages_of_another() {
     with_pages(3, |pages| {
@@ -314,7 +318,7 @@ fn an_arena_in_pages_of_another() {
         let mut inner = Arena::from_pages(outer.alloc_pages(2).unwrap()).unwrap();
         {
             let pool = FixedBlock::new((&outer, &inner), 1600).unwrap();
-            // One run holds two blocks.
+            // A run holds two blocks.
             let (a, b) = (Box::new_in([1_u64; 200], &pool), Box::new_in([2_u64; 200], &pool));
             let c = Box::new_in([3_u64; 200], &pool);
             assert_eq!((outer.pages_remaining(), inner.pages_remaining()), (0, 1));
@@ -328,7 +332,8 @@ fn an_arena_in_pages_of_another() {
     });
 }
 
-/// As many arenas as a pool draws from: it takes and frees their blocks alike.
+/// A pool over an array of arenas allocates and frees their blocks like those of a single
+/// one.
 #[test]
 fn boxes_over_many_arenas() {
     with_pages(16, |pages| {
@@ -359,7 +364,7 @@ fn a_box_of_less_than_a_word_gives_back_a_whole_block() {
     });
 }
 
-/// In a heap of any size, collections of all kinds, of which some grow past each other.
+/// Several kinds of collections in one heap for any size. Some of them must move to grow.
 #[test]
 fn collections_in_a_heap_of_any_size() {
     with_pages(16, |pages| {

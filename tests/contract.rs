@@ -1,4 +1,4 @@
-//! What is promised of the public types themselves: checked when this compiles.
+//! Guarantees of the public types, which are checked when this file compiles.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -42,7 +42,7 @@ assert_impl_all!(SizeTable: Debug, Clone, Send, Sync);
 assert_impl_all!(SizeClasses<Arena<RawRegion>>: Debug, Display, Send);
 assert_not_impl_any!(SizeClasses<Arena<RawRegion>>: Sync, Clone, Copy);
 assert_not_impl_any!(SizeClasses<&'static Arena<RawRegion>>: Send, Sync);
-// A heap alone is no global allocator: it has to be locked.
+// A heap is a global allocator only inside a `Locked`.
 assert_impl_all!(Locked<SizeClasses<Lazy<RawRegion>>, ()>: Send, Sync);
 assert_not_impl_any!(SizeClasses<Lazy<RawRegion>>: GlobalAlloc);
 assert_impl_all!(Heap<Arena<RawRegion>>: Debug, PageSource, Send);
@@ -70,13 +70,13 @@ assert_eq_size!(
     [usize; 2]
 );
 
-/// A lock that can be shared, and one that can't.
+/// A lock that is `Sync`, and one that isn't.
 struct Shared;
 struct Unshared(Cell<()>);
 
 macro_rules! locks {
     ($($lock:ident, $unlocked:expr;)*) => {$(
-        // SAFETY: these tests don't lock.
+        // SAFETY: these tests never use the lock.
         unsafe impl Lock for $lock {
             const UNLOCKED: Self = $unlocked;
 
@@ -113,7 +113,8 @@ mod guards {
     use hpalloc::LockedGuard;
     use static_assertions::{assert_impl_all, assert_not_impl_any};
 
-    // A guard lends a shared reference: what can't be shared between threads has to stay.
+    // A guard hands out shared references, so a guard of a value that isn't `Sync` must
+    // stay on its thread.
     assert_impl_all!(LockedGuard<'static, u8, hpalloc::Spin>: Send, Sync);
     assert_not_impl_any!(LockedGuard<'static, core::cell::Cell<u8>, hpalloc::Spin>: Send, Sync);
 }
@@ -199,7 +200,7 @@ mod defmt {
     assert_impl_all!(hpalloc::Boxed: Format);
 }
 
-/// The same signatures, so that a change of one doesn't compile.
+/// Pins down the signatures of the public functions: a change of one doesn't compile.
 #[test]
 fn signatures() {
     use core::mem::MaybeUninit;

@@ -1,4 +1,5 @@
-//! Every sequence of steps up to a depth, over tiny arenas, compared with a model.
+//! Tests every sequence of steps up to a certain length, over tiny arenas, against a
+//! model.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -23,17 +24,19 @@ const DEPTH: usize = if cfg!(miri) {
 } else {
     9
 };
-/// The most blocks of a pool that the configurations below lead to.
+/// The largest number of blocks of a pool in the configurations below.
 const BLOCKS: usize = 12;
 
-/// The block size that the first pool has, and the one that the second has.
+/// The block sizes of the first and of the second pool.
 struct Sizes(usize, usize);
 
-/// Runs every sequence of `DEPTH` steps over an arena of `pages` and returns how many there are.
+/// Runs every sequence of `DEPTH` steps over an arena of `pages`, and returns their
+/// number.
 ///
-/// A step is to make a pool while there are less than two, or for one of them to allocate, to allocate until it is
-/// exhausted, or to free one of the live blocks. `choices` counts through all sequences like an odometer, whose wheel
-/// at each step has as many numbers as the world has steps to choose from there.
+/// A step creates a pool while there are fewer than two, or lets a pool allocate a block,
+/// allocate until it is exhausted, or free one of its live blocks. `choices` counts
+/// through all sequences like an odometer: the wheel for each step has as many digits as
+/// there are options for that step.
 fn every_sequence(pages: usize, sizes: &Sizes) -> u64 {
     let mut choices = [0; DEPTH];
     let mut sequences = 0;
@@ -57,7 +60,7 @@ fn every_sequence(pages: usize, sizes: &Sizes) -> u64 {
     }
 }
 
-/// Takes the step of that number and returns how many there were to choose from.
+/// Takes the step with this number, and returns how many options there were.
 fn take<R: hpalloc::Region>(world: &mut World<'_, R, 2, BLOCKS>, choice: usize, sizes: &Sizes) -> usize {
     let mut options = 0;
     let mut chosen = None;
@@ -79,11 +82,11 @@ fn take<R: hpalloc::Region>(world: &mut World<'_, R, 2, BLOCKS>, choice: usize, 
             offer(Step::Deallocate { pool, live });
         }
     }
-    world.step(chosen.expect("the odometer stays within the options"));
+    world.step(chosen.expect("the odometer stays within the number of options"));
     options
 }
 
-/// One test a configuration, so that they run side by side.
+/// Defines one test for each configuration, so that they run in parallel.
 macro_rules! configurations {
     ($($name:ident: $pages:literal pages, blocks of $first:literal and $second:literal;)*) => {$(
         #[test]

@@ -1,5 +1,6 @@
-//! What goes wrong elsewhere, at every point where it can: after it nothing is lost, nothing was handed out twice, and
-//! everything goes on.
+//! Tests with a fault in the user's code (a source, a lock, a constructor, a destructor)
+//! at every point where one can happen. Afterwards no block is lost, none was handed out
+//! twice, and everything still works.
 
 mod common;
 
@@ -17,11 +18,11 @@ use hpalloc::{
     SizeClasses, Spin,
 };
 
-/// A source whose calls are counted, and of which one doesn't return pages: it fails, or panics.
+/// A source that counts its calls. One of them either fails or panics.
 struct Faulty<'a> {
     pages: &'a Arena<Borrowed<'a>>,
     calls: Cell<usize>,
-    /// The number of the call that goes wrong.
+    /// The number of the faulty call.
     fault: usize,
     panics: bool,
 }
@@ -32,7 +33,7 @@ impl<'a> Faulty<'a> {
     }
 }
 
-// SAFETY: the pages are the arena's.
+// SAFETY: the pages are those of the arena.
 unsafe impl PageSource for Faulty<'_> {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.calls.set(self.calls.get() + 1);
@@ -51,7 +52,7 @@ fn next(state: &mut u32) -> usize {
     (*state >> 8) as usize
 }
 
-/// Live blocks, each with a stamp of its own in all of its bytes.
+/// Live blocks, each filled with a stamp.
 #[derive(Default)]
 struct Live {
     blocks: Vec<(NonNull<u8>, usize, u8)>,
@@ -61,7 +62,8 @@ struct Live {
 impl Live {
     fn add(&mut self, block: NonNull<u8>, size: usize) {
         self.stamp = self.stamp.wrapping_add(1);
-        // SAFETY: the block has so many bytes, and is nobody else's; if it is, the stamps will tell.
+        // SAFETY: the block is large enough, and nothing else should use it. If something
+        // does, the stamps reveal it.
         unsafe { block.write_bytes(self.stamp, size) };
         self.blocks.push((block, size, self.stamp));
     }
@@ -69,18 +71,19 @@ impl Live {
     fn take(&mut self, choice: usize) -> Option<(NonNull<u8>, usize)> {
         let index = choice.checked_rem(self.blocks.len())?;
         let (block, size, stamp) = self.blocks.swap_remove(index);
-        // SAFETY: all bytes of the block were written to.
+        // SAFETY: all bytes of the block were written.
         let bytes = unsafe { std::slice::from_raw_parts(block.as_ptr(), size) };
-        // As a whole, because Miri takes as long for that as for one byte.
-        assert!(bytes == vec![stamp; size], "somebody else has written to it");
+        // Compared as a whole, because Miri needs as long for that as for a single byte.
+        assert!(bytes == vec![stamp; size], "a live block was overwritten");
         Some((block, size))
     }
 }
 
-/// How many operations a sequence has.
+/// The number of operations in a sequence.
 const OPERATIONS: usize = if cfg!(miri) { 60 } else { 300 };
 
-/// Runs the sequence with the fault at each call of the source, until there are no more calls; both kinds of faults.
+/// Runs the sequence with a fault at each call of the source in turn, for both kinds of
+/// faults.
 fn at_every_call(sequence: impl Fn(&Faulty<'_>)) {
     for panics in [false, true] {
         for fault in 1.. {
@@ -91,14 +94,14 @@ fn at_every_call(sequence: impl Fn(&Faulty<'_>)) {
                 source.calls.get()
             });
             if calls < fault {
-                assert!(fault > 5, "the sequence takes pages several times");
+                assert!(fault > 5, "the sequence calls the source too rarely");
                 break;
             }
         }
     }
 }
 
-/// What an operation returns, or `None` where it panicked.
+/// Returns the result of an operation, or `None` if it panicked.
 fn survived<T>(operation: impl FnOnce() -> Option<T>) -> Option<T> {
     catch_unwind(AssertUnwindSafe(operation)).ok().flatten()
 }
@@ -115,11 +118,11 @@ fn a_pool_goes_on_after_a_fault_of_its_source_at_any_call() {
                     None => failures += 1,
                 }
             } else if let Some((block, _)) = live.take(next(&mut random)) {
-                // SAFETY: it is live, and not used after this.
+                // SAFETY: the block is live and isn't used afterwards.
                 unsafe { pool.deallocate(block) };
             }
         }
-        assert_eq!(failures, usize::from(source.calls.get() >= source.fault), "one call fails, and no other");
+        assert_eq!(failures, usize::from(source.calls.get() >= source.fault), "exactly one request must fail");
         while let Some((block, _)) = live.take(0) {
             // SAFETY: as above.
             unsafe { pool.deallocate(block) };
@@ -136,7 +139,8 @@ fn a_heap_goes_on_after_a_fault_of_its_source_at_any_call() {
         let heap = SizeClasses::with_table(source, sizes);
         let (mut live, mut random, mut failures, mut expected) = (Live::default(), 7, 0, 0);
         for _ in 0..OPERATIONS {
-            // Each needs one page, which a free run has if the source says that it has none.
+            // Each request needs at most one page. If the source has none, a free run
+            // serves the request.
             let (has_run, had_fault) = (heap.free_run_pages() > 0, source.calls.get() >= source.fault);
             let size = [64, 200, 1000, 3000][next(&mut random) % 4];
             if next(&mut random) % 3 > 0 && live.blocks.len() < 12 {
@@ -145,18 +149,18 @@ fn a_heap_goes_on_after_a_fault_of_its_source_at_any_call() {
                     None => failures += 1,
                 }
             } else if let Some((block, old)) = live.take(next(&mut random)) {
-                // SAFETY: it is live, and has that layout.
+                // SAFETY: the block is live and has this layout.
                 let grown = survived(|| unsafe { heap.grow(block, layout(old), layout(old.max(size))) });
                 failures += usize::from(grown.is_none());
                 live.add(grown.unwrap_or(block), if grown.is_some() { old.max(size) } else { old });
                 if let Some((block, size)) = live.take(next(&mut random)) {
-                    // SAFETY: it is live, and not used after this.
+                    // SAFETY: the block is live and isn't used afterwards.
                     unsafe { heap.deallocate(block, layout(size)) };
                 }
             }
             let is_first = !had_fault && source.calls.get() >= source.fault;
             expected += usize::from(is_first && (source.panics || !has_run));
-            assert_eq!(failures, expected, "one call fails, and no other");
+            assert_eq!(failures, expected, "exactly one request must fail");
         }
         while let Some((block, size)) = live.take(0) {
             // SAFETY: as above.
@@ -167,7 +171,7 @@ fn a_heap_goes_on_after_a_fault_of_its_source_at_any_call() {
     });
 }
 
-/// Boxes of a pool whose values panic where they are made or dropped.
+/// A pool whose values panic when they are created or dropped.
 #[test]
 fn a_pool_of_values_goes_on_after_a_panic_in_any_of_them() {
     struct Value {
@@ -210,7 +214,8 @@ fn a_pool_of_values_goes_on_after_a_panic_in_any_of_them() {
             assert_eq!(dropped.is_none(), panics);
         }
         assert_eq!(pool.blocks().free_blocks(), pool.blocks().peak_blocks());
-        // Taking a value out leaves it to the caller, whose drop panics, if it does.
+        // `into_inner` moves the value out and frees its block before the caller drops
+        // the value, which panics here.
         let value = pool.alloc(Value { number: 0, panics: true }).ok().unwrap();
         let taken = survived(|| {
             drop(PoolBox::into_inner(value));
@@ -239,7 +244,8 @@ fn a_lazy_arena_whose_maker_panics_is_made_at_the_next_call() {
     assert_eq!(pool.peak_blocks(), 1);
 }
 
-/// A thread that dies while it has the lock: it unlocks, and what it had taken is its own loss at most.
+/// A thread that panics while it holds the lock releases it. It loses at most the blocks
+/// that it leaked.
 #[test]
 fn threads_that_die_with_the_lock_leave_it_open() {
     const ROUNDS: usize = if cfg!(miri) { 20 } else { 500 };
@@ -261,7 +267,7 @@ fn threads_that_die_with_the_lock_leave_it_open() {
                             let _guard = pool.lock();
                             resume_unwind(Box::new("a fault"));
                         }
-                        // The box goes back while the thread unwinds.
+                        // The box returns its block while the thread unwinds.
                         resume_unwind(Box::new("a fault"));
                     }
                 })
@@ -272,12 +278,12 @@ fn threads_that_die_with_the_lock_leave_it_open() {
     assert!(survived(|| pool.with(|_| -> Option<()> { resume_unwind(Box::new("a fault")) })).is_none());
     pool.with(|pool| {
         let live = pool.blocks().peak_blocks() - pool.blocks().free_blocks();
-        assert_eq!(live, 4, "those that were forgotten on purpose");
+        assert_eq!(live, 4, "only the leaked blocks may be live");
     });
     assert!(pool.alloc([9; 8]).is_ok());
 }
 
-/// A source that asks the very pool that asks it.
+/// A source that allocates from the very pool that is calling it.
 #[test]
 fn a_source_that_uses_its_pool_hands_out_nothing_twice() {
     thread_local! {
@@ -290,7 +296,7 @@ fn a_source_that_uses_its_pool_hands_out_nothing_twice() {
 
     struct Reentrant(Cell<bool>);
 
-    // SAFETY: the pages are the arena's, which is there as long as the thread.
+    // SAFETY: the pages are those of the arena, which exists as long as the thread.
     unsafe impl PageSource for Reentrant {
         fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
             if !self.0.replace(true) {
@@ -308,7 +314,8 @@ fn a_source_that_uses_its_pool_hands_out_nothing_twice() {
     assert_eq!((distinct.len(), seen.len() > 100), (seen.len(), true));
 }
 
-/// Every way to make an arena or a pool, refused: what was lent is free again, untouched.
+/// If the creation of an arena or a pool fails, the memory is untouched and the borrow
+/// ends.
 #[test]
 fn what_is_refused_was_not_touched() {
     with_pages(2, |pages| {
@@ -316,19 +323,19 @@ fn what_is_refused_was_not_touched() {
         assert!(matches!(Arena::from_uninit(&mut memory[1..]), Err(ArenaError::InvalidSize { .. })));
         assert!(FixedBlock::from_uninit(&mut memory[..63], 64).is_err());
         assert!(Pool::<[u64; 2000], _>::from_uninit(memory).is_err());
-        // SAFETY: the pages are full of rubbish.
+        // SAFETY: the pages were filled before the test.
         assert!(memory.iter().all(|byte| unsafe { byte.assume_init() } == common::RUBBISH));
     });
 }
 
-/// A lock of the user's that panics, before and after what it guards.
+/// A lock that panics instead of acquiring.
 #[test]
 fn a_lock_that_panics_leaves_all_as_it_was() {
     static FAULT: AtomicBool = AtomicBool::new(false);
 
     struct Faulty;
 
-    // SAFETY: it is used by one thread.
+    // SAFETY: only one thread uses the lock.
     unsafe impl hpalloc::Lock for Faulty {
         const UNLOCKED: Self = Self;
 
@@ -352,7 +359,7 @@ fn a_lock_that_panics_leaves_all_as_it_was() {
         Locked::new(Pool::<[u8; 64], _>::new(Arena::from_region(Boxed::new(4096).unwrap()).unwrap()));
     fails(&|| drop(pool.alloc([0; 64])));
     let first = pool.alloc([1; 64]).unwrap();
-    // A box that can't go back is lost, and no more than that.
+    // A box that can't return its block loses that block, and nothing else.
     fails(&|| {
         FAULT.store(false, Ordering::Relaxed);
         let lost = pool.alloc([2; 64]);
@@ -364,14 +371,14 @@ fn a_lock_that_panics_leaves_all_as_it_was() {
     assert_eq!(pool.with(|pool| (pool.blocks().peak_blocks(), pool.blocks().free_blocks())), (3, 1));
 }
 
-/// In a hardened program the hook panics, unless there is another.
+/// Misuse in a hardened build, which panics unless the program has set a hook.
 #[cfg(hpalloc_hardened)]
 #[test]
 fn misuse_that_panics_leaves_all_as_it_was() {
     with_pages(2, |pages| {
         let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 64).unwrap();
         let [one, other] = [(); 2].map(|()| pool.allocate().unwrap());
-        // SAFETY: what isn't in order panics.
+        // SAFETY: a hardened pool panics on misuse and otherwise ignores it.
         unsafe {
             pool.deallocate(one);
             for wrong in [one, other.add(8)] {
@@ -379,15 +386,15 @@ fn misuse_that_panics_leaves_all_as_it_was() {
             }
             one.add(20).write(0);
         }
-        assert!(survived(|| pool.allocate()).is_none(), "that one was written to");
+        assert!(survived(|| pool.allocate()).is_none(), "the block that was written to must not be handed out");
         assert_ne!(pool.allocate(), Some(one));
-        // SAFETY: it is live, and not used after this.
+        // SAFETY: the block is live and isn't used afterwards.
         unsafe { pool.deallocate(other) };
         assert_eq!(pool.allocate(), Some(other));
     });
 }
 
-/// A buffer that is claimed again by whoever claims it.
+/// A static buffer that is claimed a second time before the arena over it exists.
 #[cfg(feature = "static-buffer")]
 #[test]
 fn a_static_buffer_that_is_claimed_during_its_claim() {

@@ -1,4 +1,4 @@
-//! Pools of blocks, over one arena and over other page sources.
+//! Tests of block pools, over one arena and over other page sources.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -24,18 +24,18 @@ use hpalloc::{
 
 const WORD: usize = size_of::<usize>();
 
-/// The addresses of all blocks that a pool has left.
+/// Allocates all remaining blocks of a pool and returns their addresses.
 fn drain<P: PageSource>(pool: &FixedBlock<P>) -> impl Iterator<Item = usize> {
     iter::from_fn(|| pool.allocate().map(|block| block.addr().get()))
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn blocks_are_carved_in_ascending_order_without_a_gap() {
     with_pages(2, |pages| {
         let base = address(&mut pages[0]);
         let arena = Arena::from_pages(pages).unwrap();
-        // 1360 leaves a rest of 16 bytes in each page.
+        // Blocks of 1360 bytes leave 16 bytes of each page unused.
         let pool = FixedBlock::new(&arena, 1360).unwrap();
         assert_eq!((pool.blocks_per_page(), arena.pages_allocated()), (3, 0));
         let offsets = [0, 1360, 2720, PAGE_SIZE, PAGE_SIZE + 1360, PAGE_SIZE + 2720];
@@ -46,13 +46,13 @@ fn blocks_are_carved_in_ascending_order_without_a_gap() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn the_block_freed_last_is_the_next_and_keeps_its_place() {
     with_pages(1, |pages| {
         let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 1024).unwrap();
         let blocks = [(); 3].map(|()| pool.allocate().unwrap());
         for block in blocks {
-            // SAFETY: the block is live, and not used after this.
+            // SAFETY: the block is live and isn't used afterwards.
             unsafe { pool.deallocate(block) };
         }
         assert_eq!(pool.free_blocks(), 3);
@@ -64,7 +64,7 @@ fn the_block_freed_last_is_the_next_and_keeps_its_place() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn all_sizes_from_a_pointer_to_the_whole_arena() {
     with_pages(3, |pages| {
         let base = address(&mut pages[0]);
@@ -92,7 +92,7 @@ fn all_sizes_from_a_pointer_to_the_whole_arena() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn a_block_larger_than_the_arena_is_refused_and_consumes_nothing() {
     with_pages(2, |pages| {
         let arena = Arena::from_pages(pages).unwrap();
@@ -108,7 +108,7 @@ fn a_block_larger_than_the_arena_is_refused_and_consumes_nothing() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn pools_share_an_arena_page_by_page() {
     with_pages(3, |pages| {
         let base = address(&mut pages[0]);
@@ -117,7 +117,7 @@ fn pools_share_an_arena_page_by_page() {
         assert_eq!(small.allocate().map(|block| block.addr().get()), Some(base));
         assert_eq!(large.allocate().map(|block| block.addr().get()), Some(base + PAGE_SIZE));
         assert_eq!(arena.alloc_page().map(address), Some(base + 2 * PAGE_SIZE));
-        // The arena is exhausted; each pool still has what is left of its page.
+        // The arena is exhausted, but each pool still has the rest of its page.
         assert_eq!((drain(&small).count(), drain(&large).count()), (63, 1));
     });
 }
@@ -128,7 +128,7 @@ fn a_block_may_be_freed_to_another_pool_of_the_same_size_and_arena() {
         let arena = Arena::from_pages(pages).unwrap();
         let [one, other] = [(); 2].map(|()| FixedBlock::new(&arena, 64).unwrap().in_family(1));
         let block = one.allocate().unwrap();
-        // SAFETY: both pools have the same block size and share the arena.
+        // SAFETY: the pools have the same block size, arena and family.
         unsafe { other.deallocate(block) };
         assert_eq!(other.allocate(), Some(block));
         assert_eq!((one.peak_blocks(), other.peak_blocks()), (1, 0));
@@ -140,7 +140,8 @@ fn a_block_keeps_what_is_written_to_it_beside_busy_neighbours() {
     with_pages(1, |pages| {
         let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 64).unwrap();
         let blocks = [(); 3].map(|()| pool.allocate().unwrap());
-        // SAFETY: the blocks are live; those at the sides are freed and not used after it.
+        // SAFETY: the blocks are live. The first and the last are freed and not used
+        // afterwards.
         unsafe {
             blocks[1].write_bytes(0x5A, 64);
             pool.deallocate(blocks[0]);
@@ -156,9 +157,10 @@ fn a_block_keeps_what_is_written_to_it_beside_busy_neighbours() {
     });
 }
 
-/// Blocks of one and of two words, so that a write beyond a link would be one into a neighbour.
+/// Blocks of one and of two words, so that a write past the link would hit another block
+/// or the second word.
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn freeing_and_allocating_touch_one_word_of_a_block() {
     for words in [1, 2] {
         with_pages(1, |pages| {
@@ -166,8 +168,9 @@ fn freeing_and_allocating_touch_one_word_of_a_block() {
             let blocks = [(); 9].map(|()| pool.allocate().unwrap().cast::<usize>());
             // SAFETY: a block has `words` words.
             let word = |block: usize, word| unsafe { blocks[block].add(word) };
-            // SAFETY: the blocks are live, and each has `words` words. Of those that are freed, the words behind the
-            // first are read all the same: nobody else may have written there.
+            // SAFETY: the blocks are live, and each has `words` words. The words after
+            // the first are read even in blocks that were freed in between: nothing may
+            // have written to them.
             unsafe {
                 for (block, word_of_it) in (0..9).flat_map(|block| (0..words).map(move |word| (block, word))) {
                     word(block, word_of_it).write(block * 10 + word_of_it);
@@ -187,7 +190,7 @@ fn freeing_and_allocating_touch_one_word_of_a_block() {
 }
 
 #[test]
-#[cfg_attr(any(hpalloc_hardened, hpalloc_asan), ignore = "reads memory that nobody has a use for")]
+#[cfg_attr(any(hpalloc_hardened, hpalloc_asan), ignore = "reads memory that was never handed out")]
 fn memory_that_was_not_allocated_is_not_touched() {
     with_pages(2, |pages| {
         let pool = FixedBlock::new(Arena::from_pages(&mut *pages).unwrap(), 64).unwrap();
@@ -212,7 +215,7 @@ fn a_pool_that_owns_its_arena_can_be_moved() {
         // SAFETY: the block is live.
         unsafe { first.write_bytes(1, 64) };
         let moved = pool;
-        // SAFETY: the block is live still: it stays where it is when its pool moves.
+        // SAFETY: the block is still live, and moving the pool doesn't move its blocks.
         unsafe {
             assert_eq!(first.read(), 1);
             moved.deallocate(first);
@@ -276,11 +279,12 @@ fn a_block_size_is_a_number() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn disjoint_regions_are_used_in_order() {
     with_pages(3, |pages| {
         let base = address(&mut pages[0]);
-        // The first arena lies above the other in memory: order is that of the array.
+        // The first arena is at the higher address: the array determines the order, not
+        // the addresses.
         let (low, high) = pages.split_at_mut(2);
         let pool = FixedBlock::new([Arena::from_pages(high).unwrap(), Arena::from_pages(low).unwrap()], 4096).unwrap();
         assert!(drain(&pool).map(|block| (block - base) / PAGE_SIZE).eq([2, 0, 1]));
@@ -289,7 +293,7 @@ fn disjoint_regions_are_used_in_order() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn a_pair_of_sources_is_used_in_order() {
     with_pages(3, |pages| {
         let base = address(&mut pages[0]);
@@ -300,7 +304,7 @@ fn a_pair_of_sources_is_used_in_order() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn a_run_comes_from_the_first_region_that_has_it() {
     with_pages(3, |pages| {
         let base = address(&mut pages[0]);
@@ -309,14 +313,14 @@ fn a_run_comes_from_the_first_region_that_has_it() {
         let sources = (&low, Arena::from_pages(high).unwrap());
         let pool = FixedBlock::new(&sources, 2 * PAGE_SIZE).unwrap();
         assert!(drain(&pool).map(|block| (block - base) / PAGE_SIZE).eq([1]));
-        // What was too small for a run is there for others.
+        // The page that was too small for a run is left for other users.
         assert_eq!(low.pages_remaining(), 1);
         assert_eq!(drain(&FixedBlock::new(&sources, PAGE_SIZE).unwrap()).count(), 1);
         assert!(sources.take_pages(1).is_none());
     });
 }
 
-/// A page source that counts how often it is asked, over one that it refers to.
+/// A page source that counts the calls to the source that it wraps.
 struct Counting<'a, P>(&'a P, Cell<usize>);
 
 // SAFETY: the pages are those of `P`.
@@ -328,7 +332,7 @@ unsafe impl<P: PageSource> PageSource for Counting<'_, P> {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn a_users_source_is_asked_once_a_run() {
     with_pages(2, |pages| {
         let arena = Arena::from_pages(pages).unwrap();
@@ -345,7 +349,7 @@ fn a_users_source_is_asked_once_a_run() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn an_exhausted_pool_goes_on_when_its_source_has_pages_again() {
     /// A source that has pages only while it is open.
     struct Gate<P>(P, Cell<bool>);
@@ -362,7 +366,7 @@ fn an_exhausted_pool_goes_on_when_its_source_has_pages_again() {
         pool.page_source().1.set(true);
         let block = pool.allocate().unwrap();
         assert!(pool.allocate().is_some() && pool.allocate().is_none());
-        // SAFETY: the block is live, and not used after this.
+        // SAFETY: the block is live and isn't used afterwards.
         unsafe { pool.deallocate(block) };
         assert_eq!(pool.allocate(), Some(block));
         assert_eq!(pool.peak_blocks(), 2);
@@ -391,7 +395,7 @@ fn a_lazy_arena_that_cannot_be_made_says_why_and_is_not_tried_again() {
 
 #[cfg(feature = "std")]
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn a_lazy_arena_whose_maker_uses_the_pool_is_made_once() {
     use hpalloc::Boxed;
 
@@ -412,7 +416,7 @@ fn a_lazy_arena_whose_maker_uses_the_pool_is_made_once() {
         let first = pool.allocate().unwrap();
         let second = pool.allocate().unwrap();
         assert_eq!(second.addr().get() - first.addr().get(), 64);
-        // Both runs are of the one arena that counts.
+        // Both runs are from the one arena that was kept.
         assert_eq!(pool.page_source().arena().unwrap().pages_allocated(), 2);
         assert_eq!(CALLS.get(), 2);
     });

@@ -1,5 +1,5 @@
-//! A program whose global allocator is a heap of size classes over a mapping: this one, with all that the test harness and
-//! the crates that it uses allocate.
+//! Tests with a heap of size classes over a mapping as the global allocator of this very
+//! program, including the test harness and all dependencies.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -15,12 +15,12 @@ use hpalloc::{Arena, Lazy, Locked, Mapping, PAGE_SIZE, SizeClasses, Spin};
 static HEAP: Locked<SizeClasses<Lazy<Mapping>>, Spin> =
     Locked::new(SizeClasses::new(Lazy::new(|| Arena::new(64 << 20))));
 
-/// Whether the heap has handed that out.
+/// Returns `true` if the value is in memory of the heap.
 fn is_in_heap<T: ?Sized>(value: &T) -> bool {
     let address = std::ptr::from_ref(value).addr();
     HEAP.with(|heap| {
         let arena = heap.page_source().arena().unwrap();
-        // A fresh page lies behind all that were handed out.
+        // The address of a fresh page is above all pages that were handed out before.
         let next = std::ptr::from_mut(arena.alloc_page().unwrap()).addr();
         (next - (arena.pages_allocated() - 1) * PAGE_SIZE..next).contains(&address)
     })
@@ -34,7 +34,7 @@ fn everything_is_in_the_heap() {
     assert!(is_in_heap(&*Arc::new(7)));
     assert!(thread::spawn(|| is_in_heap(&*Box::new([0; 100]))).join().unwrap());
     assert!(!is_in_heap(&7));
-    // Of no bytes, so without a block.
+    // A value of zero bytes needs no block.
     assert!(!is_in_heap(&*Box::new(())));
 }
 
@@ -112,26 +112,27 @@ fn what_was_freed_is_used_again() {
     for _ in 0..1000 {
         assert_eq!(large()[4 << 20], 1);
     }
-    // Other tests run at the same time, but none of them takes so much.
+    // Other tests run at the same time, but none of them needs that much.
     assert!(pages() - before < (5 << 20) / PAGE_SIZE);
 }
 
-/// A source that panics, in a process of its own: it aborts, because a global allocator must not unwind.
+/// A source that panics, in a separate process: the process must abort, because a global
+/// allocator must not unwind.
 #[test]
 fn a_panic_in_the_source_aborts() {
     let mut this = Command::new(std::env::current_exe().unwrap());
-    // A backtrace would be made in the heap, and can take more than it has.
+    // A backtrace would allocate in the heap, and may need more than it has.
     this.env("RUST_BACKTRACE", "0");
     let output = this.args(["--exact", "--ignored", "--nocapture", "alone_with_a_panic"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && text.contains("the source panics"), "{text}");
     assert!(!text.contains("unwound"), "{text}");
-    // With `std` it needs no second panic to abort.
+    // With the feature `std`, it aborts without a second panic.
     assert_eq!(text.contains("the global allocator must not unwind"), cfg!(not(feature = "std")), "{text}");
 }
 
 #[test]
-#[ignore = "aborts; another test runs it in a process of its own"]
+#[ignore = "aborts on purpose; another test runs it in a separate process"]
 fn alone_with_a_panic() {
     static OTHER: Locked<SizeClasses<Lazy<Mapping>>, Spin> =
         Locked::new(SizeClasses::new(Lazy::new(|| panic!("the source panics"))));

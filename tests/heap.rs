@@ -1,4 +1,5 @@
-//! The heap as a user sees it, against a model: what is live, and what was written to it.
+//! Tests of the heap as a user sees it, against a model of its live blocks and their
+//! contents.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -19,11 +20,11 @@ use core::ptr::NonNull;
 use common::{MAX_PAGES, bytes, with_pages};
 use hpalloc::{Arena, Heap, HeapError, MAX_ARENA_SIZE, NoPages, PAGE_SIZE, PageSource};
 
-/// The most bytes that a size is rounded up by, plus one.
+/// Sizes are rounded up by fewer bytes than this.
 const GRANULE: usize = size_of::<usize>();
-/// How many blocks are live at the most.
+/// The largest number of live blocks.
 const LIVE: usize = if cfg!(target_os = "none") { 40 } else { 120 };
-/// How many operations a random sequence has.
+/// The number of operations in a random sequence.
 const STEPS: usize = if cfg!(miri) {
     100
 } else if cfg!(target_os = "none") {
@@ -48,7 +49,7 @@ impl Random {
     }
 }
 
-/// A live block, filled with a byte of its own.
+/// A live block, filled with one byte value.
 #[derive(Clone, Copy)]
 struct Block {
     start: NonNull<u8>,
@@ -68,16 +69,16 @@ impl Block {
     }
 
     fn check(&self, bytes: usize) {
-        // SAFETY: the block is live, and filled.
+        // SAFETY: the block is live and was filled.
         let contents = unsafe { core::slice::from_raw_parts(self.start.as_ptr(), bytes) };
         assert!(contents.iter().all(|&byte| byte == self.mark), "{:?}", self.layout);
     }
 }
 
-/// A heap, and what is live in it.
+/// A heap and its live blocks.
 struct World<'h, P: PageSource> {
     heap: &'h Heap<P>,
-    /// Where blocks may lie.
+    /// The ranges that blocks may be in.
     memory: &'h [core::ops::Range<usize>],
     live: [Option<Block>; LIVE],
     marks: u8,
@@ -88,7 +89,8 @@ impl<'h, P: PageSource> World<'h, P> {
         Self { heap, memory, live: [None; LIVE], marks: 0 }
     }
 
-    /// What a new block has to be.
+    /// Checks that a new block is aligned, in the heap's memory, and overlaps no live
+    /// block.
     fn is_right(&self, block: &Block) {
         let range = block.range();
         assert_eq!(range.start % block.layout.align(), 0, "{:?}", block.layout);
@@ -101,7 +103,10 @@ impl<'h, P: PageSource> World<'h, P> {
     fn allocate(&mut self, slot: usize, layout: Layout, is_zeroed: bool) {
         let largest = self.heap.largest_free();
         let start = if is_zeroed { self.heap.allocate_zeroed(layout) } else { self.heap.allocate(layout) };
-        assert!(start.is_some() || layout.size() > largest || layout.align() > GRANULE, "{layout:?} of {largest}");
+        assert!(
+            start.is_some() || layout.size() > largest || layout.align() > GRANULE,
+            "{layout:?} was refused, with a hole of {largest} bytes"
+        );
         let Some(start) = start else { return };
         self.marks = self.marks.wrapping_add(1) | 1;
         let block = Block { start, layout, mark: if is_zeroed { 0 } else { self.marks } };
@@ -117,7 +122,7 @@ impl<'h, P: PageSource> World<'h, P> {
     fn free(&mut self, slot: usize) {
         if let Some(block) = self.live[slot].take() {
             block.check(block.layout.size());
-            // SAFETY: it is live, and not used after this.
+            // SAFETY: the block is live and isn't used afterwards.
             unsafe { self.heap.deallocate(block.start, block.layout) };
         }
     }
@@ -125,7 +130,7 @@ impl<'h, P: PageSource> World<'h, P> {
     fn resize(&mut self, slot: usize, new: Layout) {
         let Some(block) = self.live[slot].take() else { return };
         let old = block.layout;
-        // SAFETY: it is live with the old layout.
+        // SAFETY: the block is live and has the layout `old`.
         let moved = unsafe {
             if new.size() >= old.size() {
                 self.heap.grow(block.start, old, new)
@@ -146,15 +151,19 @@ impl<'h, P: PageSource> World<'h, P> {
         self.live[slot] = Some(block);
     }
 
-    /// The counts are right: what is used is what is live, rounded up.
+    /// Checks that the used bytes are the live bytes, rounded up.
     fn check_counts(&self) {
         let live = || self.live.iter().flatten().map(|block| block.layout.size());
         let (least, most) = (live().sum::<usize>(), live().map(|size| size.next_multiple_of(2 * GRANULE)).sum());
-        assert!((least..=most).contains(&self.heap.used()), "{} of {least} to {most}", self.heap.used());
+        assert!(
+            (least..=most).contains(&self.heap.used()),
+            "{} bytes are used, instead of {least} to {most}",
+            self.heap.used()
+        );
         assert!(self.heap.largest_free() <= self.heap.free());
     }
 
-    /// Random operations, and then all is freed.
+    /// Runs random operations and then frees all blocks.
     fn run(&mut self, seed: u32, most: usize) {
         let mut random = Random(seed);
         for step in 0..STEPS {
@@ -217,7 +226,7 @@ fn random_sequences_in_parts() {
     });
 }
 
-/// Every size, alignment and place of the memory, from nothing to more than there is.
+/// Each size and alignment, at each offset of the memory, up to more than the memory has.
 #[test]
 fn every_size_alignment_and_offset() {
     let step = if cfg!(any(target_os = "none", miri)) { 37 } else { 1 };
@@ -243,7 +252,7 @@ fn every_size_alignment_and_offset() {
     });
 }
 
-/// What lies before an aligned block stays free.
+/// The memory before an aligned block stays free.
 #[test]
 fn alignment_wastes_nothing() {
     with_pages(2, |pages| {
@@ -254,9 +263,11 @@ fn alignment_wastes_nothing() {
         let mut world = World::new(&heap, &within);
         world.allocate(0, layout(64, 2048), false);
         assert_eq!(free - heap.free(), 64);
-        // The gap is used.
+        // The gap before the aligned block is used.
         world.allocate(1, layout(300, 1), false);
-        let [Some(aligned), Some(other)] = [world.live[0], world.live[1]] else { panic!("there is room for both") };
+        let [Some(aligned), Some(other)] = [world.live[0], world.live[1]] else {
+            panic!("one of the blocks was refused")
+        };
         assert!(other.start.addr() < aligned.start.addr());
         world.free(0);
         world.free(1);
@@ -264,7 +275,7 @@ fn alignment_wastes_nothing() {
     });
 }
 
-/// Growing takes the free memory after the block, or that before it, with what is in it.
+/// A block grows into the hole after it or the hole before it, and keeps its contents.
 #[test]
 fn growing_forwards_and_backwards() {
     with_pages(MAX_PAGES, |pages| {
@@ -278,14 +289,14 @@ fn growing_forwards_and_backwards() {
         }
         let [first, second, third, _] = [0, 1, 2, 3].map(|slot| world.live[slot].unwrap().start);
         assert!(first < second && second < third);
-        // Forwards: the one after it is free.
+        // Forwards: the block after it is free.
         world.free(1);
         world.resize(0, layout(400, 1));
         assert_eq!(world.live[0].unwrap().start, first);
-        // And back.
+        // And back to the old size.
         world.resize(0, layout(200, 1));
         assert_eq!((world.live[0].unwrap().start, heap.used()), (first, 600));
-        // Backwards: into the free memory before it, and its own.
+        // Backwards: into the hole before it, which overlaps the block itself.
         world.free(0);
         world.resize(2, layout(500, 1));
         assert_eq!(world.live[2].unwrap().start, first);
@@ -311,7 +322,7 @@ fn bad_input() {
         for (size, align) in
             [(PAGE_SIZE, 1), (MAX_ARENA_SIZE + 1, 1), (isize::MAX as usize, 1), (1, MAX_ARENA_SIZE * 4), (8, 8192 * 64)]
         {
-            // An alignment may be met by chance.
+            // An address may be aligned by chance.
             let block = heap.allocate(layout(size, align));
             assert!(block.is_none_or(|block| block.addr().get() % align == 0));
         }
@@ -324,18 +335,19 @@ fn nothing_takes_no_memory() {
         let heap = Heap::from_uninit(bytes(pages)).unwrap();
         let block = heap.allocate(layout(0, 64)).unwrap();
         assert_eq!((block.addr().get() % 64, heap.used()), (0, 0));
-        // SAFETY: it came from this heap.
+        // SAFETY: the block came from this heap and has this layout.
         let grown = unsafe { heap.grow(block, layout(0, 64), layout(10, 1)) }.unwrap();
         assert!(heap.used() >= 10);
-        // SAFETY: likewise.
+        // SAFETY: as above.
         let block = unsafe { heap.shrink(grown, layout(10, 1), layout(0, 1)) }.unwrap();
         assert_eq!(heap.used(), 0);
-        // SAFETY: likewise.
+        // SAFETY: as above.
         unsafe { heap.deallocate(block, layout(0, 1)) };
     });
 }
 
-/// A heap over a source that others use too takes what it needs; one that owns its source takes all.
+/// A heap that shares its source takes only the pages that it needs. A heap that owns its
+/// source takes all.
 #[test]
 fn a_heap_asks_its_source() {
     with_pages(3, |pages| {
@@ -344,11 +356,11 @@ fn a_heap_asks_its_source() {
         assert_eq!((arena.pages_allocated(), heap.free()), (0, 0));
         let block = heap.allocate(layout(100, 1)).unwrap();
         assert_eq!(arena.pages_allocated(), 1);
-        // More than a part has left.
+        // More than the first part has left.
         assert!(heap.allocate(layout(5000, 1)).is_some());
         assert_eq!(arena.pages_allocated(), 3);
         assert!(heap.allocate(layout(4000, 1)).is_none());
-        // SAFETY: it is live, and not used after this.
+        // SAFETY: the block is live and isn't used afterwards.
         unsafe { heap.deallocate(block, layout(100, 1)) };
     });
     with_pages(3, |pages| {
@@ -357,7 +369,7 @@ fn a_heap_asks_its_source() {
     });
 }
 
-/// Pages are blocks: a pool can be over a heap, and a page comes back when it is freed as one.
+/// Page runs are blocks: a pool can be over a heap, and a page is freed as a block.
 #[test]
 fn a_heap_is_a_source_of_pages() {
     with_pages(3, |pages| {
@@ -367,7 +379,7 @@ fn a_heap_is_a_source_of_pages() {
         let page = heap.take_pages(1).unwrap();
         assert_eq!(page.addr().get() % PAGE_SIZE, 0);
         assert!(heap.take_pages(0).is_none() && heap.take_pages(3).is_none());
-        // SAFETY: it is a block of that layout.
+        // SAFETY: the block has this layout.
         unsafe { heap.deallocate(page.cast(), layout(PAGE_SIZE, PAGE_SIZE)) };
         assert_eq!(heap.largest_free(), largest);
         let pool = hpalloc::FixedBlock::new(&heap, 64).unwrap();
@@ -382,7 +394,7 @@ fn what_a_heap_says_of_itself() {
         let heap = Heap::from_uninit(bytes(pages)).unwrap();
         let blocks = [(); 5].map(|()| heap.allocate(layout(40, 8)).unwrap());
         for block in [blocks[1], blocks[3]] {
-            // SAFETY: it is live, and not used after this.
+            // SAFETY: the block is live and isn't used afterwards.
             unsafe { heap.deallocate(block, layout(40, 8)) };
         }
         let usage = heap.usage();
@@ -393,7 +405,8 @@ fn what_a_heap_says_of_itself() {
     });
 }
 
-/// Sizes and alignments beyond all memory, with a large hole whose contents look like the heap's own words.
+/// Sizes and alignments beyond all memory, while a large hole contains words that look
+/// like the heap's own.
 #[cfg(all(target_pointer_width = "64", not(target_os = "none")))]
 #[test]
 fn sizes_beyond_all_memory() {
@@ -403,17 +416,17 @@ fn sizes_beyond_all_memory() {
     let blocks = [(); if cfg!(miri) { 1 } else { 3 }].map(|()| heap.allocate(large).unwrap());
     for word in [(1_u64 << 30) << 7 | 64, u64::MAX, 0] {
         let block = heap.allocate(large).unwrap_or(blocks[0]);
-        // SAFETY: the block is live, and has so many words.
+        // SAFETY: the block is live and has that many words.
         unsafe { core::slice::from_raw_parts_mut(block.cast::<u64>().as_ptr(), (200 << 10) / 8).fill(word) };
-        // SAFETY: it is live, and not used after this.
+        // SAFETY: the block is live and isn't used afterwards.
         unsafe { heap.deallocate(block, large) };
         for shift in 25..62 {
             for (size, align) in [(1 << shift, 1), ((1 << shift) + 8, 8), (8, 1 << shift)] {
                 let block = heap.allocate(layout(size, align));
-                // An alignment may be met by chance.
+                // An address may be aligned by chance.
                 assert!(block.is_none_or(|block| size == 8 && block.addr().get() % align == 0), "{size}, {align}");
                 if let Some(block) = block {
-                    // SAFETY: it is live, and not used after this.
+                    // SAFETY: the block is live and isn't used afterwards.
                     unsafe { heap.deallocate(block, layout(size, align)) };
                 }
             }
@@ -424,7 +437,8 @@ fn sizes_beyond_all_memory() {
     }
 }
 
-/// A source that is owned is taken in one piece, also if it isn't the first or there is one before it that is too small.
+/// An owned source is taken in one piece, even if it isn't the first or if an earlier one
+/// is too small.
 #[test]
 fn sources_are_taken_in_one_piece() {
     with_pages(MAX_PAGES, |pages| {
@@ -432,14 +446,14 @@ fn sources_are_taken_in_one_piece() {
         let heap = Heap::new([one, other].map(|pages| Arena::from_pages(pages).unwrap()));
         assert!(heap.allocate(layout(PAGE_SIZE + 100, 1)).is_some());
         assert_eq!(heap.page_source().each_ref().map(Arena::pages_remaining), [1, 0]);
-        // The rest of it, and then the other one.
+        // The rest of the second source, and then the first.
         assert!(heap.allocate(layout(heap.largest_free(), 1)).is_some());
         assert!(heap.allocate(layout(3000, 1)).is_some());
         assert_eq!(heap.page_source()[0].pages_remaining(), 0);
     });
 }
 
-/// The first request gets what there is room for, whatever its alignment.
+/// A first request is served if there is room, whatever its alignment.
 #[test]
 fn aligned_first_requests() {
     with_pages(2, |pages| {
@@ -453,27 +467,29 @@ fn aligned_first_requests() {
     });
 }
 
-/// A page that is free is found, though lower holes are larger and contain none.
+/// A free page is found even if lower, larger holes don't contain an aligned page.
 #[test]
 fn a_free_page_is_found() {
     with_pages(3, |pages| {
         let heap = Heap::from_uninit(bytes(pages)).unwrap();
         let frame = layout(PAGE_SIZE, PAGE_SIZE);
         let page = heap.allocate(frame).unwrap();
-        // All of the rest, with a hole before the page that is larger than one, but holds none.
+        // Allocate the rest, including a hole before the page that is larger than a page
+        // but contains no aligned one.
         let rest: [_; 3] = core::array::from_fn(|_| {
             let layout = layout(heap.largest_free(), 1);
             (heap.allocate(layout).unwrap_or(NonNull::dangling()), layout)
         });
         assert_eq!(heap.largest_free(), 0);
-        // SAFETY: it is live, and not used after this.
+        // SAFETY: the block is live and isn't used afterwards.
         unsafe { heap.deallocate(page, frame) };
         assert_eq!(heap.allocate(frame), Some(page));
         assert!(rest.iter().any(|(_, layout)| layout.size() > 0));
     });
 }
 
-/// The memory of a slice is its owner's again when heap and pools are gone, also for `AddressSanitizer`.
+/// The owner of a slice has its memory back after the heap and its pools are dropped.
+/// `AddressSanitizer` must agree.
 #[test]
 fn memory_is_the_owners_again() {
     with_pages(3, |pages| {
@@ -482,11 +498,11 @@ fn memory_is_the_owners_again() {
             let heap = Heap::from_uninit(memory).unwrap();
             let pool = hpalloc::FixedBlock::new(&heap, 64).unwrap();
             let block = pool.allocate().unwrap();
-            // SAFETY: it is live, and not used after this.
+            // SAFETY: the block is live and isn't used afterwards.
             unsafe { pool.deallocate(block) };
         }
         memory.fill(MaybeUninit::new(1));
-        // SAFETY: just filled.
+        // SAFETY: the memory was filled just now.
         assert!(memory.iter().all(|byte| unsafe { byte.assume_init() } == 1));
     });
 }

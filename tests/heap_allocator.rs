@@ -1,4 +1,5 @@
-//! A program whose global allocator is a `Heap` over a mapping: this one, with all that the test harness allocates.
+//! Tests with a `Heap` over a mapping as the global allocator of this very program,
+//! including the test harness.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::collections::{BTreeMap, HashMap};
@@ -45,7 +46,8 @@ fn threads_share_the_heap() {
     assert!(sums.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
-/// What was never handed out of a mapping isn't written: 32 MiB of zeros take no memory from the machine.
+/// Fresh pages of a mapping aren't written to zero them: 32 MiB of zeros commit no
+/// memory.
 #[cfg(target_os = "linux")]
 #[test]
 fn zeroed_memory_of_a_mapping_is_not_touched() {
@@ -60,9 +62,9 @@ fn zeroed_memory_of_a_mapping_is_not_touched() {
     let zeros = unsafe { HEAP.alloc_zeroed(layout) };
     assert!(!zeros.is_null());
     assert!(resident() < before + (16 << 20));
-    // SAFETY: it is live and zeroed.
+    // SAFETY: the block is live and zeroed.
     assert_eq!(unsafe { (zeros.read(), zeros.add((32 << 20) - 1).read()) }, (0, 0));
-    // SAFETY: it is live, has this layout, and isn't used after this.
+    // SAFETY: the block is live, has this layout, and isn't used afterwards.
     unsafe { HEAP.dealloc(zeros, layout) };
 }
 
@@ -73,14 +75,14 @@ fn alignments_above_a_page() {
         // SAFETY: the size isn't zero.
         let block = unsafe { HEAP.alloc(layout) };
         assert!(!block.is_null() && block.addr() % (1 << shift) == 0);
-        // SAFETY: it is live, has this layout, and isn't used after this.
+        // SAFETY: the block is live, has this layout, and isn't used afterwards.
         unsafe { HEAP.dealloc(block, layout) };
     }
 }
 
 #[test]
 fn what_is_freed_is_free() {
-    // Other tests allocate meanwhile.
+    // Other tests allocate at the same time, so the numbers are unknown.
     let text = HEAP.with(Heap::usage).to_string();
     assert!(text.contains(" bytes used, ") && text.contains(" bytes free in "), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Which requests of a `Heap` are served, in memory of known layout.
+//! Tests of the requests that a `Heap` serves, in memory of a known layout.
 
 #![cfg(not(target_os = "none"))]
 
@@ -14,9 +14,11 @@ fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).unwrap()
 }
 
-/// Leaves nothing free but holes of these sizes, at ascending addresses and freed in this order.
+/// Fills the heap, except for holes of these sizes at ascending addresses, which are
+/// freed in this order.
 fn holes(heap: &Heap<NoPages<'_>>, sizes: &[usize]) {
-    // Of small blocks, which lie one after the other from the lower end on.
+    // Each hole is made of several small blocks, because those are carved at ascending
+    // addresses.
     let piece = |size: usize| (heap.allocate(layout(size, 1)).unwrap(), layout(size, 1));
     let mut pieces = Vec::new();
     for size in sizes {
@@ -27,21 +29,23 @@ fn holes(heap: &Heap<NoPages<'_>>, sizes: &[usize]) {
     }
     while heap.allocate(layout(8, 1)).is_some() {}
     for (block, layout) in pieces {
-        // SAFETY: it came from this heap with this layout, and is no longer used.
+        // SAFETY: the block came from this heap with this layout and isn't used
+        // afterwards.
         unsafe { heap.deallocate(block, layout) };
     }
     assert_eq!((heap.free(), heap.usage().free_blocks), (sizes.iter().sum(), sizes.len()));
 }
 
-/// A large request finds the one hole that has room among many that are smaller.
+/// A large request finds the only hole with enough room, among many smaller holes.
 #[test]
 fn a_large_request_finds_the_last_hole() {
-    // In memory of many sizes, since the class of the largest holes begins at about an eighth of it.
+    // Try many memory sizes, because the class of the largest holes begins at about an
+    // eighth of the memory.
     for granules in 3000..5100 {
         let len = granules * 8;
         with_pages(10, |pages| {
             let heap = Heap::from_uninit(&mut bytes(pages)[..len]).unwrap();
-            // Of the larger ones, eight and one nearly fill the memory.
+            // Eight small holes and a large one nearly fill the memory.
             let small = heap.largest_free() * 100 / 985 / 8 * 8;
             let large = small * 7 / 4 / 8 * 8;
             holes(&heap, &[small, small, small, small, small, small, small, small, large]);
@@ -51,11 +55,14 @@ fn a_large_request_finds_the_last_hole() {
     }
 }
 
-/// A block that grows finds what would have served a new block, whatever its own memory becomes when it is freed for that: a
-/// hole that is looked at before the one that has room, or, with a hole beside it, the one that has room, after others.
+/// A block that must move to grow finds any hole that would serve a new block. Its own
+/// memory counts as free meanwhile: it may become a hole that is searched before the one
+/// with enough room, or it may merge with a neighboring hole into the one with enough
+/// room, which is searched after others.
 #[test]
 fn a_block_that_grows_finds_the_last_hole() {
-    /// Blocks of these sizes, one after the other, in memory that is then full; those at the places are freed in that order.
+    /// Allocates blocks of these sizes one after the other, fills the rest of the memory,
+    /// and frees the blocks with the given indices in that order.
     fn full<const N: usize>(
         heap: &Heap<NoPages<'_>>,
         sizes: [usize; N],
@@ -64,7 +71,8 @@ fn a_block_that_grows_finds_the_last_hole() {
         let blocks = sizes.map(|size| (heap.allocate(layout(size, 1)).unwrap(), layout(size, 1)));
         while heap.allocate(layout(8, 1)).is_some() {}
         for (block, layout) in freed.iter().map(|&index| blocks[index]) {
-            // SAFETY: it came from this heap with this layout, and is no longer used.
+            // SAFETY: the block came from this heap with this layout and isn't used
+            // afterwards.
             unsafe { heap.deallocate(block, layout) };
         }
         blocks
@@ -75,20 +83,21 @@ fn a_block_that_grows_finds_the_last_hole() {
         let blocks = full(&heap, [128, 8, 128, 8, 8, 128, 8, 152, 8], &[0, 5, 7, 2]);
         heap.allocate(layout(128, 1)).unwrap();
         assert_eq!(heap.largest_free(), 152);
-        // SAFETY: it came from this heap with this layout.
+        // SAFETY: the block came from this heap with this layout.
         let grown = unsafe { heap.grow(blocks[3].0, blocks[3].1, layout(152, 1)) };
         assert_eq!(grown, Some(blocks[7].0));
     });
     with_pages(1, |pages| {
         let heap = Heap::from_uninit(bytes(pages)).unwrap();
         let blocks = full(&heap, [64, 8, 64, 8, 40, 32], &[0, 2, 4]);
-        // SAFETY: it came from this heap with this layout.
+        // SAFETY: the block came from this heap with this layout.
         let grown = unsafe { heap.grow(blocks[5].0, blocks[5].1, layout(72, 1)) };
         assert_eq!(grown, Some(blocks[4].0));
     });
 }
 
-/// A hole that has room wherever it starts serves a request with a large alignment, though it isn't the first of its class.
+/// A request with a large alignment finds a hole that has room for it at any address,
+/// even if that hole isn't the first of its class.
 #[test]
 fn a_large_alignment_finds_a_hole_that_has_room() {
     with_pages(4, |pages| {
@@ -101,7 +110,7 @@ fn a_large_alignment_finds_a_hole_that_has_room() {
     });
 }
 
-/// A request may be aligned to as much as the memory has.
+/// A request can be aligned to the size of the whole memory.
 #[test]
 fn an_alignment_of_the_whole_memory() {
     with_pages(4, |pages| {
@@ -110,14 +119,15 @@ fn an_alignment_of_the_whole_memory() {
         let size = memory.len();
         let heap = Heap::from_uninit(memory).unwrap();
         let block = heap.allocate(layout(8, size));
-        // Some address in the memory is so aligned, but maybe only one that the records take.
+        // The memory may contain an address with this alignment, but only in the heap's
+        // own records.
         let fits = end % size >= 16 && end % size < size - 2048;
         assert!(block.is_some() || !fits);
         assert!(block.is_none_or(|block| block.addr().get() % size == 0));
     });
 }
 
-/// What was never handed out stays so if a request fails.
+/// A failed request leaves the memory that was never handed out as it is.
 #[test]
 fn a_failed_grow_touches_nothing() {
     with_pages(16, |pages| {
@@ -127,16 +137,18 @@ fn a_failed_grow_touches_nothing() {
         heap.allocate(layout(16, 1)).unwrap();
         let (upper, upper_layout) = take(4);
         let (middle, middle_layout) = take(2);
-        // SAFETY: it came from this heap with this layout, and is no longer used.
+        // SAFETY: the block came from this heap with this layout and isn't used
+        // afterwards.
         unsafe { heap.deallocate(upper, upper_layout) };
         let before = heap.usage();
-        // SAFETY: the block is live, and stays so, because there is no room.
+        // SAFETY: the block is live, and it stays so because there is no room.
         let grown = unsafe { heap.grow(middle, middle_layout, layout(8 * eighth, 1)) };
         assert_eq!((grown, heap.usage()), (None, before));
     });
 }
 
-/// As the documentation of `Heap` says, in tenths of a percent.
+/// The share of the memory that the records use, as documented for `Heap`, in tenths of a
+/// percent.
 #[test]
 fn the_records_take_what_is_documented() {
     let documented: [usize; 3] = if size_of::<usize>() == 4 { [40, 23, 15] } else { [60, 33, 20] };

@@ -1,5 +1,6 @@
-//! Values that are constructed in their blocks. They are far larger than the stack, so this aborts if one is ever on it: in
-//! a build without optimisation as well, which CI runs.
+//! Tests of values that are constructed in their blocks. They are far larger than the
+//! stack, so the test aborts if one is ever on the stack. CI also runs it in a build
+//! without optimization.
 
 #![cfg(not(target_os = "none"))]
 
@@ -7,13 +8,13 @@ use std::thread;
 
 use hpalloc::{Arena, Boxed, Pool, PoolBox, unsize};
 
-/// Four times as large as the stack.
+/// A value of this many numbers is four times as large as the stack.
 const LEN: usize = 256 << 10;
 const STACK: usize = LEN * size_of::<u32>() / 4;
 
 type Large = [u32; LEN];
 
-/// Calls it on a small stack, with a pool of two large values.
+/// Runs a test on a small stack, with a pool of two large values.
 fn on_a_small_stack(test: impl FnOnce(&Pool<Large, Arena<Boxed>>) + Send + 'static) {
     let run = || {
         let pages = (2 * size_of::<Large>()).next_multiple_of(4096) + 2 * 4096;
@@ -28,10 +29,10 @@ fn a_value_is_written_piece_by_piece() {
         let mut boxed = pool.alloc_uninit().unwrap();
         let first = boxed.as_mut_ptr().cast::<u32>();
         for index in 0..LEN {
-            // SAFETY: the value has so many numbers.
+            // SAFETY: the value has that many numbers.
             unsafe { first.add(index).write(u32::try_from(index).unwrap()) };
         }
-        // SAFETY: all of them were written.
+        // SAFETY: all numbers were written.
         let boxed = unsafe { PoolBox::assume_init(boxed) };
         assert!(boxed.iter().zip(0..).all(|(&number, index)| number == index));
         let boxed = unsize!(boxed => [u32]);
@@ -46,23 +47,24 @@ fn zeros_are_written_over_what_was_there() {
     on_a_small_stack(|pool| {
         for round in 0..2 {
             let boxed = pool.alloc_zeroed().unwrap();
-            // SAFETY: zeros are numbers.
+            // SAFETY: zeros are valid numbers.
             let mut boxed = unsafe { PoolBox::assume_init(boxed) };
             assert!(boxed.iter().all(|&number| number == 0), "round {round}");
             boxed.fill(7);
             let raw = PoolBox::into_raw(boxed);
-            // SAFETY: it came from a box of this pool.
+            // SAFETY: the pointer came from a box of this pool.
             assert_eq!(unsafe { pool.from_raw(raw) }[LEN - 1], 7);
         }
     });
 }
 
-/// A value that is constructed in a block of the pool's blocks becomes a box.
+/// A value that is constructed in a block from `blocks()` can become a box.
 #[test]
 fn a_block_with_a_value_becomes_a_box() {
     on_a_small_stack(|pool| {
         let block = pool.blocks().allocate().unwrap().cast::<Large>();
-        // SAFETY: the block has room for the value, of which zeros are one, and is the pool's.
+        // SAFETY: the block is the pool's and has room for the value, and zeros are a
+        // valid value.
         let boxed = unsafe {
             block.write_bytes(0, 1);
             pool.from_raw(block)
@@ -73,14 +75,14 @@ fn a_block_with_a_value_becomes_a_box() {
     });
 }
 
-/// An uninitialised box returns its block, and drops no value.
+/// An uninitialized box returns its block and drops no value.
 #[test]
 fn a_box_that_was_not_filled_drops_nothing() {
     struct Never;
 
     impl Drop for Never {
         fn drop(&mut self) {
-            panic!("there is no value");
+            panic!("dropped a value that was never initialized");
         }
     }
 

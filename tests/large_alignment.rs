@@ -1,4 +1,4 @@
-//! Blocks of a heap that are aligned to more than a page.
+//! Tests of heap blocks that are aligned to more than a page.
 #![cfg(not(target_os = "none"))]
 
 use core::alloc::Layout;
@@ -9,16 +9,16 @@ use hpalloc::{Arena, ArenaError, Borrowed, Boxed, Heap, Lazy, PAGE_SIZE, Page, P
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// What is tested: the alignments of a page, a ring of descriptors, and a large page.
+/// The tested alignments, such as those of a ring of descriptors or a large page.
 const ALIGNMENTS: [usize; 4] = [2 * PAGE_SIZE, 16 * KIB, 64 * KIB, 2 * MIB];
 
 fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).unwrap()
 }
 
-/// Pages that begin so many pages after a boundary.
+/// Pages that start a certain number of pages after a boundary.
 struct Placed {
-    /// Has the pages that are handed out.
+    /// Contains the pages that are handed out.
     memory: Vec<Page>,
     first: usize,
     count: usize,
@@ -41,15 +41,15 @@ impl Placed {
     }
 }
 
-/// Writes to the first and the last byte of a block, frees it, and finds the heap as it
-/// was.
+/// Allocates a block, writes to its first and last byte, frees it, and checks that the
+/// heap is as it was.
 fn use_and_free<P: PageSource>(heap: &Heap<P>, size: usize, align: usize) {
     let before = (heap.used(), heap.largest_free());
     let layout = layout(size, align);
     let block = heap.allocate(layout).unwrap();
     assert_eq!(block.addr().get() % align, 0, "{layout:?}");
     assert_eq!(heap.used(), before.0 + size.next_multiple_of(8));
-    // SAFETY: the block is live, and not used after it is freed.
+    // SAFETY: the block is live, and isn't used after it is freed.
     unsafe {
         block.write(1);
         block.add(size - 1).write(2);
@@ -67,7 +67,7 @@ fn in_a_slice() {
             use_and_free(&heap, size, align);
         }
     }
-    // What lies between aligned blocks is free for others.
+    // The memory between aligned blocks stays free.
     let free = heap.free();
     for _ in 0..2 {
         heap.allocate(layout(64, 64 * KIB)).unwrap();
@@ -79,17 +79,17 @@ fn in_a_slice() {
 fn over_a_page_source() {
     let mut memory = Placed::new(6 * MIB / PAGE_SIZE, PAGE_SIZE, 0);
     let arena = memory.arena();
-    // It takes what it needs, in several runs.
+    // A heap over a shared arena takes only the pages that it needs, in several runs.
     let shared = Heap::new(&arena);
     for align in &ALIGNMENTS[..3] {
         let block = shared.allocate(layout(PAGE_SIZE, *align)).unwrap();
-        // SAFETY: it came from this heap with this layout, and is not used.
+        // SAFETY: the block came from this heap with this layout, and isn't used.
         unsafe { shared.deallocate(block, layout(PAGE_SIZE, *align)) };
         use_and_free(&shared, PAGE_SIZE, *align);
     }
     let remaining = arena.pages_remaining();
     let refused = shared.allocate(layout(8 * MIB, 2 * MIB));
-    assert_eq!((refused, arena.pages_remaining()), (None, remaining), "nothing is taken for what can't be served");
+    assert_eq!((refused, arena.pages_remaining()), (None, remaining), "a refused request must take no pages");
 
     let owned = Heap::new(Arena::from_region(Boxed::new(6 * MIB).unwrap()).unwrap());
     owned.allocate(layout(8, 8)).unwrap();
@@ -98,13 +98,14 @@ fn over_a_page_source() {
     }
 }
 
-/// A first request is served if the memory has room for it, as a later one is.
+/// A first request is served whenever the memory has room for it, like a later one.
 #[test]
 fn the_first_request_gets_what_there_is_room_for() {
     for align in [16 * KIB, 64 * KIB] {
         let pages = align / PAGE_SIZE;
         for after in 0..pages {
-            // One page more than the block, which serves for the heap's records if the block begins after it.
+            // The memory has one page more than the block. The heap's records fit there
+            // only if that page comes before the block.
             let mut memory = Placed::new(pages + 1, align, after);
             let has_room = after == pages - 1;
             let heap = Heap::new(memory.arena());
@@ -121,7 +122,7 @@ fn the_first_request_gets_what_there_is_room_for() {
     }
 }
 
-/// The second of two arenas may have room though the first has none.
+/// If the first of two arenas has no room, the second is tried.
 #[test]
 fn each_source_of_an_array_is_tried() {
     const ALIGN: usize = 64 * KIB;
@@ -132,32 +133,32 @@ fn each_source_of_an_array_is_tried() {
     let heap = Heap::new([bad.arena(), good.arena()]);
     let block = heap.allocate(layout(ALIGN, ALIGN)).unwrap();
     assert!(range.contains(&block.addr().get()));
-    // The first isn't lost.
+    // The first arena can still be used.
     assert!(heap.allocate(layout(ALIGN, 8)).is_some());
     assert!(heap.allocate(layout(ALIGN, ALIGN)).is_none());
 }
 
-/// An alignment of all the memory there may be, and beyond.
+/// Alignments up to the size of the address space, with little memory.
 #[test]
 fn alignments_beyond_the_memory() {
     let mut memory = Placed::new(4, 16 * KIB, 1);
     let heap = Heap::new(memory.arena());
     for shift in 13..usize::BITS - 1 {
         let block = heap.allocate(layout(8, 1 << shift));
-        // An alignment may be met by chance.
+        // An address may be aligned by chance.
         assert!(block.is_none_or(|block| block.addr().get() % (1 << shift) == 0), "{shift}");
         assert_eq!(heap.allocate(layout(5 * PAGE_SIZE, 1 << shift)), None);
     }
     assert!(heap.allocate(layout(PAGE_SIZE, 8)).is_some());
 }
 
-/// Growing and shrinking keep an alignment, or give a new one.
+/// Growing and shrinking keep the alignment, or establish a new one.
 #[test]
 fn resizing() {
     let heap = Heap::new(Arena::from_region(Boxed::new(MIB).unwrap()).unwrap());
     let (small, large, plain) = (layout(KIB, 64 * KIB), layout(100 * KIB, 64 * KIB), layout(100 * KIB, 8));
     let block = heap.allocate(plain).unwrap();
-    // SAFETY: the block is live, with the layouts in turn.
+    // SAFETY: the block is live, and is always passed with its current layout.
     unsafe {
         block.write_bytes(7, plain.size());
         let block = heap.grow(block, plain, large).unwrap();
@@ -170,8 +171,8 @@ fn resizing() {
     assert_eq!(heap.used(), 0);
 }
 
-/// A heap of size classes serves alignments up to a page, and can have its pages from a
-/// heap that serves more.
+/// A heap of size classes serves alignments up to a page. It can take its pages from a
+/// heap that serves larger ones.
 #[test]
 fn size_classes_refuse_what_the_heap_under_them_serves() {
     let heap = Heap::new(Arena::from_region(Boxed::new(MIB).unwrap()).unwrap());
@@ -179,13 +180,12 @@ fn size_classes_refuse_what_the_heap_under_them_serves() {
     for align in ALIGNMENTS {
         assert_eq!(classes.allocate(layout(8, align)), None);
     }
-    assert_eq!(heap.used(), 0, "nothing was taken");
+    assert_eq!(heap.used(), 0, "a refused request must take no pages");
     assert!(classes.allocate(layout(8, PAGE_SIZE)).is_some());
     use_and_free(&heap, 64 * KIB, 64 * KIB);
 }
 
-/// Memory mappings, which begin at the boundary of a huge page if they are made for huge
-/// pages.
+/// Mappings for huge pages start at the boundary of a huge page.
 #[cfg(feature = "mmap")]
 #[test]
 fn in_mappings() {
@@ -198,7 +198,7 @@ fn in_mappings() {
             let heap = Heap::new(Arena::from_region(region).unwrap());
             let block = heap.allocate_zeroed(buffer).unwrap();
             assert_eq!(block.addr().get() % buffer.align(), 0);
-            // SAFETY: the block is live, was zeroed, and is not used after it is freed.
+            // SAFETY: the block is live, was zeroed, and isn't used after it is freed.
             unsafe {
                 assert!((0..buffer.size()).all(|index| block.add(index).read() == 0));
                 heap.deallocate(block, buffer);
@@ -208,14 +208,14 @@ fn in_mappings() {
             }
         }
     }
-    // As the first request, for which only the place of the mapping makes room.
+    // As a first request, which has room only if the mapping starts at such a boundary.
     let region = MappingOptions::new().huge_pages(HugePages::Transparent).map(4 * MIB).unwrap();
     let has_room = region.backing() == Backing::Transparent;
     let heap = Heap::new(Arena::from_region(region).unwrap());
     assert!(heap.allocate(buffer).is_some() || !has_room);
 }
 
-/// An error of an arena stays one.
+/// A source whose arena couldn't be created: requests fail.
 #[test]
 fn a_source_without_memory() {
     let heap = Heap::new(Lazy::<Boxed>::new(|| Err(ArenaError::InvalidSize { size: 0 })));

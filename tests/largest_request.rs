@@ -1,4 +1,5 @@
-//! The largest request that a heap of size classes serves, and what a table makes of requests, compared with all requests.
+//! Tests of the largest request that a heap of size classes serves, and of a table's
+//! worst case, by trying all requests.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -17,7 +18,7 @@ use core::alloc::Layout;
 use common::with_pages;
 use hpalloc::{Arena, DEFAULT_SIZES, PAGE_SIZE, PageSource, SizeClasses, SizeTable};
 
-/// The most pages of a heap.
+/// The largest number of pages of a heap.
 const PAGES: usize = if cfg!(target_os = "none") {
     3
 } else if cfg!(miri) {
@@ -25,7 +26,7 @@ const PAGES: usize = if cfg!(target_os = "none") {
 } else {
     64
 };
-/// How far apart the sizes are that are tried: all of them on a host.
+/// The step between the sizes that are tried. On a host, all sizes are tried.
 const STEP: usize = if cfg!(any(miri, target_os = "none")) { 509 } else { 1 };
 
 static FEW: &SizeTable<3> = hpalloc::size_table![24, 104, 1000];
@@ -36,7 +37,7 @@ fn bytes(size: usize) -> Layout {
     Layout::from_size_align(size, 1).unwrap()
 }
 
-/// No request above this one succeeds, of those that the pages have room for.
+/// Checks that no request above `largest` succeeds, up to the size of the pages.
 fn nothing_above<P: PageSource, const N: usize>(heap: &SizeClasses<P, N>, largest: usize, pages: usize, step: usize) {
     for size in (largest + 1..=pages * PAGE_SIZE + 1).step_by(step) {
         assert_eq!(heap.allocate(bytes(size)), None, "{size} of {pages} pages, above {largest}");
@@ -49,7 +50,7 @@ fn in_a_new_heap<const N: usize>(table: &'static SizeTable<N>) {
             let largest = table.largest_request(count);
             let mut arena = Arena::from_pages(pages).unwrap();
             nothing_above(&SizeClasses::with_table(&arena, table), largest, count, STEP);
-            // What others may take doesn't count.
+            // Pages that other users of the arena could take don't count.
             assert_eq!(SizeClasses::with_table(&arena, table).largest_free(), 0);
             assert!(SizeClasses::with_table(&arena, table).allocate(bytes(largest)).is_some());
             arena.reset();
@@ -70,7 +71,7 @@ fn in_new_heaps() {
     in_a_new_heap(LARGE);
 }
 
-/// What the documentation says: the bytes of the pages are too much for most heaps.
+/// As documented: most heaps refuse a request for all the bytes of their pages.
 #[test]
 #[cfg(not(any(target_os = "none", miri, hpalloc_hardened)))]
 fn all_bytes_of_the_pages_are_refused_for_most_heaps() {
@@ -86,14 +87,14 @@ fn random(state: &mut u32) -> usize {
     (*state >> 8) as usize
 }
 
-/// In heaps in use, before and after each of many operations.
+/// Checks `largest_free` of a heap in use, after each of many operations.
 fn in_a_used_heap<P: PageSource, const N: usize>(heap: &SizeClasses<P, N>, pages: usize, mut state: u32) {
     const LIVE: usize = 24;
     let mut live = [None; LIVE];
     for _ in 0..if STEP == 1 { 60 } else { 20 } {
         let slot = &mut live[random(&mut state) % LIVE];
         if let Some((block, layout)) = slot.take() {
-            // SAFETY: it is live, has this layout, and is not used after this.
+            // SAFETY: the block is live, has this layout, and isn't used afterwards.
             unsafe { heap.deallocate(block, layout) };
         } else {
             let most = [100, 1000, PAGE_SIZE, pages * PAGE_SIZE][random(&mut state) % 4];
@@ -104,7 +105,7 @@ fn in_a_used_heap<P: PageSource, const N: usize>(heap: &SizeClasses<P, N>, pages
         nothing_above(heap, largest, pages, STEP.max(101));
         if let Some(slot) = live.iter_mut().find(|slot| slot.is_none()).filter(|_| largest > 0) {
             let block = heap.allocate(bytes(largest));
-            *slot = Some((block.expect("it is the largest that succeeds"), bytes(largest)));
+            *slot = Some((block.expect("a request of `largest_free` bytes succeeds"), bytes(largest)));
             if random(&mut state) % 4 > 0 {
                 let (block, layout) = slot.take().unwrap();
                 // SAFETY: as above.
@@ -135,7 +136,7 @@ fn in_used_heaps() {
     }
 }
 
-/// Of several sources, that with the most pages counts.
+/// The source with the most pages determines the largest request.
 #[test]
 fn over_several_sources() {
     with_pages(3, |pages| {
@@ -149,12 +150,12 @@ fn over_several_sources() {
     });
 }
 
-/// A source that says nonsense of itself is asked a few times, and not for ever.
+/// A source that returns a wrong number of pages is asked a limited number of times.
 #[test]
 fn a_source_that_says_nonsense() {
     struct Nonsense<'a>(Arena<hpalloc::Borrowed<'a>>);
 
-    // SAFETY: the pages are the arena's.
+    // SAFETY: the pages are those of the arena.
     unsafe impl PageSource for Nonsense<'_> {
         fn take_pages(&self, count: usize) -> Option<core::ptr::NonNull<hpalloc::Page>> {
             self.0.take_pages(count)
@@ -171,7 +172,7 @@ fn a_source_that_says_nonsense() {
     });
 }
 
-/// The worst case of a table is that of all values.
+/// Checks that `worst_for` is the maximum over all sizes, for each alignment.
 fn the_worst_of_all<const N: usize>(table: &'static SizeTable<N>) {
     let largest = table.block_sizes().last().map_or(0, |size| size.bytes());
     for align in (0..=12).map(|shift| 1_usize << shift) {

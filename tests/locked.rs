@@ -1,4 +1,4 @@
-//! Pools and arenas behind locks, shared by threads.
+//! Tests of pools and arenas behind locks, shared by threads.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -12,12 +12,12 @@ use hpalloc::{
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
-/// Operations of all threads of a test together.
+/// The number of operations of all threads of a test together.
 const OPERATIONS: u32 = if cfg!(miri) { 2000 } else { 2_000_000 };
-/// Pages that they share.
+/// The number of pages that the threads share.
 const PAGES: usize = if cfg!(miri) { 2 } else { 64 };
 
-/// A value that can be seen to be whole: half of it says what the other has to be.
+/// A value that can be checked for damage: each half determines the other.
 #[derive(Debug)]
 struct Value([u32; 8]);
 
@@ -37,7 +37,8 @@ const fn pool<M: Lock>() -> Locked<Pool<Value, Memory>, M> {
     Locked::new(Pool::new(Lazy::new(|| Boxed::new(PAGES * 4096).and_then(Arena::from_region))))
 }
 
-/// Threads that allocate, check, keep, pass on and drop, with not enough memory for what they would like to have.
+/// Runs threads that allocate, check, keep, pass on and drop values, with less memory
+/// than they request.
 fn hammer<M: Lock + Sync>(threads: u32, pool: &'static Locked<Pool<Value, Memory>, M>) {
     let start = Barrier::new(threads as usize);
     thread::scope(|scope| {
@@ -68,7 +69,7 @@ fn hammer<M: Lock + Sync>(threads: u32, pool: &'static Locked<Pool<Value, Memory
                             if let Some(value) = kept.pop() {
                                 let _ = next.send(value);
                             }
-                            // Those of another thread are checked here, and go back from here.
+                            // Values from another thread are checked and dropped here.
                             for value in take.try_iter() {
                                 value.check();
                             }
@@ -82,7 +83,8 @@ fn hammer<M: Lock + Sync>(threads: u32, pool: &'static Locked<Pool<Value, Memory
             });
         }
     });
-    // All went back: as many are free as were ever live at once, and all can be had again.
+    // All blocks have returned: as many are free as were ever live at once, and all of
+    // them can be allocated again.
     pool.with(|pool| {
         let (free, peak) = (pool.blocks().free_blocks(), pool.blocks().peak_blocks());
         assert_eq!(free, peak);
@@ -110,12 +112,12 @@ fn threads_share_a_pool_behind_a_critical_section() {
     hammer(4, &POOL);
 }
 
-/// A lock of a user's own, with the interface of `lock_api`.
+/// A user's lock with the interface of `lock_api`.
 struct Own(AtomicBool);
 
-// SAFETY: the flag is set by one at a time.
+// SAFETY: only one thread at a time can set the flag.
 unsafe impl lock_api::RawMutex for Own {
-    #[allow(clippy::declare_interior_mutable_const, reason = "the trait asks for it")]
+    #[allow(clippy::declare_interior_mutable_const, reason = "the trait requires it")]
     const INIT: Self = Self(AtomicBool::new(false));
     type GuardMarker = lock_api::GuardNoSend;
 
@@ -134,9 +136,9 @@ unsafe impl lock_api::RawMutex for Own {
     }
 }
 
-// It has to be unlocked by the thread that locked it.
+// The thread that acquired this lock must release it.
 assert_not_impl_any!(LockedGuard<'static, u8, RawLock<Own>>: Send);
-// Any thread may unlock this one.
+// Any thread may release this one.
 assert_impl_all!(LockedGuard<'static, u8, Spin>: Send, Sync);
 assert_not_impl_any!(LockedGuard<'static, Pool<Value, Memory>, Spin>: Send, Sync);
 
@@ -153,7 +155,7 @@ unsafe impl Lock for Own {
     fn with<R>(&self, f: impl FnOnce() -> R) -> R {
         lock_api::RawMutex::lock(self);
         let result = f();
-        // SAFETY: it was locked above.
+        // SAFETY: the lock was acquired above.
         unsafe { lock_api::RawMutex::unlock(self) };
         result
     }
@@ -161,21 +163,22 @@ unsafe impl Lock for Own {
     fn try_with<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
         lock_api::RawMutex::try_lock(self).then(|| {
             let result = f();
-            // SAFETY: it was locked above.
+            // SAFETY: the lock was acquired above.
             unsafe { lock_api::RawMutex::unlock(self) };
             result
         })
     }
 }
 
-/// A type can be a `RawMutex` for others and a lock in its own right, whatever features are on.
+/// A type can implement both `RawMutex` and `Lock`, with any features.
 #[test]
 fn a_raw_mutex_can_be_a_lock_of_its_own() {
     static POOL: Locked<Pool<Value, Memory>, Own> = pool();
     hammer(2, &POOL);
 }
 
-/// A free takes no lock of the source's: it ends, whoever holds that.
+/// Freeing a block doesn't lock the source, so it doesn't wait for a thread that holds
+/// that lock.
 #[test]
 fn a_box_can_be_dropped_while_the_arena_is_locked() {
     let arena: Locked<_, Spin> = Locked::new(Arena::from_region(Boxed::new(4 * 4096).unwrap()).unwrap());
@@ -189,7 +192,7 @@ fn a_box_can_be_dropped_while_the_arena_is_locked() {
     assert_eq!(pool.blocks().free_blocks(), 2);
 }
 
-/// Nor does giving a block up for good.
+/// Leaking a box doesn't lock the pool either.
 #[test]
 fn a_box_can_be_leaked_while_the_pool_is_locked() {
     let pool: Locked<_, Spin> = Locked::new(Pool::new(Arena::from_region(Boxed::new(4096).unwrap()).unwrap()));
@@ -199,7 +202,7 @@ fn a_box_can_be_leaked_while_the_pool_is_locked() {
     drop(guard);
 }
 
-/// A lock of a user's own that can only be held by calling.
+/// A user's lock that can be held only for the time of a call.
 struct Calling(Mutex<()>);
 
 // SAFETY: the mutex is held while `f` runs.
@@ -223,13 +226,14 @@ fn threads_share_a_pool_behind_a_lock_that_calls() {
     hammer(2, &POOL);
 }
 
-/// It doesn't wait for another thread, and releases the lock afterwards, also if the closure panics.
+/// `try_with` doesn't wait for another thread. It releases the lock afterwards, even if
+/// the closure panics.
 #[test]
 fn try_with_never_waits() {
     fn check<M: Lock + Sync>() {
         let seven: Locked<_, M> = Locked::new(7);
         let another_thread = || {
-            let refused = || seven.try_with(|_| unreachable!("called under a lock that is held"));
+            let refused = || seven.try_with(|_| unreachable!("called while the lock is held"));
             thread::scope(|scope| scope.spawn(refused).join().unwrap())
         };
         assert_eq!(seven.with(|_| another_thread()), None::<()>);
@@ -264,7 +268,7 @@ fn a_critical_section_is_never_refused() {
     assert_eq!(seven.with(|_| seven.try_with(|_| seven.try_with(|seven| *seven))), Some(Some(7)));
 }
 
-/// On a target that has it.
+/// Tests of `OsLock`, on a target that has it.
 #[cfg(target_os = "linux")]
 mod os_lock {
     use std::mem;
@@ -273,7 +277,7 @@ mod os_lock {
 
     use super::*;
 
-    // The standard library's mutex is released by the thread that acquired it.
+    // The thread that acquired a mutex of the standard library must release it.
     assert_impl_all!(OsLock: Send, Sync);
     assert_impl_all!(LockedGuard<'static, u8, OsLock>: Sync);
     assert_not_impl_any!(LockedGuard<'static, u8, OsLock>: Send);
@@ -286,7 +290,8 @@ mod os_lock {
         }
     }
 
-    /// Guards and calls exclude each other: a count that isn't atomic comes out right.
+    /// Guards and calls exclude each other, so incrementing a count that isn't atomic
+    /// loses nothing.
     #[test]
     fn guards_exclude_calls() {
         const ROUNDS: u32 = OPERATIONS / 1000;
@@ -334,7 +339,7 @@ mod os_lock {
         assert_eq!(seven.try_lock().as_deref(), Some(&7));
     }
 
-    /// A panic under the lock, by each way to hold it: the next holder is not refused.
+    /// A panic under the lock doesn't poison it, however it was acquired.
     #[test]
     fn a_panic_does_not_poison() {
         let seven: Locked<_, OsLock> = Locked::new(7);
@@ -358,7 +363,8 @@ mod os_lock {
         }
     }
 
-    /// The lock of a forgotten guard stays held, also when it is moved and the memory where it was is used for another.
+    /// The lock of a forgotten guard stays held, even if it is moved and its old memory
+    /// is used for another lock.
     #[test]
     fn a_lock_whose_guard_was_forgotten_can_be_moved() {
         let mut seven = Box::new(Locked::<_, OsLock>::new(7));
@@ -372,7 +378,7 @@ mod os_lock {
         assert_eq!(*seven.lock(), 8);
     }
 
-    /// By the functions of the trait, without a `Locked`.
+    /// Uses the functions of the trait, without a `Locked`.
     #[test]
     fn it_is_acquired_and_released() {
         let lock = OsLock::UNLOCKED;
@@ -380,17 +386,18 @@ mod os_lock {
             lock.acquire();
             assert!(!lock.try_acquire());
             assert_eq!(lock.try_with(|| ()), None);
-            // SAFETY: it was acquired on this thread.
+            // SAFETY: this thread acquired the lock.
             unsafe { lock.release() };
             assert!(lock.try_acquire());
-            // SAFETY: likewise.
+            // SAFETY: as above.
             unsafe { lock.release() };
             assert_eq!(lock.with(|| 7), 7);
         }
     }
 }
 
-/// A pool on each thread over one arena; blocks go back to the pool of whoever has them last.
+/// Each thread has a pool over one arena, and frees blocks of the other threads to its
+/// own pool.
 #[test]
 fn pools_of_threads_share_an_arena_and_free_each_others_blocks() {
     const THREADS: u32 = 4;
@@ -398,12 +405,12 @@ fn pools_of_threads_share_an_arena_and_free_each_others_blocks() {
         Locked::new(Lazy::new(|| Boxed::new(PAGES * 4096).and_then(Arena::from_region)));
     const SIZE: BlockSize = BlockSize::of::<Value>();
 
-    /// The owner of a block.
+    /// The only owner of a block.
     struct Owner(core::ptr::NonNull<Value>);
-    // SAFETY: it is the only way to the block.
+    // SAFETY: the block is reachable only through this value.
     unsafe impl Send for Owner {}
 
-    // A lock that ThreadSanitizer sees.
+    // This must be a lock that ThreadSanitizer understands.
     let (on_the_way, start) = (spin::Mutex::new(Vec::new()), Barrier::new(THREADS as usize));
     let counts: Vec<(usize, usize)> = thread::scope(|scope| {
         let (on_the_way, start) = (&on_the_way, &start);
@@ -413,15 +420,17 @@ fn pools_of_threads_share_an_arena_and_free_each_others_blocks() {
             for seed in 0..OPERATIONS / THREADS {
                 if let Some(block) = pool.allocate() {
                     let block = block.cast::<Value>();
-                    // SAFETY: the block has the size and the alignment of a value, and is new.
+                    // SAFETY: the block is new, and has the size and alignment of a
+                    // `Value`.
                     unsafe { block.write(Value::new(seed.rotate_left(8) ^ index)) };
                     on_the_way.lock().push(Owner(block));
                 }
-                // Whoever's it is. Some are left to pile up.
+                // Free a block of any thread, but leave some to pile up.
                 let taken = if seed % 5 == 0 { None } else { on_the_way.lock().pop() };
                 if let Some(Owner(block)) = taken {
-                    // SAFETY: the block holds a value, and comes from a pool of the same size over the same arena; it
-                    // isn't used after this.
+                    // SAFETY: the block holds a value and came from a pool of the same
+                    // family, with the same block size and arena. It isn't used
+                    // afterwards.
                     unsafe {
                         block.read().check();
                         pool.deallocate(block.cast());
@@ -433,11 +442,11 @@ fn pools_of_threads_share_an_arena_and_free_each_others_blocks() {
         let threads: Vec<_> = (0..THREADS).map(|index| scope.spawn(move || run(index))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    // Together they have what they carved, in a free list or on the way.
+    // Each carved block is either in a free list or still in `on_the_way`.
     let carved: usize = counts.iter().map(|counts| counts.0).sum();
     let found: usize = counts.iter().map(|counts| counts.1).sum();
     assert_eq!(carved, found + on_the_way.into_inner().len(), "{counts:?}");
-    // More piled up than there is memory for, and no block is there twice.
+    // No block is counted twice, and the threads allocated until the arena was exhausted.
     assert!(carved <= PAGES * SIZE.blocks_per_page(), "{counts:?}");
     assert_eq!(ARENA.with(|lazy| lazy.arena().unwrap().pages_remaining()), 0);
 }
@@ -487,7 +496,7 @@ fn critical_sections_can_be_nested() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn whoever_has_it_alone_can_reset_the_arena() {
     let mut arena: Locked<_, Spin> = Locked::new(Arena::from_region(Boxed::new(2 * 4096).unwrap()).unwrap());
     let pool = FixedBlock::new(&arena, 4096).unwrap();

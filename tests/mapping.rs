@@ -1,4 +1,4 @@
-//! Memory mappings: what the operating system gives, refuses and takes back.
+//! Tests of memory mappings: what the operating system provides, refuses and takes back.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -11,22 +11,23 @@ use hpalloc::{
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Runs one of the ignored tests below in a process of its own.
+/// Runs one of the ignored tests below in a separate process.
 fn alone(name: &str) -> Output {
     let this = std::env::current_exe().unwrap();
-    // AddressSanitizer would make an ordinary exit of a fault.
+    // AddressSanitizer would turn a fault into an ordinary exit.
     let mut command = Command::new(this);
     command.args(["--exact", "--ignored", name]).env("ASAN_OPTIONS", "handle_segv=0").output().unwrap()
 }
 
-/// One of the ignored tests below passes in a process of its own, where it has the memory to itself.
+/// Runs one of the ignored tests below in a separate process, whose memory no other test
+/// uses, and asserts that it passes.
 fn passes_alone(name: &str) {
     let output = alone(name);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
-/// A line of `/proc/self/status`, in bytes.
+/// Returns a line of `/proc/self/status`, in bytes.
 fn status(field: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
@@ -56,11 +57,11 @@ fn the_largest_arena_can_be_mapped_and_used_to_its_ends() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn one_block_may_be_a_whole_mapping() {
     let pool = FixedBlock::new(Arena::new(MAX_ARENA_SIZE).unwrap(), MAX_ARENA_SIZE).unwrap();
     let block = pool.allocate().unwrap();
-    // SAFETY: the last byte of the block, which is live.
+    // SAFETY: this is the last byte of the block, which is live.
     unsafe { block.add(MAX_ARENA_SIZE - 1).write(1) };
     assert!(pool.allocate().is_none());
 }
@@ -69,7 +70,7 @@ fn one_block_may_be_a_whole_mapping() {
 fn a_mapping_comes_zeroed_but_a_used_page_is_not_taken_for_zero() {
     for options in [MappingOptions::new(), MappingOptions::new().prefault(true)] {
         let mut arena = Arena::from_region(options.map(3 * PAGE_SIZE).unwrap()).unwrap();
-        // The second page, and so the first two, are used.
+        // The second page is used, and so are the first two together.
         arena.alloc_pages(2).unwrap()[1].zero().fill(0xFF);
         arena.reset();
         for _ in 0..3 {
@@ -85,12 +86,13 @@ fn a_mapping_that_is_refused_is_an_error_and_the_process_lives_on() {
 }
 
 #[test]
-#[ignore = "limits the address space of its process; another test runs it in one of its own"]
+#[ignore = "limits the address space of its process; another test runs it in a separate one"]
 fn alone_with_a_small_address_space() {
     let limit = u64::try_from(status("VmSize") + MAX_ARENA_SIZE + MAX_ARENA_SIZE / 2).unwrap();
     setrlimit(Resource::As, Rlimit { current: Some(limit), maximum: Some(limit) }).unwrap();
     let refused = ArenaError::MapFailed { size: MAX_ARENA_SIZE, errno: rustix::io::Errno::NOMEM.raw_os_error() };
-    // There is room for one at a time, again and again: so each is unmapped when it is dropped.
+    // There is room for only one mapping at a time, so each must be unmapped when it is
+    // dropped.
     for _ in 0..100 {
         let arena = Arena::new(MAX_ARENA_SIZE).unwrap();
         assert_eq!(Arena::new(MAX_ARENA_SIZE).unwrap_err(), refused);
@@ -100,13 +102,13 @@ fn alone_with_a_small_address_space() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_asan, ignore = "what AddressSanitizer keeps is counted too")]
+#[cfg_attr(hpalloc_asan, ignore = "the memory that AddressSanitizer keeps would be counted")]
 fn memory_is_touched_when_the_options_say_so() {
     passes_alone("alone_with_its_resident_memory");
 }
 
 #[test]
-#[ignore = "measures the resident memory of its process; another test runs it in one of its own"]
+#[ignore = "measures the resident memory of its process; another test runs it in a separate one"]
 fn alone_with_its_resident_memory() {
     const SIZE: usize = MAX_ARENA_SIZE / 4;
     let resident = || status("VmRSS");
@@ -115,28 +117,29 @@ fn alone_with_its_resident_memory() {
     for _ in 0..arena.total_pages() {
         arena.alloc_zeroed_page().unwrap();
     }
-    assert!(resident() < before + SIZE / 8, "handing out zeroed pages of a mapping touches none");
+    assert!(resident() < before + SIZE / 8, "handing out zeroed pages of a mapping must not touch them");
     drop(arena);
 
     let mapping = MappingOptions::new().prefault(true).map(SIZE).unwrap();
-    assert!(resident() >= before + SIZE - SIZE / 64, "a prefaulted mapping is resident");
+    assert!(resident() >= before + SIZE - SIZE / 64, "a prefaulted mapping must be resident");
     drop(mapping);
-    assert!(resident() < before + SIZE / 8, "a dropped mapping is not");
+    assert!(resident() < before + SIZE / 8, "a dropped mapping must not be resident");
 }
 
 #[test]
-#[cfg_attr(hpalloc_asan, ignore = "what AddressSanitizer keeps is counted too")]
+#[cfg_attr(hpalloc_asan, ignore = "the memory that AddressSanitizer keeps would be counted")]
 fn memory_goes_back_where_the_system_has_no_room_for_another_mapping() {
     passes_alone("alone_with_as_many_mappings_as_there_may_be");
 }
 
-/// Neighbouring mappings are one to Linux, so that dropping every second of many makes more of them than it allows.
+/// Linux joins neighboring mappings. Dropping every other one of many would leave more
+/// mappings than Linux allows.
 #[test]
-#[ignore = "takes all the mappings that its process may have; another test runs it in one of its own"]
+#[ignore = "creates as many mappings as its process may have; another test runs it in a separate one"]
 fn alone_with_as_many_mappings_as_there_may_be() {
     let most: usize = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
     if most > 1 << 20 {
-        println!("not shown: {most} mappings are allowed");
+        println!("not tested: {most} mappings are allowed, which is too many to create");
         return;
     }
     let arenas: Vec<_> = (0..2 * most + 10_000).map(|_| Arena::new(PAGE_SIZE).unwrap()).collect();
@@ -152,11 +155,11 @@ fn alone_with_as_many_mappings_as_there_may_be() {
     }
     let (resident, size) = (status("VmRSS"), dropped.len() * PAGE_SIZE);
     drop(dropped);
-    assert!(status("VmRSS") < resident - size + size / 64, "the memory of all went back");
+    assert!(status("VmRSS") < resident - size + size / 64, "the memory of all dropped mappings must be returned");
     drop(kept);
 }
 
-/// Options in all their combinations.
+/// Returns all combinations of options.
 fn all_options() -> impl Iterator<Item = MappingOptions> {
     let huge_pages = [HugePages::Off, HugePages::Transparent, HugePages::Best];
     huge_pages.into_iter().flat_map(|huge_pages| {
@@ -173,7 +176,7 @@ fn with_all_options_the_pages_are_there_and_zero() {
         for size in [PAGE_SIZE, 2 << 20, (2 << 20) + PAGE_SIZE] {
             let arena = match options.map(size) {
                 Ok(mapping) => Arena::from_region(mapping).unwrap(),
-                // Where the limit on locked memory is lower than that.
+                // The limit on locked memory may be lower than this size.
                 Err(ArenaError::LockFailed { size: refused, .. }) if options == options.clone().lock(true) => {
                     assert_eq!(refused, size);
                     continue;
@@ -222,12 +225,12 @@ fn guards_stop_whoever_runs_over_an_end() {
     }
 }
 
-/// Writes to a byte that far from the first page of three between guards.
+/// Writes to the byte at an offset from the first of three pages between guards.
 fn write_at(offset: isize) {
     let mapping = MappingOptions::new().guards(true).map(3 * PAGE_SIZE).unwrap();
     let first = mapping.pages().cast::<u8>().as_ptr();
-    // SAFETY: both ends of the pages can be written to. The address beyond them is the mapping's guard, where the write
-    // ends the process.
+    // SAFETY: both ends of the pages can be written. The address outside of them is in
+    // the mapping's guard, so that the write ends the process.
     unsafe {
         first.write_volatile(1);
         first.add(3 * PAGE_SIZE - 1).write_volatile(1);
@@ -236,13 +239,13 @@ fn write_at(offset: isize) {
 }
 
 #[test]
-#[ignore = "dies; another test runs it in a process of its own"]
+#[ignore = "dies on purpose; another test runs it in a separate process"]
 fn alone_before_the_first_page() {
     write_at(-1);
 }
 
 #[test]
-#[ignore = "dies; another test runs it in a process of its own"]
+#[ignore = "dies on purpose; another test runs it in a separate process"]
 fn alone_behind_the_last_page() {
     write_at(isize::try_from(3 * PAGE_SIZE).unwrap());
 }
@@ -253,7 +256,7 @@ fn locked_memory_is_locked_and_a_limit_is_an_error() {
 }
 
 #[test]
-#[ignore = "measures and limits the locked memory of its process; another test runs it in one of its own"]
+#[ignore = "measures and limits the locked memory of its process; another test runs it in a separate one"]
 fn alone_with_locked_memory() {
     const SIZE: usize = 64 * PAGE_SIZE;
     let before = status("VmLck");
@@ -270,25 +273,26 @@ fn alone_with_locked_memory() {
     let (size, mapped) = (status("VmSize"), options.map(SIZE));
     if let Err(error) = mapped {
         assert!(matches!(error, ArenaError::LockFailed { size: SIZE, errno: 1.. }), "{error}");
-        assert_eq!(status("VmSize"), size, "nothing stays mapped");
+        assert_eq!(status("VmSize"), size, "a refused mapping must be unmapped");
     } else {
-        println!("the limit is not shown: this process may lock what it wants");
+        println!("not tested: the limit on locked memory doesn't apply to this process");
     }
 }
 
-/// With every address space from too small to large enough, so that each of the system calls is refused once: an error, and
-/// nothing stays mapped.
+/// Tries address spaces of every size from too small to large enough, so that each system
+/// call is refused once. Each refusal must result in an error, and nothing may stay
+/// mapped.
 #[test]
 fn mappings_are_refused_at_every_point() {
     passes_alone("alone_with_less_and_less_address_space");
 }
 
 #[test]
-#[ignore = "limits the address space of its process; another test runs it in one of its own"]
+#[ignore = "limits the address space of its process; another test runs it in a separate one"]
 fn alone_with_less_and_less_address_space() {
     const SIZE: usize = 5 << 20;
     let size_of_process = || status("VmSize");
-    // What the first call of each kind allocates is there from now on.
+    // The first call of each kind allocates memory that is kept afterwards.
     let kinds = [HugePages::Off, HugePages::Transparent, HugePages::Best, HugePages::Explicit];
     for (huge, prefault) in kinds.into_iter().flat_map(|huge| [(huge, false), (huge, true)]) {
         let options = MappingOptions::new().huge_pages(huge).prefault(prefault);
@@ -310,9 +314,13 @@ fn alone_with_less_and_less_address_space() {
                     assert!(known, "{error}");
                 }
             }
-            assert_eq!(size_of_process(), before, "something stays mapped, with {extra} bytes to spare");
+            assert_eq!(
+                size_of_process(),
+                before,
+                "memory is still mapped after an attempt with {extra} bytes of address space"
+            );
         }
-        // Of explicit huge pages the machine may have none.
+        // The machine may have no explicit huge pages.
         assert!(refused > 0 && (served > 0 || huge == HugePages::Explicit), "{huge:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! Plans: exactly the pages that are needed, in whatever order they are asked for.
+//! Tests that plans are exact: they have the pages that are needed, whatever the order of
+//! requests, and none to spare.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -15,9 +16,9 @@ mod common;
 use common::with_pages;
 use hpalloc::{Arena, BlockSize, Borrowed, FixedBlock, MemoryPlan, PAGE_SIZE, Page, Pool, SizeClasses};
 
-/// 2 to a page, with a rest.
+/// A value of which two fit in a page, with some bytes to spare.
 type Large = [u64; 250];
-/// 3 to a page.
+/// A value of which three fit in a page.
 type Middle = [u64; 170];
 
 const LARGE: usize = 3;
@@ -26,7 +27,7 @@ const RAW: usize = 1;
 const PLAN: MemoryPlan = MemoryPlan::new().values::<Large>(LARGE).values::<Middle>(MIDDLE).raw_pages(RAW);
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn a_plan_needs_whole_pages_for_each_pool() {
     const { assert!(PLAN.pages() == 2 + 1 + 1) };
     assert_eq!(PLAN.bytes(), 4 * PAGE_SIZE);
@@ -38,7 +39,8 @@ fn a_plan_needs_whole_pages_for_each_pool() {
         assert_eq!(MemoryPlan::new().values::<[u64; 8]>(count).pages(), pages);
     }
     assert_eq!(MemoryPlan::new().values::<()>(usize::MAX).pages(), 0);
-    // What no memory can hold doesn't wrap around to something small.
+    // More than any memory can hold saturates instead of wrapping around to a small
+    // number.
     let too_much = MemoryPlan::new().values::<[u8; 8192]>(usize::MAX);
     assert_eq!(
         (too_much.pages(), too_much.raw_pages(1).pages(), too_much.bytes()),
@@ -46,7 +48,7 @@ fn a_plan_needs_whole_pages_for_each_pool() {
     );
 }
 
-/// What is asked for next.
+/// The next request.
 #[derive(Clone, Copy)]
 enum Request {
     Large,
@@ -54,7 +56,7 @@ enum Request {
     Raw,
 }
 
-/// What is left to ask for.
+/// The number of requests of each kind that are left.
 #[derive(Clone, Copy)]
 struct Left {
     large: usize,
@@ -63,7 +65,8 @@ struct Left {
 }
 
 impl Left {
-    /// Each order in which the rest can come, behind what came before.
+    /// Calls `test` with each order of the remaining requests, after those that came
+    /// before.
     fn each_order(self, order: &mut [Request], so_far: usize, test: &mut impl FnMut(&[Request])) {
         if so_far == order.len() {
             return test(order);
@@ -82,10 +85,11 @@ impl Left {
     }
 }
 
-/// All of the plan, live at once, in each order, from exactly the plan's pages: nothing fails, and nothing is left.
+/// A plan's requests succeed in any order, all live at once, in exactly the plan's pages,
+/// and use all of these pages.
 #[test]
 fn a_plan_holds_in_every_order() {
-    // The smallest chips have three pages: there, without the raw one.
+    // The smallest chips have only three pages, so they leave out the raw page.
     let (plan, raw) = if common::MAX_PAGES < PLAN.pages() {
         (MemoryPlan::new().values::<Large>(LARGE).values::<Middle>(MIDDLE), 0)
     } else {
@@ -113,7 +117,8 @@ fn run(pages: &mut [Page], order: &[Request]) {
     for request in order {
         match request {
             Request::Large => {
-                // Some came and went before: what counts is how many are live at once.
+                // A block that was freed before doesn't count: the plan is for the blocks
+                // that are live at once.
                 drop(large.alloc([0; 250]).unwrap());
                 *places.next().unwrap() = Some(large.alloc([1; 250]).unwrap());
             }
@@ -130,7 +135,7 @@ fn run(pages: &mut [Page], order: &[Request]) {
     assert_eq!(arena.pages_remaining(), 0);
 }
 
-/// Each count of each pool from nothing on: one page less is too few.
+/// For each number of values, one page less is too few.
 #[test]
 fn a_plan_has_not_one_page_to_spare() {
     for count in 0..=6 {
@@ -149,7 +154,8 @@ fn a_plan_has_not_one_page_to_spare() {
     }
 }
 
-/// What no plan covers: blocks that always go from one pool to the other pile up there.
+/// A case that no plan covers: blocks that are always freed to another pool pile up
+/// there.
 #[test]
 fn a_plan_does_not_bound_pools_that_free_each_others_blocks() {
     with_pages(1, |pages| {
@@ -158,16 +164,18 @@ fn a_plan_does_not_bound_pools_that_free_each_others_blocks() {
         assert_eq!(MemoryPlan::new().values::<Large>(2).pages(), 1);
         for _ in 0..2 {
             let block = pools[0].allocate().unwrap();
-            // SAFETY: the pools have the same block size and the same arena, and the block isn't used any more.
+            // SAFETY: the pools have the same block size, arena and family, and the block
+            // isn't used afterwards.
             unsafe { pools[1].deallocate(block) };
         }
         assert_eq!((pools[0].allocate(), pools[1].free_blocks()), (None, 2));
     });
 }
 
-/// A heap whose classes have a plan serves all of it, whatever came and went before, and needs all of it.
+/// A heap of size classes serves all of its plan, whatever was allocated and freed
+/// before, and needs all of it.
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn a_plan_holds_for_a_heap() {
     use core::alloc::Layout;
 
@@ -182,7 +190,8 @@ fn a_plan_holds_for_a_heap() {
         for round in 0..3 {
             let small = [(); 9].map(|()| heap.allocate(layout(400 + round)).unwrap());
             let large = heap.allocate(layout(2000 + round)).unwrap();
-            // SAFETY: they are live, came with these layouts, and are not used after this.
+            // SAFETY: the blocks are live, have these layouts, and aren't used
+            // afterwards.
             unsafe {
                 for block in small {
                     heap.deallocate(block, layout(400 + round));

@@ -1,4 +1,5 @@
-//! A hook of the program's own, and what goes on after it returns. In one test, because there is one hook.
+//! Tests that a program with its own hook continues after misuse. It is a single test,
+//! because a program has a single hook.
 #![cfg(hpalloc_hardened)]
 
 mod common;
@@ -26,18 +27,18 @@ fn take() -> Vec<Misuse> {
 }
 
 #[test]
-#[allow(clippy::too_many_lines, reason = "the hook is set once, for one test")]
+#[allow(clippy::too_many_lines, reason = "a program has one hook, so this is one test")]
 fn a_program_can_log_and_go_on() {
-    assert!(!hardened::set_key(0), "no key");
+    assert!(!hardened::set_key(0), "zero is not a valid key");
     assert!(hardened::set_key(0x1357_9BDF));
-    assert!(!hardened::set_key(0x2468_ACE0), "there is one");
+    assert!(!hardened::set_key(0x2468_ACE0), "the key is already set");
     hardened::set_hook(|error| FOUND.lock().unwrap().push(*error));
 
     with_pages(16, |pages| {
         let arena = Arena::from_pages(pages).unwrap();
         let pool = FixedBlock::new(&arena, 64).unwrap();
         let blocks: Vec<_> = (0..10).map(|_| pool.allocate().unwrap()).collect();
-        // SAFETY: what isn't in order is reported, and without effect.
+        // SAFETY: a hardened build reports misuse and otherwise ignores it.
         unsafe {
             for &block in &blocks {
                 pool.deallocate(block);
@@ -46,33 +47,38 @@ fn a_program_can_log_and_go_on() {
             assert_eq!(take(), [Misuse::DoubleFree]);
             assert_eq!(pool.free_blocks(), 10);
 
-            // The last one freed is damaged, but not its link: it is left out, and those before it are there still.
+            // The last freed block was written to, but its link is intact: the pool skips
+            // the block and hands out the one before it.
             blocks[9].add(20).write(0);
             assert_eq!(pool.allocate(), Some(blocks[8]));
             assert_eq!((take(), pool.free_blocks()), (vec![Misuse::WrittenAfterFree], 8));
 
-            // Now the link: the list can't be trusted, and fresh blocks take its place.
+            // Now the link is overwritten: the pool drops its free list, and carves a
+            // fresh block.
             blocks[7].cast::<usize>().write(blocks[2].addr().get());
             let fresh = pool.allocate().unwrap();
             assert!(!blocks.contains(&fresh));
             assert_eq!((take(), pool.free_blocks()), (vec![Misuse::LinkOverwritten], 0));
 
-            // A damaged end: the block isn't taken back, so nobody gets it.
+            // The guard is overwritten: the pool doesn't take the block back, so it is
+            // never handed out again.
             fresh.add(64).write(!fresh.add(64).read());
             pool.deallocate(fresh);
             assert_eq!(take(), [Misuse::Overflow]);
             assert_ne!(pool.allocate(), Some(fresh));
         }
-        // Live are the one of the list, the damaged one, and the last.
+        // Still live are the block from the free list, the one with the overwritten
+        // guard, and the last one.
         drop(pool);
         assert_eq!(take(), [Misuse::Leaked { blocks: 3 }]);
 
-        // The record at the end of a run is overwritten: what is in the run can't be freed, and the next run is found again.
+        // The record at the end of a run is overwritten: the blocks of the run can't be
+        // freed, and the pool continues with the next run.
         let pool = FixedBlock::new(&arena, 1000).unwrap();
         let first = pool.allocate().unwrap();
         let per_page = pool.blocks_per_page();
         assert!((1..per_page).all(|_| pool.allocate().is_some()));
-        // SAFETY: what isn't in order is reported, and without effect.
+        // SAFETY: a hardened build reports misuse and otherwise ignores it.
         unsafe {
             first.add(4095).write(!first.add(4095).read());
             pool.deallocate(first);
@@ -81,14 +87,15 @@ fn a_program_can_log_and_go_on() {
             assert_eq!(take(), [Misuse::RecordOverwritten]);
             pool.deallocate(next);
             assert_eq!((take(), pool.free_blocks()), (vec![], 1));
-            // Its run was forgotten, and it isn't said to be somebody else's.
+            // The pool has dropped the run, but the block isn't reported as foreign.
             pool.deallocate(first);
             assert_eq!(take(), [Misuse::RecordOverwritten]);
         }
         drop(pool);
         assert_eq!(take(), [Misuse::Leaked { blocks: per_page }]);
 
-        // A box that is leaked on purpose isn't missed; one that was given out as a pointer is.
+        // A box that is leaked on purpose isn't reported. A box that became a raw pointer
+        // is.
         let pool = Pool::<u64, _>::new(&arena);
         let leaked: &mut u64 = PoolBox::leak(pool.alloc(7).unwrap());
         assert_eq!(*leaked, 7);
@@ -99,20 +106,21 @@ fn a_program_can_log_and_go_on() {
         drop(pool);
         assert_eq!(take(), [Misuse::Leaked { blocks: 1 }]);
 
-        // The second of two boxes of one value: its value isn't dropped again.
+        // The second of two boxes of one value doesn't drop the value again.
         let pool = Pool::<Rc<()>, _>::new(&arena);
         let value = Rc::new(());
         let raw = PoolBox::into_raw(pool.alloc(value.clone()).unwrap());
-        // SAFETY: what isn't in order is reported, and without effect.
+        // SAFETY: a hardened build reports misuse and otherwise ignores it.
         unsafe {
             drop(pool.from_raw(raw));
             drop(pool.from_raw(raw));
         }
         assert_eq!((take(), Rc::strong_count(&value)), (vec![Misuse::DoubleFree], 1));
-        // A value that was written to past its end is there, and is dropped; its block isn't taken back.
+        // A value whose guard was overwritten is still dropped, but its block doesn't
+        // return to the pool.
         let pool = Pool::<[Rc<()>; 3], _>::new(&arena);
         let overflown = pool.alloc([(); 3].map(|()| value.clone())).unwrap();
-        // SAFETY: the guard is there.
+        // SAFETY: the block is followed by its guard.
         unsafe { (&raw const *overflown).cast::<u8>().cast_mut().add(24).write(0) };
         drop(overflown);
         assert_eq!((take(), Rc::strong_count(&value)), (vec![Misuse::Overflow], 1));
@@ -120,18 +128,19 @@ fn a_program_can_log_and_go_on() {
         assert_eq!(take(), [Misuse::Leaked { blocks: 1 }]);
         let pool = Pool::<Rc<()>, _>::new(&arena);
         let raw = PoolBox::into_raw(pool.alloc(value.clone()).unwrap());
-        // SAFETY: it came from a box, of which this is the only one.
+        // SAFETY: the pointer came from a box, and this is its only box.
         drop(unsafe { pool.from_raw(raw) });
-        // And there is none that could be returned.
-        // SAFETY: likewise.
+        // `into_inner` of a second box has no value to return, so it panics.
+        // SAFETY: as above.
         let nothing = catch_unwind(AssertUnwindSafe(|| PoolBox::into_inner(unsafe { pool.from_raw(raw) })));
         assert!(nothing.is_err());
         assert_eq!((take(), pool.blocks().free_blocks()), (vec![Misuse::DoubleFree], 1));
 
-        // In order, nothing is said; not of a family either, whose blocks may be elsewhere.
+        // Correct use is not reported. Nor are live blocks of a pool in a family, because
+        // another pool may have freed them.
         let pool = FixedBlock::new(&arena, 64).unwrap();
         let block = pool.allocate().unwrap();
-        // SAFETY: it is live, and not used after this.
+        // SAFETY: the block is live and isn't used afterwards.
         unsafe { pool.deallocate(block) };
         drop(pool);
         let pool = FixedBlock::new(&arena, 64).unwrap().in_family(1);
@@ -140,13 +149,13 @@ fn a_program_can_log_and_go_on() {
         assert_eq!(take(), []);
     });
 
-    // The hook may use the heap that it is told of: the lock is open again.
+    // The hook may use the heap that the report is about: the lock is already released.
     hardened::set_hook(|error| {
         assert!(HEAP.with(|heap| heap.peak_blocks().iter().sum::<usize>()) > 0);
         FOUND.lock().unwrap().push(*error);
     });
     let layout = Layout::new::<[u64; 4]>();
-    // SAFETY: what isn't in order is reported, and without effect.
+    // SAFETY: a hardened build reports misuse and otherwise ignores it.
     unsafe {
         let block = HEAP.alloc(layout);
         HEAP.dealloc(block, layout);
@@ -160,33 +169,37 @@ fn a_program_can_log_and_go_on() {
     free_runs_that_were_written_to();
 }
 
-/// A free run, or the record at its end, that was written to is left out when a smaller request needs it.
+/// Checks that a free run is skipped if it, or the record at its end, was written to,
+/// when a smaller request needs pages.
 fn free_runs_that_were_written_to() {
     hardened::set_hook(|error| FOUND.lock().unwrap().push(*error));
     let run = |pages: usize| Layout::from_size_align(pages * PAGE_SIZE - GUARD - RECORD, 1).unwrap();
     with_pages(13 + 16, |pages| {
-        // Which run is found by way of which other depends on the numbers of their pages.
+        // The page numbers determine through which neighbor a run is found, so fix the
+        // position of the arena.
         let skipped = (address(&mut pages[0]) / PAGE_SIZE + 2).wrapping_neg() % 16;
         let arena = Arena::from_pages(&mut pages[skipped..skipped + 13]).unwrap();
         let heap = SizeClasses::with_table(arena, hpalloc::size_table![64]);
         let [two, three, four, last] = [2, 3, 4, 4].map(|pages| heap.allocate(run(pages)).unwrap());
-        // SAFETY: what isn't in order is reported, and without effect.
+        // SAFETY: a hardened build reports misuse and otherwise ignores it.
         unsafe {
             for (block, pages) in [(two, 2), (three, 3), (four, 4), (last, 4)] {
                 heap.deallocate(block, run(pages));
             }
-            // The run that would be cut isn't as it was freed: the next larger one is.
+            // The run that would be cut was written to, so the next larger one is cut.
             two.add(100).write(0);
             assert_eq!((heap.allocate(run(1)), take()), (Some(three), vec![Misuse::WrittenAfterFree]));
             assert_eq!(heap.free_run_pages(), 2 + 4 + 4);
-            // The record of the next one that is cut: it can't be taken out of the runs, and another one is cut. What is cut off
-            // from that takes its place among the runs.
+            // The record of the run that would be cut is overwritten. The run can't be
+            // taken off its list, so another one is cut. The rest of that one becomes a
+            // free run.
             assert_eq!((heap.allocate(run(2)), take()), (Some(three.add(PAGE_SIZE)), vec![]));
             let record = last.add(4 * PAGE_SIZE - RECORD);
             record.write(!record.read());
             assert_eq!((heap.allocate(run(3)), take()), (Some(four), vec![Misuse::RecordOverwritten; 2]));
             assert_eq!(heap.free_run_pages(), 1);
-            // A class gets the page that is left, and what is cut off is known.
+            // A class takes the page that is left, and the heap still recognizes the
+            // pieces.
             let block = heap.allocate(Layout::new::<u64>());
             assert_eq!((block, take()), (Some(four.add(3 * PAGE_SIZE)), vec![]));
             for (block, pages) in [(three, 1), (three.add(PAGE_SIZE), 2), (four, 3)] {
@@ -194,23 +207,23 @@ fn free_runs_that_were_written_to() {
             }
             heap.deallocate(block.unwrap(), Layout::new::<u64>());
             assert_eq!((heap.free_run_pages(), heap.free_blocks(), take()), (6, [1], vec![]));
-            // A run that was cut isn't one any more.
+            // A run that was cut isn't a run any longer.
             heap.deallocate(four, run(4));
             assert_eq!(take(), [Misuse::Foreign]);
         }
     });
-    // The two that were left out were free, and nobody misses them.
+    // The two skipped runs were free, so they aren't reported as leaked.
     assert_eq!(take(), []);
 }
 
-/// The same for a heap of blocks of any size: what is misused stays as it was.
+/// Does the same with a heap for any size. Misuse leaves the block as it was.
 fn a_heap_of_any_size() {
     let layout = Layout::new::<[u64; 4]>();
     hardened::set_hook(|error| {
         assert!(ANY_SIZE.with(Heap::used) > 0);
         FOUND.lock().unwrap().push(*error);
     });
-    // SAFETY: what isn't in order is reported, and without effect.
+    // SAFETY: a hardened build reports misuse and otherwise ignores it.
     unsafe {
         let blocks = [(); 4].map(|()| ANY_SIZE.alloc(layout));
         ANY_SIZE.dealloc(blocks[2], layout);
@@ -218,13 +231,14 @@ fn a_heap_of_any_size() {
         ANY_SIZE.dealloc(blocks[2], layout);
         assert!(ANY_SIZE.realloc(blocks[2], layout, 100).is_null() && ANY_SIZE.realloc(blocks[2], layout, 9).is_null());
         assert_eq!((take(), ANY_SIZE.with(Heap::usage)), (vec![Misuse::DoubleFree; 3], before));
-        // A block doesn't grow into memory that was written to, and stays as it was.
+        // A block doesn't grow into memory that was written to. It stays as it was.
         blocks[2].add(20).write(1);
         blocks[1].write_bytes(7, layout.size());
         assert!(ANY_SIZE.realloc(blocks[1], layout, 2 * layout.size()).is_null());
         assert_eq!((take(), ANY_SIZE.with(Heap::usage)), (vec![Misuse::WrittenAfterFree], before));
         assert!((0..layout.size()).all(|index| blocks[1].add(index).read() == 7));
-        // A new block is elsewhere, also one of zeros. The memory that was written to isn't free any more.
+        // A new block, zeroed or not, is somewhere else. The memory that was written to
+        // isn't free any longer.
         let elsewhere = [ANY_SIZE.alloc_zeroed(layout), ANY_SIZE.alloc(layout)];
         assert_eq!(take(), [Misuse::WrittenAfterFree]);
         assert!(elsewhere.iter().all(|block| !block.is_null() && !blocks.contains(block)));

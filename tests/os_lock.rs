@@ -1,4 +1,5 @@
-//! `OsLock` never allocates, however many threads contend for it: every allocation of this program is counted.
+//! Tests that `OsLock` never allocates, however many threads contend for it. Every
+//! allocation of this program is counted.
 #![cfg(target_os = "linux")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -13,22 +14,23 @@ const THREADS: usize = 8;
 const ROUNDS: usize = 5_000;
 
 thread_local! {
-    /// What this thread has allocated. It has no destructor, so it allocates nothing itself.
+    /// The number of allocations of this thread. It has no destructor, so accessing it
+    /// doesn't allocate.
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Counting;
 
-// SAFETY: it is the system's allocator.
+// SAFETY: every call is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promise is the one that is asked for.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: likewise.
+        // SAFETY: as above.
         unsafe { System.dealloc(block, layout) }
     }
 }
@@ -36,16 +38,16 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static GLOBAL: Counting = Counting;
 
-/// What the contending threads have seen.
+/// What the contending threads observed.
 #[derive(Default)]
 struct Seen {
-    /// How often the lock was held when one asked for it.
+    /// The number of attempts that failed because the lock was held.
     refused: usize,
     allocations: usize,
 }
 
-/// Threads that contend for a lock, in every way to acquire it. Each is preempted while it holds the lock, so that the
-/// others have to sleep.
+/// Runs threads that contend for a lock, in every way to acquire it. Each is preempted
+/// while it holds the lock, so that the others must sleep.
 fn contend<M: Acquire + Sync>() -> Seen {
     let lock = M::UNLOCKED;
     let start = Barrier::new(THREADS);
@@ -59,13 +61,13 @@ fn contend<M: Acquire + Sync>() -> Seen {
                 1 => {
                     lock.acquire();
                     thread::yield_now();
-                    // SAFETY: it was acquired on this thread.
+                    // SAFETY: this thread acquired the lock.
                     unsafe { lock.release() };
                 }
                 2 => refused += usize::from(lock.try_with(thread::yield_now).is_none()),
                 _ if lock.try_acquire() => {
                     thread::yield_now();
-                    // SAFETY: likewise.
+                    // SAFETY: as above.
                     unsafe { lock.release() };
                 }
                 _ => refused += 1,
@@ -85,11 +87,12 @@ fn contend<M: Acquire + Sync>() -> Seen {
 #[test]
 fn threads_that_contend_do_not_allocate() {
     let seen = contend::<OsLock>();
-    assert!(seen.refused > ROUNDS / 100, "they did not contend: {} refused", seen.refused);
+    assert!(seen.refused > ROUNDS / 100, "the threads did not contend: only {} attempts were refused", seen.refused);
     assert_eq!(seen.allocations, 0);
 }
 
-/// While one thread panics, a mutex looks whether another one does, too. That must not allocate either.
+/// While any thread panics, a mutex of the standard library checks whether its own thread
+/// does. That must not allocate either.
 #[test]
 fn nor_do_they_while_a_thread_panics() {
     struct Waits<'b>(&'b Barrier);
@@ -105,7 +108,7 @@ fn nor_do_they_while_a_thread_panics() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let unwound = catch_unwind(|| {
-                // It panics from one of the waits to the other.
+                // This thread is panicking from the first wait to the second.
                 let _waits = Waits(&panicking);
                 resume_unwind(Box::new("a fault"))
             });
@@ -118,12 +121,13 @@ fn nor_do_they_while_a_thread_panics() {
     });
 }
 
-/// That the count counts: a lock that allocates a word each time it is acquired, as some do for a thread that waits.
+/// Checks the counter itself, with a lock that allocates a word in each call of `with`.
+/// Some locks allocate for each waiting thread.
 #[test]
 fn a_lock_that_allocates_is_detected() {
     struct Allocating(OsLock);
 
-    // SAFETY: it is the other lock.
+    // SAFETY: each call is passed on to `OsLock`.
     unsafe impl Lock for Allocating {
         const UNLOCKED: Self = Self(OsLock::UNLOCKED);
 
@@ -139,7 +143,7 @@ fn a_lock_that_allocates_is_detected() {
         }
     }
 
-    // SAFETY: likewise.
+    // SAFETY: as above.
     unsafe impl Acquire for Allocating {
         type Marker = <OsLock as Acquire>::Marker;
 
@@ -152,7 +156,7 @@ fn a_lock_that_allocates_is_detected() {
         }
 
         unsafe fn release(&self) {
-            // SAFETY: the caller's promise is the one that is asked for.
+            // SAFETY: the caller upholds the same contract.
             unsafe { self.0.release() };
         }
     }

@@ -1,5 +1,6 @@
-//! A program of many threads whose global allocator is a heap behind an `OsLock`, and which forks. What could wait forever is
-//! done in a process of its own, which is killed then.
+//! Tests with a global allocator behind an `OsLock`, in a program that has many threads
+//! and forks. Tests that could wait forever run in separate processes, which are killed
+//! after a time.
 #![cfg(target_os = "linux")]
 
 use std::cell::UnsafeCell;
@@ -20,14 +21,15 @@ type Memory = Heap<Lazy<Mapping>>;
 #[global_allocator]
 static HEAP: Locked<Memory, OsLock> = Locked::new(Heap::new(Lazy::new(|| Arena::new(64 << 20))));
 
-// Of the C library, which the standard library links.
+// Functions of the C library, which the standard library links.
 unsafe extern "C" {
     fn fork() -> i32;
     fn _exit(status: i32) -> !;
     fn pthread_atfork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> i32;
 }
 
-/// Runs a test that is ignored in a process of its own, and asserts that it passes within a minute.
+/// Runs an ignored test in a separate process, and asserts that it passes within a
+/// minute.
 fn passes_alone(test: &str) {
     let mut this = Command::new(std::env::current_exe().unwrap());
     this.args(["--exact", "--ignored", "--nocapture", test]);
@@ -41,7 +43,7 @@ fn passes_alone(test: &str) {
         child.kill().unwrap();
     }
     let output = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-    assert!(!waits, "{test} did not end");
+    assert!(!waits, "{test} did not end within a minute");
     assert!(output.contains("1 passed"), "{output}");
 }
 
@@ -60,10 +62,11 @@ fn a_child_allocates_if_handlers_hold_the_lock() {
     passes_alone("alone_with_handlers");
 }
 
-/// Eight threads that allocate all the time, and panic now and then. What one allocated, the next one frees. The heap
-/// writes zeros and moves blocks with the lock held, so that a thread is often preempted while it holds the lock.
+/// Runs eight threads that allocate all the time, and panic now and then. Each thread
+/// frees what the previous one allocated. The heap writes zeros and moves blocks under
+/// the lock, so a thread is often preempted while it holds the lock.
 #[test]
-#[ignore = "may wait forever; another test runs it in a process of its own"]
+#[ignore = "may wait forever; another test runs it in a separate process"]
 fn alone_with_threads() {
     const THREADS: usize = 8;
     const ROUNDS: usize = 20_000;
@@ -81,7 +84,7 @@ fn alone_with_threads() {
                     assert!(zeros.iter().all(|&byte| byte == 0));
                     texts.insert(round % 64, format!("{thread}: {round}"));
                     if round % 16 == 0 {
-                        // It grows, and is moved. The next thread may have ended.
+                        // The vector grows and is moved. The next thread may have ended.
                         let _ = next.send((0..=round % 300).chain([round]).filter(|_| true).collect());
                     }
                     if round % 1000 == 0 {
@@ -102,7 +105,7 @@ fn alone_with_threads() {
     });
 }
 
-/// Forks a hundred times, while other threads allocate. Each child allocates.
+/// Forks a hundred times while other threads allocate. Each child allocates.
 fn fork_among_threads(mut fork: impl FnMut() -> i32) {
     let done = AtomicBool::new(false);
     let ended = thread::scope(|scope| {
@@ -114,14 +117,15 @@ fn fork_among_threads(mut fork: impl FnMut() -> i32) {
             });
         }
         let ended = (0..100).all(|_| match fork() {
-            // SAFETY: the child ends here. Nothing that the process does at its end, for all of its threads, is done.
+            // SAFETY: the child ends here. `_exit` runs none of the exit handlers, which
+            // are for a process with all of its threads.
             0 => unsafe { _exit(i32::from(allocates())) },
             child => exits_with_one(child),
         });
         done.store(true, Ordering::Relaxed);
         ended
     });
-    assert!(ended, "a child waits for the lock");
+    assert!(ended, "a child waited for the lock forever");
 }
 
 fn allocates() -> bool {
@@ -129,7 +133,8 @@ fn allocates() -> bool {
     Box::new(numbers.iter().sum::<u64>()) == Box::new(499_500)
 }
 
-/// Waits for a child, but not for long: it is killed then.
+/// Waits for a child for a few seconds, and then kills it. Returns `true` if it exited
+/// with status 1.
 fn exits_with_one(child: i32) -> bool {
     let child = Pid::from_raw(child).expect("a process");
     for _ in 0..5_000 {
@@ -144,38 +149,40 @@ fn exits_with_one(child: i32) -> bool {
 }
 
 #[test]
-#[ignore = "may wait forever; another test runs it in a process of its own"]
+#[ignore = "may wait forever; another test runs it in a separate process"]
 fn alone_with_forks() {
-    // SAFETY: the child only allocates, and the heap's lock is held by the thread that goes on in it.
+    // SAFETY: the child only allocates, and the thread that continues in it holds the
+    // heap's lock during the fork.
     fork_among_threads(|| HEAP.with(|_| unsafe { fork() }));
 }
 
-/// What a program does whose libraries fork.
+/// What a program does if its libraries fork: fork handlers acquire and release the lock.
 #[test]
-#[ignore = "may wait forever; another test runs it in a process of its own"]
+#[ignore = "may wait forever; another test runs it in a separate process"]
 fn alone_with_handlers() {
     /// The guard of the heap while the process forks.
     struct Held(UnsafeCell<Option<LockedGuard<'static, Memory, OsLock>>>);
 
-    // SAFETY: it is used by the thread that forks, which holds the lock.
+    // SAFETY: only the thread that forks uses it, and it holds the lock.
     unsafe impl Sync for Held {}
 
     static HELD: Held = Held(UnsafeCell::new(None));
 
     extern "C" fn prepare() {
         let guard = HEAP.lock();
-        // SAFETY: the lock is held.
+        // SAFETY: this thread holds the lock.
         unsafe { *HELD.0.get() = Some(guard) };
     }
 
     extern "C" fn release() {
-        // SAFETY: the lock is held, until the guard is dropped.
+        // SAFETY: this thread holds the lock until the guard is dropped.
         let guard = unsafe { (*HELD.0.get()).take() };
         drop(guard);
     }
 
-    // SAFETY: the handlers allocate nothing, and do nothing else that has to wait.
+    // SAFETY: the handlers don't allocate, and don't wait except for the lock.
     assert_eq!(unsafe { pthread_atfork(prepare, release, release) }, 0);
-    // SAFETY: the child only allocates, and the heap's lock is held by the thread that goes on in it.
+    // SAFETY: the child only allocates, and the thread that continues in it holds the
+    // heap's lock during the fork.
     fork_among_threads(|| unsafe { fork() });
 }

@@ -1,4 +1,4 @@
-//! Pools of values and their boxes, over an arena and in a slice.
+//! Tests of pools of values and their boxes, over an arena and in a slice.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -18,7 +18,7 @@ use core::mem::MaybeUninit;
 use common::{bytes, with_pages};
 use hpalloc::{Arena, BlockSize, BlockSizeError, Borrowed, FixedBlock, PAGE_SIZE, Pool, PoolBox, PoolFull};
 
-/// Counts how many of it are there.
+/// Counts its live instances.
 struct Counted<'c> {
     there: &'c Cell<i32>,
     value: u64,
@@ -61,7 +61,7 @@ fn a_full_pool_gives_the_value_back_and_does_not_call() {
     with_pages(1, |pages| {
         let there = Cell::new(0);
         let pool = Pool::new(Arena::from_pages(pages).unwrap());
-        // Eight to a page, or nine.
+        // A page holds eight or nine of these.
         let make = |value| (Counted::new(&there, value), [0_u8; 448]);
         let mut all: [_; 10] = core::array::from_fn(|_| None);
         let count =
@@ -70,12 +70,12 @@ fn a_full_pool_gives_the_value_back_and_does_not_call() {
                 count + 1
             });
         assert_eq!(count, i32::try_from(pool.blocks().blocks_per_page()).unwrap());
-        // The last one came back, and was dropped.
+        // The value that didn't fit was returned and then dropped.
         assert_eq!(there.get(), count);
         let PoolFull((refused, _)) = pool.alloc(make(70)).err().unwrap();
         assert_eq!((refused.value, there.get()), (70, count + 1));
         drop(refused);
-        assert!(pool.alloc_with(|| unreachable!("there is no block")).is_none());
+        assert!(pool.alloc_with(|| unreachable!("called although no block is free")).is_none());
         drop(all);
         assert_eq!(there.get(), 0);
         assert!(pool.alloc_with(|| make(0)).is_some());
@@ -93,7 +93,8 @@ fn values_of_size_zero_take_no_block() {
 
     impl Drop for Nothing {
         fn drop(&mut self) {
-            // No chip of these tests lacks a load and a store, and nobody else counts.
+            // A load and a store, because not all chips have a compare-and-swap. No other
+            // thread counts.
             DROPS.store(DROPS.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
     }
@@ -110,7 +111,7 @@ fn values_of_size_zero_take_no_block() {
         drop(inner);
         let raw = PoolBox::into_raw(pool.alloc(Nothing).ok().unwrap());
         assert_eq!(DROPS.load(Ordering::Relaxed), 1001);
-        // SAFETY: it came from a box of this pool.
+        // SAFETY: the pointer came from a box of this pool.
         drop(unsafe { pool.from_raw(raw) });
         assert_eq!(DROPS.load(Ordering::Relaxed), 1002);
         assert_eq!((pool.blocks().peak_blocks(), arena.pages_allocated()), (0, 0));
@@ -134,7 +135,7 @@ fn small_and_aligned_values_have_their_place() {
         assert_eq!(core::ptr::from_ref(&*second).addr() % 64, 0);
         assert_eq!((bytes.blocks().block_size(), lines.blocks().block_size()), (size_of::<usize>(), 64));
         drop(all);
-        // The blocks that were freed held links meanwhile.
+        // The freed blocks held links in the meantime.
         assert_eq!(*bytes.alloc(7).unwrap(), 7);
     });
 }
@@ -152,7 +153,8 @@ fn a_value_moves_out_or_stays() {
 
         let raw = PoolBox::into_raw(pool.alloc(Counted::new(&there, 2)).ok().unwrap());
         assert_eq!((there.get(), pool.blocks().free_blocks()), (1, 0));
-        // SAFETY: it came from a box of this pool, and is made one again once.
+        // SAFETY: the pointer came from a box of this pool, and becomes a box again only
+        // once.
         let again = unsafe { pool.from_raw(raw) };
         assert_eq!(again.value, 2);
         drop(again);
@@ -168,20 +170,20 @@ fn a_value_moves_out_or_stays() {
 #[test]
 fn values_are_constructed_in_their_blocks() {
     with_pages(1, |pages| {
-        // Larger than the stack that is left on a small chip.
+        // Larger than the rest of the stack on a small chip.
         let pool: Pool<[u16; 1500], _> = Pool::new(Arena::from_pages(pages).unwrap());
         for round in 0..3 {
             let mut boxed = pool.alloc_uninit().unwrap();
             let first = boxed.as_mut_ptr().cast::<u16>();
             for index in 0..1500 {
-                // SAFETY: the value has so many numbers.
+                // SAFETY: the value has that many numbers.
                 unsafe { first.add(usize::from(index)).write(index ^ round) };
             }
-            // SAFETY: all of them were written.
+            // SAFETY: all numbers were written.
             let boxed = unsafe { PoolBox::assume_init(boxed) };
             assert!(boxed.iter().zip(0..).all(|(&number, index)| number == index ^ round));
             drop(boxed);
-            // SAFETY: zeros are numbers.
+            // SAFETY: zeros are valid numbers.
             let zeroed = unsafe { PoolBox::assume_init(pool.alloc_zeroed().unwrap()) };
             assert!(zeroed.iter().all(|&number| number == 0));
         }
@@ -237,14 +239,15 @@ fn a_box_is_like_its_value() {
 
             assert_eq!(format!("{one} {two:?} {two:03}"), "1 2 002");
             assert_eq!(format!("{one:p}"), format!("{:p}", &raw const *one));
-            #[allow(clippy::mutable_key_type, reason = "the hash is that of the value")]
+            #[allow(clippy::mutable_key_type, reason = "a box hashes like its value, which is not mutated")]
             let set = HashSet::from([one, two]);
             assert!(set.contains(&other) && set.contains(&2));
         }
     });
 }
 
-/// What panics is caught, and nothing is lost or there twice.
+/// Panics in constructors and destructors, after which no block is lost and none is
+/// handed out twice.
 #[cfg(panic = "unwind")]
 mod panics {
     use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -291,7 +294,7 @@ mod panics {
             let pool = Pool::new(Arena::from_pages(pages).unwrap());
             let value = pool.alloc(PanicsOnDrop(Counted::new(&there, 1))).ok().unwrap();
             panics(|| drop(value));
-            // The fields were dropped, and the block is back, once.
+            // The fields were dropped, and the block returned to the pool exactly once.
             assert_eq!((there.get(), pool.blocks().free_blocks()), (0, 1));
             let again = pool.alloc(PanicsOnDrop(Counted::new(&there, 2))).ok().unwrap();
             assert_eq!((pool.blocks().free_blocks(), pool.blocks().peak_blocks()), (0, 1));
@@ -301,7 +304,7 @@ mod panics {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn a_slice_holds_as_many_blocks_as_fit() {
     with_pages(1, |pages| {
         let memory = bytes(pages);
@@ -334,7 +337,7 @@ fn a_slice_holds_as_many_blocks_as_fit() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn the_blocks_of_a_slice_are_aligned_wherever_it_starts() {
     with_pages(1, |pages| {
         let memory = bytes(pages);
@@ -345,14 +348,14 @@ fn the_blocks_of_a_slice_are_aligned_wherever_it_starts() {
             let count = blocks.inspect(|block| assert_eq!(block.addr().get() % 64, 0)).count();
             assert_eq!(count, (PAGE_SIZE - start) / 64);
         }
-        // From an odd address on there is room for one less.
+        // From an odd address on, there is room for one block less.
         assert!(FixedBlock::from_uninit(&mut memory[1..65], 64).is_err());
         assert!(FixedBlock::from_uninit(&mut memory[1..128], 64).is_ok());
     });
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn blocks_of_a_slice_are_used_again() {
     with_pages(1, |pages| {
         let memory = &mut bytes(pages)[..1024];
@@ -372,12 +375,12 @@ fn blocks_of_a_slice_are_used_again() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn a_slice_without_room_is_refused() {
     let mut memory = [MaybeUninit::uninit(); 15];
     let error = FixedBlock::from_uninit(&mut memory, 16).unwrap_err();
     assert!(matches!(error, BlockSizeError::NoRoom { bytes: 16, len: 15, .. }));
-    // What takes no block needs no memory.
+    // Values of no bytes need no block, and so no memory.
     assert!(Pool::from_uninit(&mut []).unwrap().alloc(()).is_ok());
     let error = FixedBlock::from_uninit(&mut [], 16).unwrap_err();
     assert!(matches!(error, BlockSizeError::NoRoom { bytes: 16, len: 0, .. }));
@@ -387,9 +390,9 @@ fn a_slice_without_room_is_refused() {
     {
         use hpalloc::{MAX_ARENA_SIZE, Page};
 
-        // Reserved, and not touched.
+        // This memory is reserved, and never touched.
         let mut memory: Vec<Page> = Vec::with_capacity(MAX_ARENA_SIZE / PAGE_SIZE + 1);
-        // SAFETY: the pages are reserved, and a page may be uninitialised.
+        // SAFETY: the pages are reserved, and pages may be uninitialized.
         let all = bytes(unsafe { core::slice::from_raw_parts_mut(memory.as_mut_ptr(), memory.capacity()) });
         let error = FixedBlock::from_uninit(all, 16).unwrap_err();
         assert_eq!(error, BlockSizeError::MemoryTooLarge { len: all.len(), max: MAX_ARENA_SIZE });

@@ -1,4 +1,5 @@
-//! Long random sequences of steps over every kind of region that the target has memory for, compared with a model.
+//! Tests long random sequences of steps over every kind of region that the target has
+//! memory for, against a model.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -18,17 +19,19 @@ use common::world::{Step, World};
 use common::{OwnRegion, address, bytes, with_pages};
 use hpalloc::{Arena, PAGE_SIZE, Page, Region};
 
-/// The most pages of an arena: few under Miri, where looking for blocks that overlap takes long.
+/// The largest number of pages of an arena. It is small under Miri, where the search for
+/// overlapping blocks is slow.
 const MAX_PAGES: usize = if cfg!(miri) { 3 } else { common::MAX_PAGES };
-/// The smallest block, so that the model of a pool fits the stack of a small chip.
+/// The smallest block size, chosen so that the model of a pool fits the stack of a small
+/// chip.
 const MIN_BLOCK: usize = if cfg!(target_os = "none") { 512 } else { 64 };
 const BLOCKS: usize = MAX_PAGES * PAGE_SIZE / MIN_BLOCK;
 const POOLS: usize = 2;
 
-/// Takes the steps, resets the arena, and takes them again.
+/// Takes the steps, resets the arena, and takes the steps again.
 fn run<R: Region>(mut arena: Arena<R>, steps: impl Iterator<Item = Step> + Clone) {
     let total = arena.total_pages();
-    let base = address(arena.alloc_page().expect("an arena has a page"));
+    let base = address(arena.alloc_page().expect("an arena has at least one page"));
     for steps in [steps.clone(), steps] {
         arena.reset();
         let mut world = World::<_, POOLS, BLOCKS>::new(&arena, base);
@@ -52,20 +55,20 @@ fn run_trimmed(pages: usize, skip: usize, steps: impl Iterator<Item = Step> + Cl
 fn run_raw(pages: usize, steps: impl Iterator<Item = Step> + Clone) {
     with_pages(pages, |pages| {
         let memory = NonNull::slice_from_raw_parts(NonNull::from(&mut *pages).cast(), pages.len() * PAGE_SIZE);
-        // SAFETY: the pages are borrowed mutably, and not used but through the arena.
+        // SAFETY: the pages are borrowed mutably and only used through the arena.
         run(unsafe { Arena::from_raw(memory) }.unwrap(), steps);
     });
 }
 
 fn run_own(pages: usize, steps: impl Iterator<Item = Step> + Clone) {
     with_pages(pages, |pages| {
-        // SAFETY: the pages are borrowed mutably, and not used but through the arena.
+        // SAFETY: the pages are borrowed mutably and only used through the arena.
         let region = unsafe { OwnRegion::new(NonNull::from(&mut *pages).cast::<Page>(), pages.len()) };
         run(Arena::from_region(region).unwrap(), steps);
     });
 }
 
-/// Sequences that a property test makes up, and makes smaller where one fails.
+/// Sequences that a property test generates, and shrinks if one fails.
 #[cfg(not(target_os = "none"))]
 mod on_a_host {
     use proptest::prelude::*;
@@ -87,7 +90,7 @@ mod on_a_host {
         ]
     }
 
-    /// The most steps of a sequence.
+    /// The largest number of steps in a sequence.
     const STEPS: usize = if cfg!(miri) { 40 } else { 400 };
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -97,7 +100,8 @@ mod on_a_host {
         })
     }
 
-    /// Under Miri few sequences; and what failed is not kept in a file, which would take the working directory.
+    /// Returns the configuration. Under Miri there are few sequences, and failures aren't
+    /// saved to a file, because that would need the working directory.
     fn config() -> ProptestConfig {
         let config = ProptestConfig::with_cases(512);
         if cfg!(miri) { ProptestConfig { cases: 4, failure_persistence: None, ..config } } else { config }
@@ -162,7 +166,7 @@ mod on_a_host {
     }
 }
 
-/// Sequences that a generator makes up, each from its number.
+/// Sequences that are generated from their numbers.
 #[cfg(target_os = "none")]
 mod on_a_target {
     use super::*;
@@ -178,7 +182,7 @@ mod on_a_target {
         (*state >> 8) as usize
     }
 
-    /// The steps of the sequence of that number.
+    /// Returns the steps of the sequence with this number.
     fn steps(number: u32) -> impl Iterator<Item = Step> + Clone {
         let mut state = 0x9E37_79B9 ^ number;
         core::iter::repeat_n((), STEPS).enumerate().map(move |(index, ())| {

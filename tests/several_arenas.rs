@@ -1,4 +1,5 @@
-//! Several arenas in an array, which are one source of pages: when each of them is made.
+//! Tests of several arenas in an array that is one page source: when each of them is
+//! created.
 
 use std::alloc::Layout;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,13 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hpalloc::{Arena, ArenaError, BlockSize, Boxed, FixedBlock, Heap, Lazy, PAGE_SIZE, PageSource, SizeClasses};
 
 const ARENAS: usize = 4;
-/// The size of each, in bytes.
+/// The size of each arena, in bytes.
 const SIZE: usize = 16 * PAGE_SIZE;
 const TESTS: usize = 5;
 
 type Source = [Lazy<Boxed>; ARENAS];
 
-/// How many arenas each test has made.
+/// The number of arenas that each test has created.
 static MADE: [AtomicUsize; TESTS] = [const { AtomicUsize::new(0) }; TESTS];
 
 fn make<const TEST: usize>() -> Result<Arena<Boxed>, ArenaError> {
@@ -28,12 +29,12 @@ fn made<const TEST: usize>() -> usize {
     MADE[TEST].load(Ordering::Relaxed)
 }
 
-/// What a program does at its start.
+/// Creates all arenas, as a program would do when it starts.
 fn make_all(source: &Source) {
     assert!(source.iter().all(|part| part.arena().is_ok()));
 }
 
-/// Bytes in blocks that are allocated until no more are there.
+/// Allocates blocks until there are none left, and returns their total size in bytes.
 fn exhaust(mut allocate: impl FnMut(Layout) -> bool) -> usize {
     let layout = Layout::new::<[u64; 100]>();
     let mut bytes = 0;
@@ -70,7 +71,8 @@ fn a_heap_makes_none_after_a_start_that_made_all() {
         });
         assert!(bytes > ARENAS * (SIZE - SIZE / 16) && bytes < ARENAS * SIZE, "{bytes}");
         for (block, layout) in blocks {
-            // SAFETY: it came from this heap with this layout, and is no longer used.
+            // SAFETY: the block came from this heap with this layout and isn't used
+            // afterwards.
             unsafe { heap.deallocate(block, layout) };
         }
         assert_eq!(heap.used(), 0);
@@ -96,7 +98,8 @@ fn size_classes_make_none_after_a_start_that_made_all() {
     assert_eq!(made::<3>(), ARENAS);
 }
 
-/// A run of pages lies in one arena, and one that can't be made leaves the others.
+/// A run of pages is within one arena. If an arena can't be created, the others still
+/// serve.
 #[test]
 fn each_arena_is_a_memory_of_its_own() {
     let refused = ArenaError::InvalidSize { size: 0 };

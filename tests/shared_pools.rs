@@ -1,4 +1,5 @@
-//! Boxes that go anywhere: with a share of their pool, as trait objects and slices, pinned.
+//! Tests of boxes that can go anywhere: with a share of their pool, as trait objects and
+//! slices, and pinned.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -10,7 +11,7 @@
 #[cfg(target_os = "none")]
 test::entry!(test_main);
 
-// For the `Rc`, the `Arc` and the vectors of these tests.
+// Provides the heap for the `Rc`, `Arc` and vectors of these tests.
 #[cfg(target_os = "none")]
 hpalloc::static_heap! { #[global_allocator] static HEAP: Heap<2048>; }
 
@@ -33,12 +34,12 @@ use core::task::{Context, Poll, Waker};
 use common::with_pages;
 use hpalloc::{Arena, Borrowed, FixedBlock, NoPages, Page, PageSource, Pool, PoolBox, StaticPool, unsize};
 
-/// Memory for the values of a test.
+/// Returns memory for the values of a test.
 fn memory<const N: usize>() -> [MaybeUninit<u8>; N] {
     [MaybeUninit::uninit(); N]
 }
 
-/// Notes when it is dropped.
+/// Counts when it is dropped.
 struct Noting(Rc<Cell<u32>>, u32);
 
 impl Drop for Noting {
@@ -59,13 +60,13 @@ fn a_box_with_a_share_keeps_its_pool() {
     drop(pool);
     drop(first);
     assert_eq!((drops.get(), second.1), (1, 2));
-    // The block of the first one is used again, through the share of the second.
+    // The pool that the second box keeps alive reuses the block of the first.
     let third = PoolBox::new_in(Noting(drops.clone(), 3), weak.upgrade().unwrap()).ok().unwrap();
     drop(second);
     assert_eq!((drops.get(), third.1), (2, 3));
     assert_eq!(weak.upgrade().unwrap().blocks().peak_blocks(), 2);
     let noting = PoolBox::into_inner(third);
-    assert!(weak.upgrade().is_none(), "the last box took the pool along");
+    assert!(weak.upgrade().is_none(), "the pool must be dropped with its last box");
     drop(noting);
     assert_eq!(drops.get(), 3);
 }
@@ -94,14 +95,14 @@ fn the_parts_of_a_box_become_one_again() {
     let pool = Rc::new(Pool::from_uninit(&mut memory).unwrap());
     let (value, home) = PoolBox::into_parts(PoolBox::new_in(Noting(drops.clone(), 5), pool).ok().unwrap());
     assert_eq!((drops.get(), home.blocks().free_blocks()), (0, 0));
-    // SAFETY: they are the parts of one box.
+    // SAFETY: these are the parts of one box.
     let boxed = unsafe { PoolBox::from_parts(value, home) };
     assert_eq!(boxed.1, 5);
     drop(boxed);
     assert_eq!(drops.get(), 1);
 }
 
-/// A box may own its pool, and moves with it.
+/// A box can own its pool, which moves with it.
 #[test]
 fn a_box_that_owns_its_pool() {
     let drops = Rc::new(Cell::new(0));
@@ -112,12 +113,12 @@ fn a_box_that_owns_its_pool() {
     assert_eq!((moved.1, drops.get()), (5, 0));
     let (value, home) = PoolBox::into_parts(*moved);
     assert_eq!(home.blocks().free_blocks(), 0);
-    // SAFETY: they are the parts of one box.
+    // SAFETY: these are the parts of one box.
     drop(unsafe { PoolBox::from_parts(value, home) });
     assert_eq!(drops.get(), 1);
 }
 
-/// A value that is leaked from its box takes the share of the pool along, which keeps its memory.
+/// A leaked value keeps its share of the pool, and so the pool's memory.
 #[test]
 #[cfg_attr(hpalloc_asan, ignore = "leaks")]
 fn a_leaked_value_keeps_its_pool() {
@@ -156,7 +157,7 @@ fn trait_objects_and_slices() {
     let empty: Pool<Nothing, NoPages<'_>> = Pool::from_uninit(&mut []).unwrap();
     let numbers = Pool::from_uninit(&mut second).unwrap();
     {
-        // Of different pools, one after the other.
+        // Boxes from two different pools.
         let sums: [&dyn Sums; 2] = [
             &*unsize!(notings.alloc(Noting(drops.clone(), 4)).ok().unwrap() => dyn Sums),
             &*unsize!(empty.alloc(Nothing).ok().unwrap() => dyn Sums),
@@ -169,7 +170,7 @@ fn trait_objects_and_slices() {
     slice.sort_unstable();
     assert_eq!(*slice, [1, 2, 3]);
     drop(slice);
-    // Of a pool that the box alone has.
+    // A pool that only the box owns.
     let strings = Rc::new(Pool::from_uninit(&mut third).unwrap());
     let shown: PoolBox<dyn Display, _> =
         unsize!(PoolBox::new_in(String::from("shown"), strings).unwrap() => dyn Display);
@@ -177,10 +178,11 @@ fn trait_objects_and_slices() {
     assert_eq!(numbers.blocks().free_blocks(), 1);
 }
 
-/// Boxed futures in a queue, as an executor has them: each is polled until it is ready, and its block returns to the pool.
+/// Boxed futures in a queue, as in an executor. Each is polled until it is ready; then
+/// its block returns to the pool.
 #[test]
 fn boxed_futures_are_executed() {
-    /// Is ready after so many polls.
+    /// A future that is ready after this many polls.
     struct Countdown(u32);
 
     impl Future for Countdown {
@@ -196,7 +198,7 @@ fn boxed_futures_are_executed() {
         }
     }
 
-    /// Room for the largest future.
+    /// A type with room for the largest future.
     type Slot = [usize; 12];
     type Task = Pin<PoolBox<dyn Future<Output = ()>, &'static StaticPool<Slot>>>;
 
@@ -227,7 +229,7 @@ fn boxed_futures_are_executed() {
     assert_eq!((done.get(), polls, TASKS.available()), (135, 8 + 4 + 6, 3));
 }
 
-/// A struct owns its arena and the pools over it, which can be moved together.
+/// A struct that owns its arena and the pools over it can be moved.
 #[test]
 fn pools_own_shares_of_their_arena() {
     struct Owner<'m> {
@@ -242,14 +244,15 @@ fn pools_own_shares_of_their_arena() {
         drop(arena);
         let moved = owner;
         assert!(moved.numbers.alloc([1; 100]).is_ok());
-        assert!(moved.texts.allocate().is_none(), "the other has the page");
+        assert!(moved.texts.allocate().is_none(), "the other pool has the only page");
         assert_eq!(weak.upgrade().unwrap().pages_remaining(), 0);
         drop(moved);
         assert!(weak.upgrade().is_none());
     });
 }
 
-/// The pages that a source has, and those that it says it has for one who owns it.
+/// The number of pages that a source reports to an exclusive owner, and the number that
+/// it has.
 #[test]
 fn sources_in_shares_boxes_options_and_slices() {
     fn hinted_and_taken(source: impl PageSource) -> (usize, usize) {
@@ -269,7 +272,7 @@ fn sources_in_shares_boxes_options_and_slices() {
         assert_eq!(hinted_and_taken((None::<Arena<Borrowed<'_>>>, arena(pages))), (3, 3));
         assert_eq!(hinted_and_taken(Rc::new(arena(pages))), (0, 3));
         #[cfg(target_has_atomic = "ptr")]
-        #[allow(clippy::arc_with_non_send_sync, reason = "what it does is the same")]
+        #[allow(clippy::arc_with_non_send_sync, reason = "the test needs an `Arc`, not a second thread")]
         let shared = alloc::sync::Arc::new(arena(pages));
         #[cfg(target_has_atomic = "ptr")]
         assert_eq!(hinted_and_taken(shared), (0, 3));
@@ -330,7 +333,7 @@ fn a_box_with_a_share_goes_to_threads_and_queues() {
     let (sum, last) = consumer.join().unwrap();
     let all = 3 * count;
     assert_eq!(sum, all * (all - 1) / 2);
-    assert!(weak.upgrade().is_some(), "the last packet has a share of its pool");
+    assert!(weak.upgrade().is_some(), "the last packet must keep its pool alive");
     drop(last);
     assert!(weak.upgrade().is_none());
 }

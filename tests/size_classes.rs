@@ -1,4 +1,5 @@
-//! A heap of size classes: which class serves a request, and that blocks are what they are said to be.
+//! Tests of heaps of size classes: which class serves a request, and what is guaranteed
+//! of its blocks.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -19,7 +20,7 @@ use common::heap_world::HeapWorld;
 use common::{GUARD, MAX_PAGES, RECORD, address, with_pages};
 use hpalloc::{Arena, DEFAULT_SIZES, FixedBlock, MAX_ARENA_SIZE, PAGE_SIZE, SizeClasses, SizeTable};
 
-/// How far apart the sizes are that are tried: all of them on a host.
+/// The step between the sizes that are tried. On a host, all sizes are tried.
 const STEP: usize = if cfg!(miri) {
     997
 } else if cfg!(target_os = "none") {
@@ -27,24 +28,24 @@ const STEP: usize = if cfg!(miri) {
 } else {
     1
 };
-/// How many of those around a class or a run are tried: each so many-th. They come in threes.
+/// The step between the sizes around classes and runs, which come in threes.
 const STEP_AROUND: usize = if cfg!(miri) { 16 } else { 1 };
 
 fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).unwrap()
 }
 
-/// The largest power of two that divides the size, at most a page.
+/// Returns the largest power of two that divides the size, at most the page size.
 fn alignment(size: usize) -> usize {
     1 << size.trailing_zeros().min(PAGE_SIZE.trailing_zeros())
 }
 
-/// The sizes of runs, in bytes.
+/// Returns the sizes of runs, in bytes.
 fn run_sizes() -> impl Iterator<Item = usize> {
     common::run_sizes().map(|pages| pages * PAGE_SIZE)
 }
 
-/// What `usable_size` has to be, by searching for it.
+/// Returns what `usable_size` must return, by a linear search.
 fn usable_size(sizes: impl IntoIterator<Item = usize>, layout: Layout) -> usize {
     let mut classes = sizes.into_iter().filter(|&size| alignment(size) >= layout.align());
     match classes.find(|&size| size >= layout.size()) {
@@ -79,7 +80,7 @@ fn default_sizes() {
 
 #[test]
 fn sizes_that_are_aligned_to_little() {
-    // On a 64-bit machine a word has 8 bytes.
+    // A word has 8 bytes on a 64-bit machine.
     each_request_gets_the_first_class_that_fits(hpalloc::size_table![
         8, 24, 40, 56, 72, 88, 104, 120, 136, 1000, 1016, 1024, 1032, 1048, 4104, 20_480, 20_488, 40_000,
     ]);
@@ -102,23 +103,24 @@ fn as_many_sizes_as_a_table_can_have() {
         }
         match SizeTable::new(sizes) {
             Ok(table) => table,
-            Err(_) => panic!("sizes that ascend"),
+            Err(_) => panic!("the sizes must ascend"),
         }
     };
     each_request_gets_the_first_class_that_fits(&TABLE);
 }
 
-/// The table in the documentation of `DEFAULT_SIZES`: what a request takes, over its size, in hundredths that are rounded
-/// up. Where the requests begin, and the worst case up to the next row.
+/// The table in the documentation of `DEFAULT_SIZES`. Each row has the smallest request
+/// of a range, and the worst ratio in that range of the memory that a request needs to
+/// its size, in hundredths, rounded up.
 const WORST_CASES: [(usize, u64); 9] =
     [(17, 189), (33, 147), (129, 128), (513, 126), (1025, 134), (1361, 151), (2049, 200), (8193, 150), (16_385, 125)];
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn internal_fragmentation_is_what_is_said() {
     with_pages(1, |pages| {
         let heap = SizeClasses::new(Arena::from_pages(pages).unwrap());
-        // What a block takes is its part of a page, or its pages.
+        // A block needs its share of a page, or whole pages.
         let hundredths = |size: usize| {
             let usable = heap.usable_size(layout(size, 1));
             let (pages, blocks) = (usable.div_ceil(PAGE_SIZE), (PAGE_SIZE / usable).max(1));
@@ -126,22 +128,23 @@ fn internal_fragmentation_is_what_is_said() {
         };
         let ends = WORST_CASES.iter().skip(1).map(|&(from, _)| from).chain([MAX_ARENA_SIZE + 1]);
         for (&(from, worst), end) in WORST_CASES.iter().zip(ends) {
-            // It is worst where a block size begins to be used, so these are all requests that count.
+            // The ratio is worst for the smallest request of each block size, so these
+            // are all the requests that matter.
             let sizes = DEFAULT_SIZES.block_sizes().iter().map(|size| size.bytes()).chain(run_sizes());
             let requests =
                 [from].into_iter().chain(sizes.map(|size| size + 1)).filter(|size| (from..end).contains(size));
             assert_eq!(requests.map(hundredths).max(), Some(worst), "from {from}");
         }
-        // Of those up to 16 bytes, each takes 16.
+        // A request of up to 16 bytes needs 16.
         assert!((1..=16).all(|size| heap.usable_size(layout(size, 1)) == 16));
     });
 }
 
-/// How many blocks a sequence has live at once, at most.
+/// The largest number of live blocks in a sequence.
 const LIVE: usize = if cfg!(target_os = "none") { 24 } else { 400 };
-/// How many classes and sizes of runs a sequence uses, at most.
+/// The largest number of classes and sizes of runs that a sequence uses.
 const CLASSES: usize = if cfg!(target_os = "none") { 12 } else { 64 };
-/// How many sequences, of how many steps.
+/// The number of sequences, and of steps in each.
 const SEQUENCES: (u32, u32) = if cfg!(miri) {
     (3, 100)
 } else if cfg!(target_os = "none") {
@@ -161,7 +164,7 @@ impl Random {
         (self.0 >> 8) as usize
     }
 
-    /// Small ones more often than large ones.
+    /// Returns a layout, more often a small one.
     fn layout(&mut self, pages: usize) -> Layout {
         let most = [16, 64, 256, 1024, PAGE_SIZE, pages * PAGE_SIZE][self.next() % 6];
         let align = [1, 1, 1, 4, 8, 16, 64, PAGE_SIZE, 2 * PAGE_SIZE][self.next() % 9];
@@ -204,7 +207,7 @@ fn random_sequences_with_the_default_sizes() {
     random_sequences(DEFAULT_SIZES);
 }
 
-/// Large runs, which are cut into several.
+/// Many pages, so that there are large runs to cut into several.
 #[cfg(not(any(target_os = "none", miri)))]
 #[test]
 fn random_sequences_with_many_pages() {
@@ -225,7 +228,7 @@ fn the_block_freed_last_is_the_next_of_its_class() {
         let (small, large) = (layout(60, 4), layout(200, 4));
         let [a, b] = [(); 2].map(|()| heap.allocate(small).unwrap());
         let c = heap.allocate(large).unwrap();
-        // SAFETY: they are live, and not used after this.
+        // SAFETY: the blocks are live and aren't used afterwards.
         unsafe {
             heap.deallocate(a, small);
             heap.deallocate(c, large);
@@ -246,13 +249,13 @@ fn runs_are_reused_for_their_size_and_not_merged() {
         let a = heap.allocate(one).unwrap();
         let b = heap.allocate(two).unwrap();
         assert_eq!(heap.allocate(one), None);
-        // SAFETY: they are live, and not used after this.
+        // SAFETY: the blocks are live and aren't used afterwards.
         unsafe {
             heap.deallocate(a, one);
             heap.deallocate(b, two);
         }
         assert_eq!((heap.run_pages(), heap.free_run_pages(), arena.pages_remaining()), (3, 3, 0));
-        // Three pages are free, side by side, but no run of three is.
+        // Three contiguous pages are free, but they aren't one run.
         assert_eq!(heap.allocate(layout(3 * PAGE_SIZE, 1)), None);
         assert_eq!((heap.allocate(two), heap.allocate(one)), (Some(b), Some(a)));
         assert_eq!((heap.run_pages(), heap.free_run_pages(), heap.allocate(one)), (3, 0, None));
@@ -260,7 +263,7 @@ fn runs_are_reused_for_their_size_and_not_merged() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn what_cannot_be_served_consumes_nothing() {
     with_pages(2, |pages| {
         let arena = Arena::from_pages(pages).unwrap();
@@ -277,7 +280,7 @@ fn what_cannot_be_served_consumes_nothing() {
             assert_eq!(heap.allocate(layout), None, "{layout:?}");
         }
         assert_eq!(arena.pages_allocated(), 0);
-        // One class takes all, the other has none; what it has goes on.
+        // One class takes all of the pages, so there are none left for the other.
         let blocks = iter::from_fn(|| heap.allocate(layout(1024, 1024))).count();
         assert_eq!((blocks, heap.allocate(layout(64, 1))), (8, None));
         assert_eq!(heap.peak_blocks(), [0, 8]);
@@ -291,7 +294,7 @@ fn nothing_and_everything_has_an_address_of_its_own() {
         let empty = layout(0, 1);
         let [a, b] = [(); 2].map(|()| heap.allocate(empty).unwrap());
         assert_ne!(a, b);
-        // SAFETY: it is live, and not used after this.
+        // SAFETY: the block is live and isn't used afterwards.
         unsafe { heap.deallocate(a, empty) };
         assert_eq!(heap.allocate(empty), Some(a));
     });
@@ -303,7 +306,7 @@ fn a_resize_that_fails_leaves_the_block_as_it_was() {
         let heap = SizeClasses::with_table(Arena::from_pages(pages).unwrap(), hpalloc::size_table![64, 2048]);
         let (small, large) = (layout(64, 1), layout(2048, 1));
         let block = heap.allocate(small).unwrap();
-        // SAFETY: the block is live, has so many bytes, and came with this layout.
+        // SAFETY: the block is live, has this size and this layout.
         unsafe {
             block.write_bytes(7, 64);
             assert_eq!(heap.grow(block, small, large), None);
@@ -321,7 +324,8 @@ fn heaps_with_the_same_table_free_each_others_blocks() {
         let arena = Arena::from_pages(pages).unwrap();
         let [one, other] = [(); 2].map(|()| SizeClasses::new(&arena).in_family(1));
         let block = one.allocate(layout(100, 1)).unwrap();
-        // SAFETY: the heaps have the same table and the same arena, and the block isn't used after this.
+        // SAFETY: the heaps have the same table, arena and family, and the block isn't
+        // used afterwards.
         unsafe { other.deallocate(block, layout(100, 1)) };
         assert_eq!(other.allocate(layout(100, 1)), Some(block));
         assert_eq!(arena.pages_allocated(), 1);
@@ -340,7 +344,8 @@ fn a_heap_and_pools_share_an_arena() {
     });
 }
 
-/// The table in the documentation of `SizeClasses`, within a percent: requests of 1 to 700 bytes until one fails, a hundred times.
+/// The table in the documentation of `SizeClasses`, to within one percent. Each of 100
+/// runs allocates 1 to 700 bytes at a time until a request fails.
 #[test]
 #[cfg(target_pointer_width = "64")]
 #[cfg(not(any(target_os = "none", miri, hpalloc_hardened)))]

@@ -1,5 +1,6 @@
-//! A program with a global allocator of little memory, which frees a block twice: it ends, with a message. (A panic and its
-//! backtrace allocate too, and may not find the memory for it.)
+//! Tests that a program whose global allocator has little memory ends with a message
+//! after a double free. The panic and its backtrace allocate as well, and may not get the
+//! memory for it.
 #![cfg(hpalloc_hardened)]
 
 use std::alloc::{Layout, alloc, dealloc};
@@ -21,14 +22,14 @@ fn misuse_of_a_small_heap_ends_the_program() {
     let mut this = Command::new(std::env::current_exe().unwrap());
     this.args(["--exact", "--ignored", "--nocapture", "double_free"]).env("RUST_BACKTRACE", "0");
     let mut child = this.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    // It takes no time, but for a machine that is busy.
+    // The program ends immediately, except on a busy machine.
     for _ in 0..600 {
         if child.try_wait().unwrap().is_some() {
             break;
         }
         sleep(Duration::from_millis(100));
     }
-    // Where it waits forever.
+    // Kill the program in case it waits forever.
     let _ = child.kill();
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
@@ -37,9 +38,9 @@ fn misuse_of_a_small_heap_ends_the_program() {
 }
 
 #[test]
-#[ignore = "dies; another test runs it in a process of its own"]
+#[ignore = "dies on purpose; another test runs it in a separate process"]
 fn double_free() {
-    // SAFETY: this is what must not be done. It is done in a process that it ends.
+    // SAFETY: not upheld. This is the misuse under test, and it ends the process.
     unsafe {
         let block = alloc(Layout::new::<u64>());
         dealloc(block, Layout::new::<u64>());

@@ -1,4 +1,5 @@
-//! A billion operations, with the first and the last word of each block checked: `cargo test --release --test soak -- --ignored`.
+//! Runs a billion operations, and checks the first and the last word of each block:
+//! `cargo test --release --features std --test soak -- --ignored`.
 
 mod common;
 
@@ -8,7 +9,7 @@ use std::ptr::NonNull;
 use common::{bytes, with_pages};
 use hpalloc::{Arena, FixedBlock, Heap, PAGE_SIZE, PageSource, SizeClasses};
 
-/// How many operations each of the tests does: half of them allocate, half of them free, and so often.
+/// The number of operations of each test. Half of them allocate and half of them free.
 const OPERATIONS: u64 = 500_000_000;
 const PLACES: usize = 4096;
 
@@ -28,7 +29,8 @@ impl Random {
     }
 }
 
-/// Takes any of the places, and allocates or frees there: so as not to know what comes next.
+/// Allocates or frees at random places, so that the order of operations can't be
+/// foreseen.
 fn soak(
     size: impl Fn(usize) -> usize,
     allocate: impl Fn(usize) -> Option<NonNull<u8>>,
@@ -46,7 +48,7 @@ fn soak(
                 refused += u64::from(block.is_none());
                 if let Some(block) = block {
                     let [first, last] = ends(block, size(place));
-                    // SAFETY: a block has so many bytes, and this one is nobody else's.
+                    // SAFETY: the block has this size, and nothing else uses it.
                     unsafe {
                         first.write(number);
                         last.write(number ^ 1);
@@ -56,13 +58,13 @@ fn soak(
             }
             Some((block, number)) => {
                 let [first, last] = ends(block, size(place));
-                // SAFETY: this was written there.
+                // SAFETY: these bytes were written earlier.
                 assert_eq!(unsafe { [first.read(), last.read()] }, [number, number ^ 1]);
                 free(place, block);
             }
         }
     }
-    assert!(allocated > OPERATIONS / 3 && refused > 0, "{allocated} were allocated, and {refused} were refused");
+    assert!(allocated > OPERATIONS / 3 && refused > 0, "{allocated} allocations succeeded and {refused} were refused");
     for (place, live) in places.iter_mut().enumerate() {
         if let Some((block, _)) = live.take() {
             free(place, block);
@@ -70,19 +72,19 @@ fn soak(
     }
 }
 
-/// The first and the last word of a block.
+/// Returns pointers to the first and the last word of a block.
 fn ends(block: NonNull<u8>, size: usize) -> [NonNull<u64>; 2] {
-    // SAFETY: the block has so many bytes.
+    // SAFETY: the block has this size.
     [block.cast(), unsafe { block.add(size - size_of::<u64>()) }.cast()]
 }
 
 #[test]
 #[ignore = "half a billion operations"]
 fn a_pool() {
-    // Fewer blocks than places that want one at the same time.
+    // Fewer blocks than places, so that some requests fail.
     with_pages(31, |pages| {
         let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 64).unwrap();
-        // SAFETY: each block is live, and freed once.
+        // SAFETY: each block is live and freed once.
         soak(|_| 64, |_| pool.allocate(), |_, block| unsafe { pool.deallocate(block) });
         assert_eq!(pool.free_blocks(), pool.peak_blocks());
     });
@@ -103,7 +105,8 @@ fn a_heap() {
     });
 }
 
-/// A block of a heap of any size, with the same number in its first and its last four bytes.
+/// A block of a heap for any size, with a number in its first four bytes and its
+/// complement in its last four.
 #[derive(Clone, Copy)]
 struct Stamped {
     block: NonNull<u8>,
@@ -113,7 +116,7 @@ struct Stamped {
 
 impl Stamped {
     fn new(block: NonNull<u8>, layout: Layout, number: u32) -> Self {
-        // SAFETY: the block has so many bytes, and is nobody else's.
+        // SAFETY: the block is large enough, and nothing else uses it.
         unsafe {
             block.cast::<u32>().write_unaligned(number);
             block.add(layout.size() - 4).cast::<u32>().write_unaligned(!number);
@@ -122,19 +125,20 @@ impl Stamped {
     }
 
     fn check_first(&self) {
-        // SAFETY: this was written there.
+        // SAFETY: these bytes were written earlier.
         assert_eq!(unsafe { self.block.cast::<u32>().read_unaligned() }, self.number);
     }
 
     fn check(&self) {
         self.check_first();
-        // SAFETY: this was written there.
+        // SAFETY: these bytes were written earlier.
         let last = unsafe { self.block.add(self.layout.size() - 4).cast::<u32>().read_unaligned() };
         assert_eq!(last, !self.number);
     }
 }
 
-/// The size of the next block: most are small, and what is small and what is large changes every so many operations.
+/// Returns the size of the next block. Most blocks are small, and the bounds of small and
+/// large change every 2^20 operations.
 fn drifting(random: u64, number: u64) -> usize {
     const SMALL: [u64; 5] = [40, 300, 24, 1000, 120];
     const LARGE: [u64; 7] = [500, 4000, 200, 9000, 2000, 20_000, 800];
@@ -143,13 +147,13 @@ fn drifting(random: u64, number: u64) -> usize {
     8 + usize::try_from((random >> 8) % most).unwrap()
 }
 
-/// Allocates, resizes or frees any of the places, each time another one.
+/// Allocates, resizes or frees blocks at random places.
 struct AnySize<'h, P: PageSource> {
     heap: &'h Heap<P>,
     places: Vec<Option<Stamped>>,
-    /// Bytes of live blocks.
+    /// The total size of the live blocks, in bytes.
     live: usize,
-    /// How often something was allocated, resized, freed or refused.
+    /// The number of allocations, resizes, frees and refusals.
     done: [u64; 4],
 }
 
@@ -170,7 +174,7 @@ impl<P: PageSource> AnySize<'_, P> {
             }
             Some(old) if random & 3 << 32 == 0 => {
                 old.check();
-                // SAFETY: the block is live, and has this layout.
+                // SAFETY: the block is live and has this layout.
                 let moved = unsafe {
                     if size >= old.layout.size() {
                         self.heap.grow(old.block, old.layout, layout)
@@ -200,16 +204,21 @@ impl<P: PageSource> AnySize<'_, P> {
         unsafe { self.heap.deallocate(stamped.block, stamped.layout) };
     }
 
-    /// What is used is what is live, each block rounded up to 16 bytes at the most.
+    /// Checks that the used bytes are the live bytes, with each block rounded up by at
+    /// most 15 bytes.
     fn check_counts(&self, all: usize) {
         let blocks = self.places.iter().flatten().count();
         let (used, free) = (self.heap.used(), self.heap.free());
-        assert!((self.live..=self.live + 15 * blocks).contains(&used), "{used} are used by {}", self.live);
+        assert!(
+            (self.live..=self.live + 15 * blocks).contains(&used),
+            "{used} bytes are used by {} live bytes",
+            self.live
+        );
         assert_eq!(used + free, all);
     }
 }
 
-/// A heap that has all of its memory.
+/// Soaks a heap that already has all of its memory.
 fn any_size<P: PageSource>(heap: &Heap<P>) {
     let (all, largest) = (heap.free(), heap.largest_free());
     let mut soak = AnySize { heap, places: vec![None; PLACES / 4], live: 0, done: [0; 4] };
@@ -236,12 +245,12 @@ fn a_heap_of_any_size_in_a_slice() {
 #[test]
 #[ignore = "half a billion operations"]
 fn a_heap_of_any_size_over_an_arena() {
-    // Less memory than most phases want.
+    // Less memory than most phases need.
     with_pages(24, |pages| {
         let heap = Heap::new(Arena::from_pages(pages).unwrap());
         let layout = Layout::new::<u64>();
         let block = heap.allocate(layout).unwrap();
-        // SAFETY: it is live, has this layout, and isn't used after this.
+        // SAFETY: the block is live, has this layout, and isn't used afterwards.
         unsafe { heap.deallocate(block, layout) };
         any_size(&heap);
     });

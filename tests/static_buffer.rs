@@ -1,4 +1,5 @@
-//! Static buffers: claimed by one at a time, given back on drop.
+//! Tests of static buffers, which have one owner at a time and are released when it is
+//! dropped.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -21,18 +22,19 @@ hpalloc::static_buffer! {
     static BUFFER: StaticBuffer<2>;
 }
 
-/// For tests that use `BUFFER` and run side by side.
+/// Serializes the tests that use `BUFFER`, because they run in parallel.
 #[cfg(not(target_os = "none"))]
 fn turn() -> impl Drop {
     static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
     TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Here tests run one after the other.
+/// On this target, tests run one at a time.
 #[cfg(target_os = "none")]
 fn turn() {}
 
-/// The size of the built-in buffer, from the same variable that the crate was built with.
+/// Returns the size of the built-in buffer, from the same variable that the crate was
+/// built with.
 fn default_pages() -> usize {
     option_env!("HPALLOC_STATIC_PAGES").map_or(16, |pages| pages.parse().unwrap())
 }
@@ -67,7 +69,7 @@ fn a_part_of_a_buffer_can_be_claimed_but_no_more_than_it_has() {
     }
     let arena = Arena::from_region(BUFFER.claim_bytes(PAGE_SIZE).unwrap()).unwrap();
     assert!(arena.alloc_page().is_some() && arena.alloc_page().is_none());
-    // The whole buffer is taken, not just the part.
+    // A claim takes the whole buffer, even if it uses only a part.
     assert!(BUFFER.claim_bytes(PAGE_SIZE).is_err());
 }
 
@@ -92,7 +94,7 @@ fn what_was_left_in_a_buffer_is_not_taken_for_zero() {
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn a_lazy_arena_is_made_at_the_first_allocation() {
     let _turn = turn();
     let pool: FixedBlock<Lazy<StaticRegion>> = const {
@@ -101,7 +103,7 @@ fn a_lazy_arena_is_made_at_the_first_allocation() {
             BlockSize::of::<[u8; 2048]>(),
         )
     };
-    drop(BUFFER.claim().expect("the pool has not claimed it yet"));
+    drop(BUFFER.claim().expect("the pool claims the buffer on first use"));
     assert_eq!(iter::from_fn(|| pool.allocate()).count(), 4);
     assert_eq!(pool.page_source().arena().unwrap().pages_remaining(), 0);
     assert!(BUFFER.claim().is_err());
@@ -114,7 +116,8 @@ fn the_record_of_the_claim_costs_no_page() {
     assert!(size_of::<StaticBuffer<4>>() <= 3 * size_of::<usize>());
 }
 
-/// The one test in this file that uses the built-in buffer, which tests that run side by side would fight over.
+/// The only test in this file that uses the built-in buffer, because tests run in
+/// parallel.
 #[test]
 fn the_built_in_buffer_has_the_size_that_the_build_asked_for() {
     let size = default_pages() * PAGE_SIZE;
@@ -167,5 +170,5 @@ fn of_threads_that_claim_at_once_one_at_a_time_succeeds() {
             });
         }
     });
-    assert!(claims.into_inner() > 0 && BUFFER.claim().is_ok(), "nobody holds the buffer");
+    assert!(claims.into_inner() > 0 && BUFFER.claim().is_ok(), "the buffer must be free again");
 }

@@ -1,4 +1,4 @@
-//! A heap in a `static`, through `GlobalAlloc`: what a global allocator has to do, on all machines.
+//! Tests of a heap in a `static`, through `GlobalAlloc`, on all machines.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -21,25 +21,26 @@ fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).unwrap()
 }
 
-/// A block of the heap.
+/// Allocates a block from the heap.
 fn allocate(heap: &impl GlobalAlloc, layout: Layout) -> Option<NonNull<u8>> {
     assert_ne!(layout.size(), 0);
     // SAFETY: the size isn't zero.
     NonNull::new(unsafe { heap.alloc(layout) })
 }
 
-/// So many bytes of a block.
+/// Returns the first `count` bytes of a block.
 ///
 /// # Safety
 ///
-/// The block has so many bytes, which are initialised, and nothing writes to them meanwhile.
+/// The block has `count` initialized bytes, and nothing writes to them while the slice is
+/// used.
 unsafe fn bytes<'a>(block: *mut u8, count: usize) -> &'a [u8] {
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe { core::slice::from_raw_parts(block, count) }
 }
 
 #[test]
-#[cfg_attr(hpalloc_hardened, ignore = "counts blocks without guards")]
+#[cfg_attr(hpalloc_hardened, ignore = "expects blocks without guards")]
 fn a_heap_as_a_global_allocator_uses_it() {
     hpalloc::static_buffer! { static MEMORY: StaticBuffer<2>; }
     static HEAP: Heap<3> = Locked::new(SizeClasses::with_table(
@@ -47,7 +48,7 @@ fn a_heap_as_a_global_allocator_uses_it() {
         hpalloc::size_table![64, 264, 1024],
     ));
 
-    // What can't be served is null, and takes nothing.
+    // A request that can't be served returns null and takes no memory.
     for layout in [layout(1, 2 * PAGE_SIZE), layout(3 * PAGE_SIZE, 1), layout(isize::MAX as usize, 1)] {
         assert_eq!(allocate(&HEAP, layout), None, "{layout:?}");
     }
@@ -55,7 +56,8 @@ fn a_heap_as_a_global_allocator_uses_it() {
 
     let small = layout(50, 2);
     let block = allocate(&HEAP, small).unwrap().as_ptr();
-    // SAFETY: the block is live, is written to as far as it is read, and is passed with the layout that it has.
+    // SAFETY: the block is live, is passed with its current layout, and only bytes that
+    // were written are read.
     unsafe {
         block.write_bytes(0xA5, 50);
         // In place, and back.
@@ -66,13 +68,13 @@ fn a_heap_as_a_global_allocator_uses_it() {
         assert!(!moved.is_null() && moved != block);
         assert_eq!(bytes(moved, 50), [0xA5; 50]);
         assert_eq!(HEAP.with(SizeClasses::free_blocks), [1, 0, 0]);
-        // There is no page left for this one, so it stays where it is.
+        // There is no page left for the class of 264 bytes, so the block stays as it is.
         assert!(HEAP.realloc(moved, layout(300, 2), 200).is_null());
-        // Nor can anything have that size.
+        // No block can have these sizes either.
         assert!(HEAP.realloc(moved, layout(300, 2), isize::MAX as usize).is_null());
         assert!(HEAP.realloc(moved, layout(300, 2), usize::MAX).is_null());
         assert_eq!(bytes(moved, 50), [0xA5; 50]);
-        // Back to the block that is free since, and dirty.
+        // Back to the first block, which has been freed since and isn't zero.
         let back = HEAP.realloc(moved, layout(300, 2), 20);
         assert_eq!((back, bytes(back, 20)), (block, &[0xA5; 20][..]));
         HEAP.dealloc(back, layout(20, 2));
@@ -81,13 +83,14 @@ fn a_heap_as_a_global_allocator_uses_it() {
         HEAP.dealloc(zeroed, layout(60, 1));
     }
 
-    // What is aligned stays so when it moves, and goes back to the class that it came from.
+    // An aligned block keeps its alignment when it moves, and returns to the class that
+    // it came from.
     let line = layout(50, 64);
     let block = allocate(&HEAP, line).unwrap().as_ptr();
-    // SAFETY: the block is live, and is passed with the layout that it has.
+    // SAFETY: the block is live and is passed with its current layout.
     unsafe {
         assert_eq!(HEAP.realloc(block, line, 64), block);
-        // Blocks of 264 bytes would be large enough.
+        // Blocks of 264 bytes would be large enough, but they aren't aligned to 64 bytes.
         let moved = HEAP.realloc(block, layout(64, 64), 100);
         assert_eq!(moved.addr() % 1024, 0);
         assert_eq!(HEAP.realloc(moved, layout(100, 64), 1000), moved);
@@ -97,13 +100,14 @@ fn a_heap_as_a_global_allocator_uses_it() {
         assert_eq!(HEAP.with(SizeClasses::free_blocks), [1, 0, 1]);
     }
 
-    // Until there is nothing left; then null, again and again, and what comes back is to be had again.
+    // Requests fail, repeatedly, once the memory is exhausted. Freed blocks can be
+    // allocated again.
     let block = layout(1000, 8);
     let mut all: [Option<NonNull<u8>>; 5] = [(); 5].map(|()| allocate(&HEAP, block));
     assert_eq!(all.iter().flatten().count(), 4);
     assert_eq!((allocate(&HEAP, block), allocate(&HEAP, layout(100, 1))), (None, None));
     for first in all.iter_mut().filter_map(Option::take) {
-        // SAFETY: it is live, came with that layout, and isn't used any more.
+        // SAFETY: the block is live, has this layout, and isn't used afterwards.
         unsafe { HEAP.dealloc(first.as_ptr(), block) };
     }
     assert_eq!([(); 5].map(|()| allocate(&HEAP, block)).iter().flatten().count(), 4);

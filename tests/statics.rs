@@ -1,4 +1,5 @@
-//! Pools and heaps that are declared in a `static` with their memory, on all machines.
+//! Tests of pools and heaps that are declared in a `static` together with their memory,
+//! on all machines.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -16,8 +17,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use hpalloc::{CriticalSection, HeapError, Lock, PoolFull, StaticBox, StaticHeap, StaticPool};
 
-/// How far apart the blocks of values of this type are, and no further: with the two words that guard each in a hardened
-/// program.
+/// Returns the distance between the starts of neighboring blocks. In a hardened build, it
+/// includes the two guard words of a block.
 const fn stride<T>() -> usize {
     let guard = if hpalloc::IS_HARDENED { 2 * size_of::<usize>() } else { 0 };
     let align = if align_of::<T>() > align_of::<usize>() { align_of::<T>() } else { align_of::<usize>() };
@@ -25,7 +26,7 @@ const fn stride<T>() -> usize {
     (bytes.next_multiple_of(align) + guard).next_multiple_of(align)
 }
 
-/// A pool of `N` values has that many blocks, which lie side by side, and not one more.
+/// Checks that a pool of `N` values has exactly `N` blocks, which are side by side.
 fn holds_exactly<T: Copy + PartialEq + core::fmt::Debug + 'static, const N: usize, M: Lock>(
     pool: &'static StaticPool<T, M>,
     value: T,
@@ -64,7 +65,8 @@ fn a_static_pool_has_room_for_exactly_so_many() {
     holds_exactly::<_, 1, _>(&ONE, "one");
 }
 
-/// The blocks of a static pool promise no more alignment than they have, also to whoever allocates in them without types.
+/// The blocks of a static pool have the alignment that the pool reports, even if they are
+/// allocated without types.
 #[test]
 fn blocks_are_aligned_as_they_say() {
     hpalloc::static_pool! { static BUFFERS: Pool<[u8; 256], 3>; }
@@ -77,10 +79,10 @@ fn blocks_are_aligned_as_they_say() {
     }
 }
 
-/// A lock that counts.
+/// A lock that counts how often it is acquired.
 struct Counting;
 
-// SAFETY: that of the critical section.
+// SAFETY: the critical section excludes all others.
 unsafe impl Lock for Counting {
     const UNLOCKED: Self = Self;
 
@@ -115,14 +117,14 @@ mod elsewhere {
     hpalloc::static_pool! {
         /// Attributes in any order, a visibility, and a lock.
         #[unsafe(link_section = ".bss.statics_test")]
-        #[allow(dead_code, reason = "an attribute of the pool")]
+        #[allow(dead_code, reason = "the test passes attributes to the pool")]
         pub(super) static SAMPLES: Pool<[u16; 8], 2, Counting>;
     }
 
     hpalloc::static_heap! {
-        #[allow(dead_code, reason = "an attribute of the heap")]
+        #[allow(dead_code, reason = "the test passes attributes to the heap")]
         #[unsafe(link_section = ".bss.statics_test")]
-        /// In the other order.
+        /// The attributes in another order.
         pub(super) static HEAP: Heap<1000, Counting>;
     }
 }
@@ -136,7 +138,8 @@ fn another_lock_attributes_and_a_visibility_pass_through() {
     assert!(LOCKED.load(Ordering::Relaxed) > before + 1);
     assert_eq!(elsewhere::HEAP.used(), 0);
     assert_eq!(elsewhere::CONDITIONAL.available(), 3);
-    // The memory is where it was asked to be: next to each other, since nothing else is in that section.
+    // The attribute placed these statics in a section that contains nothing else, so they
+    // are near each other.
     let conditional = elsewhere::CONDITIONAL.alloc(7).unwrap();
     let sample = elsewhere::SAMPLES.alloc([7; 8]).unwrap();
     assert!((&raw const *conditional).addr().abs_diff((&raw const *sample).addr()) < 2048);
@@ -149,7 +152,8 @@ fn a_static_heap_uses_all_of_its_memory_and_says_how_much() {
 
     fn everything(heap: &StaticHeap) -> usize {
         let layout = Layout::from_size_align(heap.largest_free(), 1).unwrap();
-        // SAFETY: the size isn't zero, the block is written to in its bounds and freed once, with its layout.
+        // SAFETY: the size isn't zero, the block is written only within its bounds, and
+        // it is freed once with its layout.
         unsafe {
             let block = heap.alloc(layout);
             assert!(!block.is_null());
@@ -161,10 +165,11 @@ fn a_static_heap_uses_all_of_its_memory_and_says_how_much() {
         layout.size()
     }
 
-    // Before the first request, all of it is free, and it is afterwards.
+    // All of the memory is free before the first request, and again after the last block
+    // is freed.
     let free = HEAP.free();
-    // What the heap keeps about itself.
-    assert!((BYTES - 300..BYTES).contains(&free), "{free} bytes of {BYTES}");
+    // The heap's records use the rest.
+    assert!((BYTES - 300..BYTES).contains(&free), "{free} of {BYTES} bytes are free");
     assert_eq!((HEAP.used(), HEAP.largest_free(), HEAP.usage().free_blocks), (0, free, 1));
     for _ in 0..2 {
         assert_eq!(everything(&HEAP), free);
@@ -178,7 +183,7 @@ fn a_static_heap_uses_all_of_its_memory_and_says_how_much() {
 fn the_smallest_static_heap_serves() {
     hpalloc::static_heap! { static HEAP: Heap<{ HeapError::MIN }>; }
 
-    // SAFETY: the size isn't zero; the block is freed once, with its layout.
+    // SAFETY: the size isn't zero, and the block is freed once with its layout.
     unsafe {
         let block = HEAP.alloc(Layout::new::<u64>());
         assert!(!block.is_null());
@@ -206,11 +211,11 @@ fn the_error_of_a_full_pool_is_for_people() {
 
     hpalloc::static_pool! { static PAGES: Pool<[u8; 1000], 1>; }
 
-    #[allow(clippy::result_large_err, reason = "the value comes back")]
+    #[allow(clippy::result_large_err, reason = "the error returns the value")]
     fn question_mark() -> Result<(), PoolFull<[u8; 1000]>> {
         let _first = PAGES.alloc([1; 1000])?;
         let _second = PAGES.alloc([2; 1000])?;
-        unreachable!("there is room for one");
+        unreachable!("the pool has room for a single value");
     }
 
     let error = question_mark().unwrap_err();

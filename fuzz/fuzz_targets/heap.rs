@@ -1,4 +1,5 @@
-//! A heap of blocks of any size, over a slice and over sources of pages, against a model: what is live, and what is in it.
+//! Compares a heap for blocks of any size, over a slice or over page sources, with a
+//! model of its live blocks and their contents.
 #![no_main]
 
 #[path = "../../tests/common/mod.rs"]
@@ -22,20 +23,20 @@ struct Input {
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Memory {
-    /// Any size, at any address.
+    /// A slice of any size at any address.
     Slice { skip: u16, len: u16 },
     /// An arena that the heap owns.
     Arena { pages: u8 },
-    /// Several, so that the heap has several parts.
+    /// Several arenas, so that the heap has several parts.
     Arenas { pages: [u8; 3] },
-    /// An arena that is shared: others take every so many pages from it.
+    /// A shared arena, from which another user takes a page every `others + 1` steps.
     Shared { pages: u8, others: u8 },
-    /// Collections instead of a model.
+    /// Collections in the heap, without a model.
     Collections { pages: u8 },
 }
 
 fn arena(pages: &mut [Page]) -> Arena<hpalloc::Borrowed<'_>> {
-    Arena::from_pages(pages).expect("some pages")
+    Arena::from_pages(pages).expect("the memory has whole pages")
 }
 
 fn in_a_slice(skip: u16, len: u16, steps: &[Operation]) {
@@ -65,14 +66,14 @@ fn over<P: PageSource>(source: P, memory: Vec<std::ops::Range<usize>>, steps: &[
     for &step in steps {
         model.step(step);
         let now = heap.used() + heap.free();
-        assert!(now >= total, "a heap keeps the memory that it took");
+        assert!(now >= total, "a heap must keep the memory that it took");
         total = now;
     }
     model.clear();
     model.write_after_free();
 }
 
-/// The pages that others took stay theirs.
+/// Checks that the heap leaves pages alone that another user took from the same source.
 fn over_a_shared_source(pages: usize, others: u8, steps: &[Operation]) {
     with_pages(pages, |pages| {
         let within = range(bytes(pages));
@@ -96,10 +97,10 @@ fn over_a_shared_source(pages: usize, others: u8, steps: &[Operation]) {
     });
 }
 
-/// Vectors, beside ordinary ones with the same contents.
+/// Compares vectors in the heap with ordinary vectors that have the same contents.
 fn collections(pages: usize, steps: &[Operation]) {
     with_pages(pages, |pages| {
-        let heap = Heap::from_uninit(bytes(pages)).expect("a page is enough");
+        let heap = Heap::from_uninit(bytes(pages)).expect("a page is enough memory for a heap");
         let largest = heap.largest_free();
         let mut vectors: Vec<_> = (0..8).map(|_| (HeapVec::<u16, _>::new_in(&heap), Vec::<u16>::new())).collect();
         for step in steps {

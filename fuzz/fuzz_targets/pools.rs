@@ -1,4 +1,4 @@
-//! Pools over one arena, on every kind of region, against the model that the tests have as well.
+//! Compares pools over one arena, on every kind of region, with the model of the tests.
 #![no_main]
 
 #[path = "../../tests/common/mod.rs"]
@@ -58,17 +58,18 @@ fn step(operation: Operation) -> Option<Step> {
 }
 
 fn run<R: Region>(mut arena: Arena<R>, steps: &[Operation]) {
-    let base = address(arena.alloc_page().expect("an arena has a page"));
+    let base = address(arena.alloc_page().expect("an arena has at least one page"));
     for steps in steps.split(|step| matches!(step, Operation::Reset)) {
         arena.reset();
-        // As many blocks as there are of the smallest size.
+        // The last parameter is the number of blocks of the smallest size.
         let mut world = World::<_, 4, { MAX_PAGES * PAGE_SIZE / size_of::<usize>() }>::new(&arena, base);
         steps.iter().filter_map(|&operation| step(operation)).for_each(|step| world.step(step));
         world.check_contents();
     }
 }
 
-/// A pool in a slice, wherever that begins: each block once, aligned, with contents of its own.
+/// Checks a pool in a slice at any address: it hands out each block once, aligned, and
+/// blocks keep their contents.
 fn in_a_slice(memory: &mut [MaybeUninit<u8>], block_size: usize, steps: &[Operation]) {
     let Ok(pool) = FixedBlock::from_uninit(memory, block_size) else { return };
     let mut live: Vec<(NonNull<u8>, u8)> = Vec::new();
@@ -77,17 +78,17 @@ fn in_a_slice(memory: &mut [MaybeUninit<u8>], block_size: usize, steps: &[Operat
             Operation::Allocate { .. } | Operation::NewPool { .. } => {
                 let Some(block) = pool.allocate() else { continue };
                 assert_eq!(block.addr().get() % pool.block_align(), 0);
-                // SAFETY: the block has so many bytes, and is nobody else's.
+                // SAFETY: the block is large enough, and nothing else uses it.
                 unsafe { block.write_bytes(stamp, block_size) };
                 live.push((block, stamp));
             }
             Operation::Deallocate { live: choice, .. } => {
                 let Some(index) = usize::from(choice).checked_rem(live.len()) else { continue };
                 let (block, stamp) = live.swap_remove(index);
-                // SAFETY: all of its bytes were written to.
+                // SAFETY: the block was filled when it was allocated.
                 let bytes = unsafe { std::slice::from_raw_parts(block.as_ptr(), block_size) };
                 assert!(bytes.iter().all(|&byte| byte == stamp));
-                // SAFETY: it is live, and not used after this.
+                // SAFETY: the block is live and isn't used afterwards.
                 unsafe { pool.deallocate(block) };
             }
             Operation::Exhaust { .. } | Operation::Reset => {}
@@ -97,7 +98,7 @@ fn in_a_slice(memory: &mut [MaybeUninit<u8>], block_size: usize, steps: &[Operat
     }
 }
 
-/// In a hardened program, a pointer that isn't a live block's is refused, wherever it leads.
+/// Checks that a hardened build rejects any pointer that isn't a live block.
 #[cfg(hpalloc_hardened)]
 fn misuse<P: hpalloc::PageSource>(pool: &FixedBlock<P>, live: &[(NonNull<u8>, u8)], operation: Operation) {
     let Operation::Deallocate { pool: low, live: high } = operation else { return };
@@ -106,7 +107,7 @@ fn misuse<P: hpalloc::PageSource>(pool: &FixedBlock<P>, live: &[(NonNull<u8>, u8
     let address = near.as_ptr().wrapping_add(offset).wrapping_sub(1 << 10);
     let Some(pointer) = NonNull::new(address) else { return };
     if live.iter().all(|(block, _)| *block != pointer) {
-        // SAFETY: what isn't in order is an error.
+        // SAFETY: `try_deallocate` returns an error for an invalid pointer.
         assert!(unsafe { pool.try_deallocate(pointer) }.is_err(), "{pointer:?}");
     }
 }
@@ -114,9 +115,9 @@ fn misuse<P: hpalloc::PageSource>(pool: &FixedBlock<P>, live: &[(NonNull<u8>, u8
 #[cfg(not(hpalloc_hardened))]
 fn misuse<P: hpalloc::PageSource>(_: &FixedBlock<P>, _: &[(NonNull<u8>, u8)], _: Operation) {}
 
-/// The same with values, in the boxes of a pool.
+/// Checks that the boxes of a pool keep their values.
 fn boxes(pages: &mut [Page], steps: &[Operation]) {
-    let pool = Pool::<[u32; 20], _>::new(Arena::from_pages(pages).expect("some pages"));
+    let pool = Pool::<[u32; 20], _>::new(Arena::from_pages(pages).expect("the memory has whole pages"));
     let mut live = Vec::new();
     for (stamp, operation) in (0..).zip(steps) {
         match *operation {
@@ -137,7 +138,7 @@ fuzz_target!(|input: Input| {
     match input.region {
         Kind::Borrowed => with_pages(count, |pages| {
             boxes(pages, steps);
-            run(Arena::from_pages(pages).expect("some pages"), steps);
+            run(Arena::from_pages(pages).expect("the memory has whole pages"), steps);
         }),
         Kind::Trimmed { skip } => with_pages(count, |pages| {
             let memory = bytes(pages);
@@ -148,21 +149,26 @@ fuzz_target!(|input: Input| {
         }),
         Kind::Raw => with_pages(count, |pages| {
             let memory = NonNull::slice_from_raw_parts(NonNull::from(&mut *pages).cast(), count * PAGE_SIZE);
-            // SAFETY: the pages are borrowed mutably, and not used but through the arena.
-            run(unsafe { Arena::from_raw(memory) }.expect("some pages"), steps);
+            // SAFETY: the pages are borrowed mutably and only used through the arena.
+            run(unsafe { Arena::from_raw(memory) }.expect("the memory has whole pages"), steps);
         }),
         Kind::Own => with_pages(count, |pages| {
             // SAFETY: as above.
             let region = unsafe { OwnRegion::new(NonNull::from(&mut *pages).cast(), count) };
-            run(Arena::from_region(region).expect("some pages"), steps);
+            run(Arena::from_region(region).expect("the memory has whole pages"), steps);
         }),
-        Kind::Boxed => run(Boxed::new(count * PAGE_SIZE).and_then(Arena::from_region).expect("some pages"), steps),
+        Kind::Boxed => {
+            run(Boxed::new(count * PAGE_SIZE).and_then(Arena::from_region).expect("the memory has whole pages"), steps)
+        }
         Kind::Static => {
-            run(BUFFER.claim_bytes(count * PAGE_SIZE).and_then(Arena::from_region).expect("some pages"), steps);
+            run(
+                BUFFER.claim_bytes(count * PAGE_SIZE).and_then(Arena::from_region).expect("the memory has whole pages"),
+                steps,
+            );
         }
         Kind::Mapping { prefault } => {
             let region = MappingOptions::new().prefault(prefault).map(count * PAGE_SIZE);
-            run(region.and_then(Arena::from_region).expect("some pages"), steps);
+            run(region.and_then(Arena::from_region).expect("the memory has whole pages"), steps);
         }
         Kind::Slice { skip, words } => with_pages(count, |pages| {
             let memory = bytes(pages);

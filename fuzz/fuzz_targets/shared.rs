@@ -1,4 +1,5 @@
-//! Pools, boxes and heaps behind each kind of lock, heaps as global allocators, and pools that free each other's blocks.
+//! Exercises pools, boxes and heaps behind each kind of lock, heaps as global allocators,
+//! and pools that free each other's blocks.
 #![no_main]
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -36,7 +37,7 @@ enum Operation {
 }
 
 fn arena(pages: usize) -> Arena<Boxed> {
-    Boxed::new(pages * PAGE_SIZE).and_then(Arena::from_region).expect("some pages")
+    Boxed::new(pages * PAGE_SIZE).and_then(Arena::from_region).expect("the memory has whole pages")
 }
 
 fn boxes<M: Lock>(pages: usize, steps: &[Operation]) {
@@ -63,18 +64,18 @@ fn boxes<M: Lock>(pages: usize, steps: &[Operation]) {
     assert!(live.iter().all(|(value, size)| **value == [*size; 30]));
 }
 
-/// A block, its layout, and what all of its bytes are.
+/// A block, its layout, and the byte that it is filled with.
 type Live = (NonNull<u8>, Layout, u8);
 
 fn check((block, layout, stamp): Live, bytes: usize) {
     assert_eq!(block.addr().get() % layout.align(), 0);
-    // SAFETY: so many bytes of the block were written to.
+    // SAFETY: the first `bytes` bytes of the block were written.
     let bytes = unsafe { std::slice::from_raw_parts(block.as_ptr(), bytes) };
     assert!(bytes.iter().all(|&byte| byte == stamp));
 }
 
 fn fill((block, layout, stamp): Live) -> Live {
-    // SAFETY: the block has so many bytes, and is nobody else's.
+    // SAFETY: the block is large enough, and nothing else uses it.
     unsafe { block.write_bytes(stamp, layout.size()) };
     (block, layout, stamp)
 }
@@ -84,7 +85,8 @@ fn global(heap: &impl GlobalAlloc, steps: &[Operation]) {
     for (stamp, step) in (1_u8..=255).cycle().zip(steps) {
         match *step {
             Operation::Allocate { size, align, zeroed } => {
-                let layout = Layout::from_size_align(usize::from(size).max(1), 1 << (align % 14)).expect("a layout");
+                let layout =
+                    Layout::from_size_align(usize::from(size).max(1), 1 << (align % 14)).expect("the layout is valid");
                 // SAFETY: the size isn't zero.
                 let block = unsafe { if zeroed { heap.alloc_zeroed(layout) } else { heap.alloc(layout) } };
                 let Some(block) = NonNull::new(block) else { continue };
@@ -97,9 +99,10 @@ fn global(heap: &impl GlobalAlloc, steps: &[Operation]) {
                 let Some(index) = usize::from(place).checked_rem(live.len()) else { continue };
                 let (block, layout, old) = live[index];
                 let size = usize::from(size).max(1);
-                // SAFETY: the block is live and has this layout, and the new size isn't zero.
+                // SAFETY: the block is live and has this layout, and the new size isn't
+                // zero.
                 let Some(block) = NonNull::new(unsafe { heap.realloc(block.as_ptr(), layout, size) }) else { continue };
-                let new = Layout::from_size_align(size, layout.align()).expect("a layout");
+                let new = Layout::from_size_align(size, layout.align()).expect("the layout is valid");
                 check((block, new, old), size.min(layout.size()));
                 live[index] = fill((block, new, stamp));
             }
@@ -107,7 +110,7 @@ fn global(heap: &impl GlobalAlloc, steps: &[Operation]) {
                 let Some(index) = usize::from(place).checked_rem(live.len()) else { continue };
                 let block = live.swap_remove(index);
                 check(block, block.1.size());
-                // SAFETY: it is live, has this layout, and isn't used after this.
+                // SAFETY: the block is live, has this layout, and isn't used afterwards.
                 unsafe { heap.dealloc(block.0.as_ptr(), block.1) };
             }
         }
@@ -119,7 +122,7 @@ fn global(heap: &impl GlobalAlloc, steps: &[Operation]) {
     }
 }
 
-/// The same, after which all is free again, in one piece.
+/// Does the same as `global`. Afterwards all memory must be free, in one piece.
 fn any_size<P: PageSource, M: Lock>(heap: &Locked<Heap<P>, M>, steps: &[Operation])
 where
     Locked<Heap<P>, M>: GlobalAlloc,
@@ -129,10 +132,10 @@ where
     assert_eq!((usage.used, usage.free), (0, usage.largest_free));
 }
 
-/// Pools over one locked arena: a block is freed to any of them.
+/// Exercises pools over one locked arena, which free each other's blocks.
 fn family(pages: usize, steps: &[Operation]) {
     let arena: Locked<_, Spin> = Locked::new(arena(pages));
-    let pools = [(); 3].map(|()| FixedBlock::new(&arena, 120).expect("a block size").in_family(7));
+    let pools = [(); 3].map(|()| FixedBlock::new(&arena, 120).expect("the block size is valid").in_family(7));
     let layout = Layout::new::<[u64; 15]>();
     let mut live: Vec<Live> = Vec::new();
     for (stamp, step) in (1_u8..=255).cycle().zip(steps) {
@@ -145,13 +148,15 @@ fn family(pages: usize, steps: &[Operation]) {
                 let Some(index) = usize::from(place).checked_rem(live.len()) else { continue };
                 let block = live.swap_remove(index);
                 check(block, 120);
-                // SAFETY: the pools are of one family, and the block isn't used after this.
+                // SAFETY: the pools are of one family, and the block isn't used
+                // afterwards.
                 unsafe { pools[usize::from(place) % 3].deallocate(block.0) };
             }
         }
     }
     live.iter().for_each(|block| check(*block, 120));
-    // No misuse is made up here: a family has to believe what isn't its own, see SECURITY.md.
+    // This target commits no misuse: a pool can't detect a foreign block if it may be one
+    // of the family. See SECURITY.md.
 }
 
 fuzz_target!(|input: Input| {

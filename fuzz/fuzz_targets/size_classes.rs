@@ -1,5 +1,5 @@
-//! A heap of size classes, with tables of few sizes, many and none, against the model that the tests have as well; and
-//! collections in one.
+//! Compares a heap of size classes, with the default sizes, few, odd and no sizes, with
+//! the model of the tests. Also exercises collections in such a heap.
 #![no_main]
 
 #[path = "../../tests/common/mod.rs"]
@@ -42,13 +42,14 @@ struct Operation {
 
 impl Operation {
     fn layout(self) -> Layout {
-        Layout::from_size_align(self.size.into(), 1 << (self.align % 14)).expect("a power of two, and not too large")
+        Layout::from_size_align(self.size.into(), 1 << (self.align % 14))
+            .expect("the alignment is a power of two and the size not too large")
     }
 }
 
 fn run<const N: usize>(pages: &mut [Page], table: &'static SizeTable<N>, steps: &[Operation]) {
     let base = address(&mut pages[0]);
-    let arena = Arena::from_pages(pages).expect("some pages");
+    let arena = Arena::from_pages(pages).expect("the memory has whole pages");
     let mut world = HeapWorld::<_, N, 64, 64>::new(&arena, base, table);
     for step in steps {
         world.step(step.place.into(), step.layout(), step.resizes);
@@ -58,9 +59,9 @@ fn run<const N: usize>(pages: &mut [Page], table: &'static SizeTable<N>, steps: 
     world.check_counts();
 }
 
-/// Vectors, beside ordinary ones with the same contents.
+/// Compares vectors in the heap with ordinary vectors that have the same contents.
 fn collections(pages: usize, steps: &[Operation]) {
-    let arena = Boxed::new(pages * PAGE_SIZE).and_then(Arena::from_region).expect("some pages");
+    let arena = Boxed::new(pages * PAGE_SIZE).and_then(Arena::from_region).expect("the memory has whole pages");
     let heap = SizeClasses::new(arena);
     let mut vectors: Vec<_> = (0..8).map(|_| (HeapVec::<u16, _>::new_in(&heap), Vec::<u16>::new())).collect();
     for step in steps {
@@ -68,7 +69,7 @@ fn collections(pages: usize, steps: &[Operation]) {
         if step.resizes {
             model.truncate(step.size.into());
             real.truncate(step.size.into());
-            // Whether there is a smaller block or not.
+            // Replacing an empty vector frees its block.
             if real.is_empty() {
                 *real = HeapVec::new_in(&heap);
             }

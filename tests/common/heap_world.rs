@@ -1,4 +1,4 @@
-//! A model of a heap of size classes, to compare the real one with, step by step.
+//! A model of a heap of size classes, which is compared with a real heap after each step.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -10,11 +10,11 @@ use hpalloc::{Arena, PAGE_SIZE, Region, SizeClasses, SizeTable};
 struct Block {
     first: NonNull<u8>,
     layout: Layout,
-    /// What all of its bytes are.
+    /// The byte that the block is filled with.
     stamp: u8,
 }
 
-/// What is known of the blocks of a class, or of the runs of a size.
+/// The state of a class, or of the runs of one size.
 #[derive(Clone, Copy, Default)]
 struct Class {
     size: usize,
@@ -24,27 +24,28 @@ struct Class {
     carved: usize,
 }
 
-/// Bytes that are compared at a time: Miri takes as long for each of them as for one byte.
+/// The number of bytes that are compared at a time. Miri needs as long for each
+/// comparison as for a single byte.
 const CHUNK: usize = 128;
 
 impl Class {
-    /// Whether one of these is a free run of so many pages.
+    /// Returns `true` if the class has a free run of at least `pages` pages.
     fn is_run_of(&self, pages: usize) -> bool {
         self.is_run && self.free > 0 && pages_per_run(self.size) >= pages
     }
 }
 
 impl Block {
-    /// So many bytes are still as they were.
+    /// Checks that the first `size` bytes are unchanged.
     fn check(self, size: usize) {
-        // SAFETY: all bytes of the block were written to.
+        // SAFETY: all bytes of the block were written.
         let bytes = unsafe { core::slice::from_raw_parts(self.first.as_ptr(), size) };
         let is_whole = bytes.chunks(CHUNK).all(|chunk| *chunk == [self.stamp; CHUNK][..chunk.len()]);
-        assert!(is_whole, "{:?} was written to", self.layout);
+        assert!(is_whole, "a live block of {:?} was overwritten", self.layout);
     }
 }
 
-/// A heap, and a model of it.
+/// A heap and its model.
 pub struct HeapWorld<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> {
     heap: SizeClasses<&'a Arena<R>, N>,
     table: &'static SizeTable<N>,
@@ -57,7 +58,8 @@ pub struct HeapWorld<'a, R: Region, const N: usize, const LIVE: usize, const CLA
 }
 
 impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> HeapWorld<'a, R, N, LIVE, CLASSES> {
-    /// The arena must not have handed out a page yet. `base` is the address of its first.
+    /// Creates a world. The arena must not have handed out any page yet. `base` is the
+    /// address of its first page.
     pub fn new(arena: &'a Arena<R>, base: usize, table: &'static SizeTable<N>) -> Self {
         assert_eq!(arena.pages_allocated(), 0);
         Self {
@@ -72,8 +74,8 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
         }
     }
 
-    /// Uses a place: if there is no block, one is allocated for the layout; otherwise it is resized to that of the layout's
-    /// size, or freed.
+    /// Uses a place. If it is empty, a block with this layout is allocated. Otherwise its
+    /// block is resized to the size of the layout, or freed.
     pub fn step(&mut self, place: usize, new: Layout, resizes: bool) {
         let place = place % LIVE;
         match self.live[place] {
@@ -87,7 +89,7 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
         assert_eq!(self.arena.pages_allocated(), self.pages_taken);
     }
 
-    /// Frees everything that is live.
+    /// Frees all live blocks.
     pub fn clear(&mut self) {
         for place in 0..LIVE {
             if let Some(block) = self.live[place].take() {
@@ -96,7 +98,7 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
         }
     }
 
-    /// The class of that size, or the runs of that size.
+    /// Returns the class with this block size, or the class of the runs of this size.
     fn class(&mut self, size: usize, is_run: bool) -> &mut Class {
         let is_it = |class: &&mut Class| (class.size, class.is_run) == (size, is_run) || class.size == 0;
         let class = self.classes.iter_mut().find(is_it).expect("the model has enough classes");
@@ -104,14 +106,15 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
         class
     }
 
-    /// What serves a layout. Runs that are no larger than a block are left over by larger ones, and serve classes only.
+    /// Returns the class that serves a layout. Free runs that are no larger than a block
+    /// are remainders of larger runs, and serve only classes.
     fn class_of(&mut self, layout: Layout) -> &mut Class {
         let size = self.heap.usable_size(layout);
         let is_run = self.heap.block_sizes().iter().all(|class| class.bytes() != size);
         self.class(size, is_run)
     }
 
-    /// Whether a block for the layout is to be had; if so, it is taken out of the model.
+    /// Returns `true` if the model has a block for the layout, and takes it.
     fn model_allocates(&mut self, layout: Layout) -> bool {
         let size = self.heap.usable_size(layout);
         if size == 0 {
@@ -137,8 +140,8 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
         true
     }
 
-    /// Whether there is a free run of so many pages. If so, the smallest is used: what is left over becomes free runs, each as
-    /// large as a run can be.
+    /// Returns `true` if the model has a free run of at least `pages` pages, and cuts the
+    /// smallest. The rest becomes free runs, each as large as possible.
     fn model_cuts(&mut self, pages: usize) -> bool {
         let runs = self.classes.iter().filter(|class| class.is_run_of(pages)).map(|class| class.size);
         let Some(run) = runs.min() else { return false };
@@ -159,7 +162,8 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
         self.class_of(layout).free += 1;
     }
 
-    /// The largest request that the model would serve: as large as a block or a run.
+    /// Returns the largest request that the model would serve. It is always the size of a
+    /// block or a run.
     fn model_largest(&self) -> usize {
         let serves = |size: usize, is_run: bool| {
             let pages = pages_per_run(size);
@@ -182,14 +186,14 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
         self.live[place] = real.map(|first| self.filled(first, layout));
     }
 
-    /// The block, with a stamp of its own on every byte.
+    /// Fills all of a block with a new stamp.
     fn filled(&mut self, first: NonNull<u8>, layout: Layout) -> Block {
         let size = self.heap.usable_size(layout);
         let offset = first.addr().get() - self.base;
         assert_eq!(first.addr().get() % layout.align(), 0, "{layout:?}");
         assert!(size >= layout.size() && offset + size <= self.pages_taken * PAGE_SIZE, "{layout:?}");
         self.stamp = self.stamp.wrapping_add(1);
-        // SAFETY: the block has so many bytes, and is nobody else's.
+        // SAFETY: the block is large enough, and nothing else uses it.
         unsafe { first.write_bytes(self.stamp, size) };
         Block { first, layout, stamp: self.stamp }
     }
@@ -197,7 +201,7 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
     fn deallocate(&mut self, block: Block) {
         block.check(self.heap.usable_size(block.layout));
         self.model_frees(block.layout);
-        // SAFETY: the block is live, came with this layout, and isn't used any more.
+        // SAFETY: the block is live, has this layout, and isn't used afterwards.
         unsafe { self.heap.deallocate(block.first, block.layout) };
     }
 
@@ -205,7 +209,7 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
         let Ok(new) = Layout::from_size_align(size, block.layout.align()) else { return };
         let in_place = self.heap.usable_size(new) == self.heap.usable_size(block.layout);
         let expected = in_place || self.model_allocates(new);
-        // SAFETY: the block is live and came with this layout.
+        // SAFETY: the block is live and has this layout.
         let real = unsafe {
             if size >= block.layout.size() {
                 self.heap.grow(block.first, block.layout, new)
@@ -223,7 +227,7 @@ impl<'a, R: Region, const N: usize, const LIVE: usize, const CLASSES: usize> Hea
         self.live[place] = Some(self.filled(first, new));
     }
 
-    /// Compares all counts.
+    /// Compares all counts of the heap with those of the model.
     pub fn check_counts(&mut self) {
         let of_size = |size: usize| self.classes.iter().find(|class| (class.size, class.is_run) == (size, false));
         let (peaks, frees) = (self.heap.peak_blocks(), self.heap.free_blocks());

@@ -1,4 +1,5 @@
-//! A model of an arena and the pools over it, to compare the real ones with, step by step.
+//! A model of an arena and the pools over it, which is compared with the real ones after
+//! each step.
 
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
@@ -7,29 +8,31 @@ use core::slice;
 use super::{blocks_per_page, pages_per_run, stride};
 use hpalloc::{Arena, FixedBlock, PAGE_SIZE, Region};
 
-/// An arena, up to `POOLS` pools over it, each with at most `BLOCKS` blocks, and what is known of them.
+/// An arena, up to `POOLS` pools over it with at most `BLOCKS` blocks each, and a model
+/// of them.
 pub struct World<'a, R: Region, const POOLS: usize, const BLOCKS: usize> {
     arena: &'a Arena<R>,
     /// The address of the arena's first page.
     base: usize,
     pages_taken: usize,
     pools: [Option<Pool<'a, R, BLOCKS>>; POOLS],
-    /// What is written to the block that is allocated next.
+    /// The stamp of the next block.
     stamp: usize,
 }
 
 struct Pool<'a, R: Region, const BLOCKS: usize> {
     real: FixedBlock<&'a Arena<R>>,
     block_size: usize,
-    /// Blocks that are carved from a run, and pages that it takes.
+    /// The number of blocks that are carved from a run, and of pages that a run has.
     blocks_per_run: usize,
     pages_per_run: usize,
-    /// Live blocks, in no order.
+    /// The live blocks, in no particular order.
     live: Stack<Block, BLOCKS>,
-    /// Free blocks, the last one freed on top.
+    /// The free blocks, with the last freed on top.
     free: Stack<NonNull<u8>, BLOCKS>,
     carved: usize,
-    /// The address of the block that is carved next, and how many are left in the run.
+    /// The address of the next fresh block, and the number of fresh blocks left in the
+    /// run.
     fresh: usize,
     fresh_blocks: usize,
 }
@@ -40,7 +43,7 @@ struct Block {
     stamp: usize,
 }
 
-/// A step that a world can take. Numbers beyond what is there wrap around.
+/// A step in a world. Numbers of pools and blocks wrap around.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     NewPool { block_size: usize },
@@ -50,7 +53,8 @@ pub enum Step {
 }
 
 impl<'a, R: Region, const POOLS: usize, const BLOCKS: usize> World<'a, R, POOLS, BLOCKS> {
-    /// The arena must not have handed out a page yet. `base` is the address of its first.
+    /// Creates a world. The arena must not have handed out any page yet. `base` is the
+    /// address of its first page.
     pub fn new(arena: &'a Arena<R>, base: usize) -> Self {
         assert_eq!(arena.pages_allocated(), 0);
         Self { arena, base, pages_taken: 0, pools: [const { None }; POOLS], stamp: 1 }
@@ -64,7 +68,8 @@ impl<'a, R: Region, const POOLS: usize, const BLOCKS: usize> World<'a, R, POOLS,
         self.pools[pool].as_ref().map_or(0, |pool| pool.live.len)
     }
 
-    /// Takes the step, in the model and for real, and compares all that can be seen.
+    /// Takes the step in the model and in reality, and compares everything that is
+    /// visible.
     pub fn step(&mut self, step: Step) {
         match step {
             Step::NewPool { block_size } => {
@@ -80,7 +85,7 @@ impl<'a, R: Region, const POOLS: usize, const BLOCKS: usize> World<'a, R, POOLS,
             Step::Exhaust { pool } => {
                 if let Some(pool) = self.pool(pool) {
                     while self.allocate(pool) {}
-                    assert!(!self.allocate(pool), "exhausted, and again");
+                    assert!(!self.allocate(pool), "an exhausted pool allocated another block");
                 }
             }
             Step::Deallocate { pool, live } => {
@@ -92,7 +97,7 @@ impl<'a, R: Region, const POOLS: usize, const BLOCKS: usize> World<'a, R, POOLS,
         self.check_counts();
     }
 
-    /// The number of a pool that exists.
+    /// Returns the number of an existing pool.
     fn pool(&self, number: usize) -> Option<usize> {
         number.checked_rem(self.pools())
     }
@@ -128,7 +133,7 @@ impl<'a, R: Region, const POOLS: usize, const BLOCKS: usize> World<'a, R, POOLS,
         true
     }
 
-    /// A block that was just allocated is aligned, within the arena, and overlaps no live one.
+    /// Checks that a new block is aligned, within the arena, and overlaps no live block.
     fn check_place(&self, number: usize, first: NonNull<u8>) {
         let allocated = self.pools[number].as_ref().expect("the pool exists");
         let start = first.addr().get();
@@ -153,7 +158,7 @@ impl<'a, R: Region, const POOLS: usize, const BLOCKS: usize> World<'a, R, POOLS,
         }
     }
 
-    /// Every live block still holds what was written to it.
+    /// Checks that every live block still holds its stamp.
     pub fn check_contents(&self) {
         for pool in self.pools.iter().flatten() {
             for block in pool.live.iter() {
@@ -165,7 +170,7 @@ impl<'a, R: Region, const POOLS: usize, const BLOCKS: usize> World<'a, R, POOLS,
 
 impl<'a, R: Region, const BLOCKS: usize> Pool<'a, R, BLOCKS> {
     fn new(arena: &'a Arena<R>, block_size: usize) -> Self {
-        let real = FixedBlock::new(arena, block_size).expect("a valid block size");
+        let real = FixedBlock::new(arena, block_size).expect("the block size is valid");
         assert_eq!(real.block_size(), block_size);
         assert_eq!(real.block_align(), (1 << block_size.trailing_zeros()).min(PAGE_SIZE));
         assert_eq!(real.blocks_per_page(), blocks_per_page(block_size));
@@ -186,18 +191,20 @@ impl<'a, R: Region, const BLOCKS: usize> Pool<'a, R, BLOCKS> {
         let Some(index) = live.checked_rem(self.live.len) else { return };
         let block = self.live.swap_remove(index);
         block.check(self.block_size);
-        // SAFETY: the block is a live one of this pool, and is forgotten.
+        // SAFETY: the block is live and from this pool, and isn't used afterwards.
         unsafe { self.real.deallocate(block.first) };
         self.free.push(block.first);
     }
 }
 
-/// Words that are written and compared at a time: Miri takes as long for each of them as for one word.
+/// The number of words that are written and compared at a time. Miri needs as long for
+/// each access as for a single word.
 const CHUNK: usize = 16;
 
 impl Block {
     fn fill(self, size: usize) {
-        // SAFETY: the block is live: nothing else uses its `size` bytes, which are aligned for a pointer.
+        // SAFETY: the block is live, so nothing else uses its `size` bytes, which are
+        // aligned for a pointer.
         let words = unsafe { slice::from_raw_parts_mut(self.first.cast().as_ptr(), size / size_of::<usize>()) };
         for chunk in words.chunks_mut(CHUNK) {
             chunk.copy_from_slice(&[MaybeUninit::new(self.stamp); CHUNK][..chunk.len()]);
@@ -205,14 +212,15 @@ impl Block {
     }
 
     fn check(self, size: usize) {
-        // SAFETY: the block is live and was filled: nothing else uses its `size` bytes.
+        // SAFETY: the block is live and was filled, so nothing else uses its `size`
+        // bytes.
         let words = unsafe { slice::from_raw_parts(self.first.cast::<usize>().as_ptr(), size / size_of::<usize>()) };
         let is_whole = words.chunks(CHUNK).all(|chunk| *chunk == [self.stamp; CHUNK][..chunk.len()]);
-        assert!(is_whole, "a live block was written to by somebody else");
+        assert!(is_whole, "a live block was overwritten");
     }
 }
 
-/// A vector of at most `N`, for machines with no heap.
+/// A vector of at most `N` items, for machines without a heap.
 struct Stack<T, const N: usize> {
     items: [Option<T>; N],
     len: usize,
@@ -234,8 +242,8 @@ impl<T: Copy, const N: usize> Stack<T, N> {
     }
 
     fn swap_remove(&mut self, index: usize) -> T {
-        let last = self.pop().expect("not empty");
-        if index == self.len { last } else { self.items[index].replace(last).expect("below the length") }
+        let last = self.pop().expect("the stack is not empty");
+        if index == self.len { last } else { self.items[index].replace(last).expect("the index is below the length") }
     }
 
     fn iter(&self) -> impl Iterator<Item = T> {

@@ -1,4 +1,5 @@
-//! Misuse that `--cfg hpalloc_hardened` detects. Without it there are no tests here.
+//! Tests of the misuse that `--cfg hpalloc_hardened` detects. Without it, this file has
+//! no tests.
 #![cfg_attr(
     target_os = "none",
     no_std,

@@ -1,4 +1,5 @@
-//! Each kind of misuse, as a value and as the panic that it is by default.
+//! Tests of each kind of misuse: as a returned error, and as the panic that is the
+//! default.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -11,7 +12,7 @@ const SIZE: usize = 64;
 
 type Blocks<'a> = FixedBlock<&'a Arena<Borrowed<'a>>>;
 
-/// Two pools of blocks of 64 bytes over one arena.
+/// Creates two pools of 64-byte blocks over one arena.
 fn with_pools(test: impl FnOnce(Blocks<'_>, Blocks<'_>)) {
     with_pages(MAX_PAGES, |pages| {
         let arena = Arena::from_pages(pages).unwrap();
@@ -19,21 +20,21 @@ fn with_pools(test: impl FnOnce(Blocks<'_>, Blocks<'_>)) {
     });
 }
 
-/// What is found when that is freed to the pool.
+/// Frees a pointer to a pool, and returns the misuse that the pool detects.
 fn found<P: PageSource>(pool: &FixedBlock<P>, block: NonNull<u8>) -> Misuse {
-    // SAFETY: what isn't in order is an error.
+    // SAFETY: `try_deallocate` returns an error for an invalid pointer.
     let error = unsafe { pool.try_deallocate(block) }.unwrap_err();
     assert_eq!((error.block, error.block_size), (block.addr().get(), pool.block_size()));
     error.misuse
 }
 
-/// Writes another byte than the one that is there.
+/// Changes a byte.
 ///
 /// # Safety
 ///
-/// It is there.
+/// The byte can be read and written.
 unsafe fn overwrite(byte: NonNull<u8>) {
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe { byte.write(byte.read() ^ 1) };
 }
 
@@ -47,7 +48,7 @@ fn what_is_in_order_is_no_misuse() {
         for round in 0..3 {
             let blocks = [(); 20].map(|()| pool.allocate().unwrap());
             for (index, block) in blocks.into_iter().enumerate() {
-                // SAFETY: all of the block can be written to, and it is freed once.
+                // SAFETY: all of the block can be written, and it is freed once.
                 unsafe {
                     block.write_bytes(0xFF, SIZE);
                     assert_eq!(pool.try_deallocate(block), Ok(()));
@@ -61,7 +62,7 @@ fn what_is_in_order_is_no_misuse() {
     });
 }
 
-/// The table of SECURITY.md.
+/// The table of block sizes in SECURITY.md.
 #[test]
 fn what_a_page_holds() {
     with_pages(2, |pages| {
@@ -79,18 +80,18 @@ fn a_block_that_is_freed_twice() {
     with_pools(|pool, _| {
         let blocks = [(); 3].map(|()| pool.allocate().unwrap());
         for block in blocks {
-            // SAFETY: it is live, and not used after this.
+            // SAFETY: the block is live and isn't used afterwards.
             unsafe { pool.deallocate(block) };
         }
-        // Each of them, wherever it is in the list; and a refusal changes nothing.
+        // A double free is detected anywhere in the free list, and changes nothing.
         for block in blocks {
             assert_eq!(found(&pool, block), Misuse::DoubleFree);
         }
         assert_eq!(pool.free_blocks(), 3);
-        // One that is handed out again is live.
+        // A block that is handed out again is live.
         assert_eq!(pool.allocate(), Some(blocks[2]));
         assert_eq!(found(&pool, blocks[1]), Misuse::DoubleFree);
-        // SAFETY: it is live, and not used after this.
+        // SAFETY: the block is live and isn't used afterwards.
         assert_eq!(unsafe { pool.try_deallocate(blocks[2]) }, Ok(()));
     });
 }
@@ -99,7 +100,7 @@ fn a_block_that_is_freed_twice() {
 fn what_never_came_from_the_pool() {
     with_pools(|pool, other| {
         let theirs = other.allocate().unwrap();
-        // Before it has memory of its own, and after.
+        // Before the pool has taken memory, and after.
         assert_eq!(found(&pool, theirs), Misuse::Foreign);
         let ours = pool.allocate().unwrap();
         assert_eq!(found(&pool, theirs), Misuse::Foreign);
@@ -108,7 +109,7 @@ fn what_never_came_from_the_pool() {
         assert_eq!(found(&pool, NonNull::from(&mut value).cast()), Misuse::Foreign);
         assert_eq!(found(&pool, NonNull::dangling()), Misuse::Foreign);
         assert_eq!(value, [0; 20]);
-        // A page of the arena that is somebody else's, with words in it that look like anything.
+        // A page that was taken from the arena directly, filled with various bytes.
         if let Some(page) = pool.page_source().alloc_page() {
             for byte in [0, 0xFF, 0x5A, 0xDF] {
                 // SAFETY: the page is borrowed mutably.
@@ -129,7 +130,8 @@ fn a_block_of_another_size_and_another_arena() {
         let blocks = [small.allocate().unwrap(), large.allocate().unwrap(), larger.allocate().unwrap()];
         for (pool, own) in [(&large, blocks[1]), (&larger, blocks[2])] {
             for block in blocks {
-                // SAFETY: what isn't in order is an error; the one that is is not used after this.
+                // SAFETY: `try_deallocate` returns an error for an invalid pointer. The
+                // valid one isn't used afterwards.
                 let misuse = unsafe { pool.try_deallocate(block) }.err().map(|error| error.misuse);
                 assert_eq!(misuse, (block != own).then_some(Misuse::Foreign));
             }
@@ -144,13 +146,13 @@ fn a_pointer_into_a_block_and_behind_the_last() {
         let second = pool.allocate().unwrap();
         assert_eq!(second.addr().get() - block.addr().get(), stride(SIZE));
         for offset in [1, 4, 8, 16, SIZE - 1, SIZE, SIZE + GUARD] {
-            // SAFETY: there are so many bytes before the next block.
+            // SAFETY: the next block starts after these bytes.
             let inside = unsafe { block.add(offset) };
             if inside != second {
                 assert_eq!(found(&pool, inside), Misuse::NotABlock, "{offset}");
             }
         }
-        // SAFETY: a page has more than three blocks.
+        // SAFETY: a page holds more than three blocks.
         let (third, last) = unsafe { (block.add(2 * stride(SIZE)), block.add(4095)) };
         assert_eq!(found(&pool, third), Misuse::NeverAllocated);
         assert_eq!(
@@ -160,41 +162,42 @@ fn a_pointer_into_a_block_and_behind_the_last() {
     });
 }
 
-/// What is left over of a page is a multiple of what a block takes away from its start, but no block.
+/// The unused rest of a page starts at a multiple of the stride, but isn't a block.
 #[test]
 fn the_rest_of_a_page() {
     with_pages(1, |pages| {
         let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 1000).unwrap();
         let blocks = [(); 4].map(|()| pool.allocate().unwrap());
-        // SAFETY: it is in the page.
+        // SAFETY: the address is in the page.
         let rest = unsafe { blocks[0].add(4 * stride(1000)) };
         assert_eq!(found(&pool, rest), Misuse::NotABlock);
     });
 }
 
-/// An overflow over both words of the first block's guard: the second block's says whose they are.
+/// An overflow over both guard words of a block is still reported as an overflow, because
+/// the guards of the other blocks in the run show which pool the run belongs to.
 #[test]
 fn a_long_overflow() {
     with_pools(|pool, _| {
         let blocks = [(); 3].map(|()| pool.allocate().unwrap());
         for block in [blocks[0], blocks[2]] {
-            // SAFETY: there are so many bytes before the next block.
+            // SAFETY: the next block starts after these bytes.
             unsafe { block.add(SIZE).write_bytes(0x41, GUARD) };
             assert_eq!(found(&pool, block), Misuse::Overflow);
         }
     });
-    // There is no other block in its run.
+    // The run has no other block.
     with_pages(2, |pages| {
         let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 4096).unwrap();
         let block = pool.allocate().unwrap();
-        // SAFETY: there are so many bytes after the block.
+        // SAFETY: the block is followed by that many bytes.
         unsafe { block.add(4096).write_bytes(0x41, GUARD) };
         assert_eq!(found(&pool, block), Misuse::Overflow);
     });
 }
 
-/// What a pool keeps of its runs lies at their ends. Blocks of a run whose record was overwritten can't be freed; the pool
-/// goes on with others.
+/// A pool's record of a run is at the end of the run. If the record is overwritten, the
+/// blocks of that run can't be freed any more, but the pool can still allocate.
 #[test]
 fn an_overflow_to_the_end_of_a_run() {
     with_pages(MAX_PAGES, |pages| {
@@ -202,20 +205,20 @@ fn an_overflow_to_the_end_of_a_run() {
         let pool = FixedBlock::new(&arena, 1000).unwrap();
         let per_page = pool.blocks_per_page();
         let first = pool.allocate().unwrap();
-        // SAFETY: the page ends there.
+        // SAFETY: this is the last byte of the page.
         unsafe { first.add(4095).write_bytes(0x41, 1) };
         assert_eq!(found(&pool, first), Misuse::RecordOverwritten);
         assert!((1..per_page).all(|_| pool.allocate().is_some()));
     });
 }
 
-/// A block tells nothing of others when it is handed out again.
+/// A block that is handed out again must not contain a link to another block.
 #[test]
 fn no_link_is_handed_out() {
     with_pools(|pool, _| {
         let blocks = [(); 3].map(|()| pool.allocate().unwrap());
         for block in blocks {
-            // SAFETY: it is live, and not used after this.
+            // SAFETY: the block is live and isn't used afterwards.
             unsafe { pool.deallocate(block) };
         }
         for _ in blocks {
@@ -225,13 +228,13 @@ fn no_link_is_handed_out() {
             assert!(words.iter().all(|&word| word == words[0]), "{words:x?}");
         }
     });
-    // Nor does a block that is handed out for the first time, of what an earlier pool left there.
+    // Nor may a fresh block contain links that an earlier pool left there.
     with_pages(1, |pages| {
         let mut arena = Arena::from_pages(pages).unwrap();
         let pool = FixedBlock::new(&arena, 24).unwrap();
         let blocks = [(); 20].map(|()| pool.allocate().unwrap());
         for block in blocks {
-            // SAFETY: it is live, and not used after this.
+            // SAFETY: the block is live and isn't used afterwards.
             unsafe { pool.deallocate(block) };
         }
         drop(pool);
@@ -243,7 +246,8 @@ fn no_link_is_handed_out() {
     });
 }
 
-/// A source that uses the pool that asks it: the pool goes on with the run that it has, whose blocks have guards.
+/// A source that allocates from the very pool that is calling it. The pool continues with
+/// the run that it then has, and its blocks have guards.
 #[test]
 fn a_source_that_uses_the_pool() {
     struct Reentrant<'a> {
@@ -255,7 +259,7 @@ fn a_source_that_uses_the_pool() {
     unsafe impl PageSource for Reentrant<'_> {
         fn take_pages(&self, count: usize) -> Option<NonNull<hpalloc::Page>> {
             if let Some(pool) = self.pool.take() {
-                // SAFETY: the pool is there, since it asks.
+                // SAFETY: the pool exists, since it is making this call.
                 assert!(unsafe { pool.as_ref() }.allocate().is_some());
             }
             self.arena.take_pages(count)
@@ -268,24 +272,24 @@ fn a_source_that_uses_the_pool() {
         let pool = FixedBlock::new(source, SIZE).unwrap();
         pool.page_source().pool.set(Some(NonNull::from(&pool)));
         let block = pool.allocate().unwrap();
-        // SAFETY: there are more than three blocks.
+        // SAFETY: the run has more than three blocks.
         let (first, next) = unsafe { (block.sub(stride(SIZE)), block.add(stride(SIZE))) };
         assert_eq!(found(&pool, next), Misuse::NeverAllocated);
-        // SAFETY: they are live, and not used after this.
+        // SAFETY: the blocks are live and aren't used afterwards.
         assert_eq!(unsafe { (pool.try_deallocate(first), pool.try_deallocate(block)) }, (Ok(()), Ok(())));
     });
 }
 
-/// Counting stops at the damage.
+/// Counting free blocks stops at an overwritten link.
 #[test]
 fn counting_free_blocks_after_a_link_was_overwritten() {
     with_pools(|pool, _| {
         let blocks = [(); 5].map(|()| pool.allocate().unwrap());
         for block in blocks {
-            // SAFETY: it is live, and not used after this.
+            // SAFETY: the block is live and isn't used afterwards.
             unsafe { pool.deallocate(block) };
         }
-        // SAFETY: the block is there.
+        // SAFETY: the block is in the pool's memory and has a word.
         unsafe { blocks[2].cast::<usize>().write(0x41) };
         assert_eq!(pool.free_blocks(), 2);
     });
@@ -294,11 +298,11 @@ fn counting_free_blocks_after_a_link_was_overwritten() {
         let layouts = [40, 40, 200, 200, 200, 1000].map(layout);
         let blocks = layouts.map(|layout| heap.allocate(layout).unwrap());
         for (block, layout) in blocks.into_iter().zip(layouts) {
-            // SAFETY: it is live, and not used after this.
+            // SAFETY: the block is live and isn't used afterwards.
             unsafe { heap.deallocate(block, layout) };
         }
         for damaged in [blocks[0], blocks[3], blocks[5]] {
-            // SAFETY: the block is there.
+            // SAFETY: the block is in the pool's memory and has a word.
             unsafe { damaged.cast::<usize>().write(0x41) };
         }
         let usage = heap.usage();
@@ -308,7 +312,7 @@ fn counting_free_blocks_after_a_link_was_overwritten() {
     });
 }
 
-/// A page that somebody else has borrowed isn't looked at, so that the borrow is what it was.
+/// A page that another user has borrowed isn't read, so that the borrow stays valid.
 #[test]
 fn a_page_that_is_lent_is_not_touched() {
     with_pools(|pool, _| {
@@ -316,17 +320,18 @@ fn a_page_that_is_lent_is_not_touched() {
         let lent = pool.page_source().alloc_page().unwrap().zero();
         let pointer = NonNull::from(&mut *lent).cast::<u8>();
         for offset in [0, 8, 64, stride(SIZE), 4096 - 8] {
-            // SAFETY: it is in the page.
+            // SAFETY: the address is in the page.
             assert_eq!(found(&pool, unsafe { pointer.add(offset) }), Misuse::Foreign);
         }
         lent[64] = 1;
         assert_eq!(lent.iter().map(|&byte| usize::from(byte)).sum::<usize>(), 1);
-        // SAFETY: it is live, and not used after this.
+        // SAFETY: the block is live and isn't used afterwards.
         assert_eq!(unsafe { pool.try_deallocate(ours) }, Ok(()));
     });
 }
 
-/// To join a family is part of making a pool: one that has allocated keeps recognising its blocks.
+/// A pool joins a family when it is created. One that has already allocated doesn't join,
+/// and keeps recognizing its blocks.
 #[test]
 fn a_used_pool_joins_no_family() {
     with_pools(|pool, other| {
@@ -334,12 +339,13 @@ fn a_used_pool_joins_no_family() {
         let (pool, other) = (pool.in_family(1), other.in_family(1));
         let theirs = other.allocate().unwrap();
         assert_eq!(found(&pool, theirs), Misuse::Foreign);
-        // SAFETY: they are live, and not used after this.
+        // SAFETY: the blocks are live and aren't used afterwards.
         assert_eq!(unsafe { (pool.try_deallocate(block), other.try_deallocate(theirs)) }, (Ok(()), Ok(())));
     });
 }
 
-/// Sources that are nested, lazy, several, or behind a lock, and one that can't tell.
+/// Sources that are nested, lazy, several or locked, and one that can't tell which pages
+/// are its own.
 #[test]
 fn foreign_blocks_of_all_kinds_of_sources() {
     fn check<P: PageSource>(pool: &FixedBlock<P>, foreign: NonNull<u8>) {
@@ -347,7 +353,7 @@ fn foreign_blocks_of_all_kinds_of_sources() {
         for pointer in [foreign, NonNull::dangling()] {
             assert_eq!(found(pool, pointer), Misuse::Foreign);
         }
-        // SAFETY: it is live, and not used after this.
+        // SAFETY: the block is live and isn't used afterwards.
         assert_eq!(unsafe { pool.try_deallocate(block) }, Ok(()));
         assert_eq!(found(pool, block), Misuse::DoubleFree);
     }
@@ -369,18 +375,18 @@ fn foreign_blocks_of_all_kinds_of_sources() {
     });
 }
 
-/// Where what would be behind a block lies outside of the arena, it isn't looked at.
+/// Addresses after the last block are outside the arena, and aren't read.
 #[test]
 fn the_inside_of_a_block_of_pages() {
     with_pages(2, |pages| {
         let pool = FixedBlock::new(Arena::from_pages(pages).unwrap(), 4096).unwrap();
         let block = pool.allocate().unwrap();
         for offset in [8, 4000, 4096, 4096 + 8, 8191] {
-            // SAFETY: the block, with what is behind it, has two pages.
+            // SAFETY: the block with the guard after it has two pages.
             let inside = unsafe { block.add(offset) };
             assert!(matches!(found(&pool, inside), Misuse::NotABlock | Misuse::Foreign), "{offset}");
         }
-        // SAFETY: it is live, and not used after this.
+        // SAFETY: the block is live and isn't used afterwards.
         assert_eq!(unsafe { pool.try_deallocate(block) }, Ok(()));
     });
 }
@@ -395,7 +401,7 @@ fn a_page_that_nobody_has_yet() {
     });
 }
 
-/// What an earlier pool left in memory does not count for a later one.
+/// Guards that an earlier pool left in memory don't count for a later pool.
 #[test]
 fn blocks_from_before_the_arena_was_reset() {
     with_pages(2, |pages| {
@@ -418,9 +424,9 @@ fn every_byte_of_the_guard_counts() {
     with_pools(|pool, _| {
         for offset in SIZE..SIZE + GUARD {
             let block = pool.allocate().unwrap();
-            // SAFETY: there are so many bytes before the next block.
+            // SAFETY: the next block starts after these bytes.
             let byte = unsafe { block.add(offset) };
-            // SAFETY: likewise; it is put back as it was.
+            // SAFETY: as above; the byte is restored.
             unsafe {
                 let before = byte.read();
                 byte.write(before ^ 0x10);
@@ -428,7 +434,8 @@ fn every_byte_of_the_guard_counts() {
                 byte.write(before);
                 assert_eq!(pool.try_deallocate(block), Ok(()));
             }
-            // So that it isn't always the first one of the page.
+            // Advance by a block at times, so that the test doesn't always get the first
+            // one of the page.
             if offset % 2 == 0 {
                 pool.allocate().unwrap();
             }
@@ -441,12 +448,12 @@ fn a_slice_and_boxes_and_a_family() {
     with_pages(1, |pages| {
         let pool = FixedBlock::from_uninit(&mut bytes(pages)[..600], 40).unwrap();
         let [one, two] = [(); 2].map(|()| pool.allocate().unwrap());
-        // SAFETY: it is live, and not used after this.
+        // SAFETY: the block is live and isn't used afterwards.
         unsafe { pool.deallocate(one) };
         assert_eq!(found(&pool, one), Misuse::DoubleFree);
-        // SAFETY: there are so many bytes.
+        // SAFETY: the block has that many bytes.
         assert_eq!(found(&pool, unsafe { two.add(8) }), Misuse::NotABlock);
-        // SAFETY: likewise.
+        // SAFETY: as above.
         assert_eq!(found(&pool, unsafe { two.add(stride(40)) }), Misuse::NeverAllocated);
     });
     with_pages(2, |pages| {
@@ -455,7 +462,8 @@ fn a_slice_and_boxes_and_a_family() {
         let other = FixedBlock::new(&arena, 64).unwrap().in_family(4);
         let block = family[0].allocate().unwrap();
         assert_eq!(found(&other, block), Misuse::Foreign);
-        // SAFETY: it is of the family, live, and not used after this.
+        // SAFETY: the block is live, from a pool of the same family, and isn't used
+        // afterwards.
         assert_eq!(unsafe { family[1].try_deallocate(block) }, Ok(()));
         assert_eq!(found(&family[0], block), Misuse::DoubleFree);
         assert_eq!(family[1].allocate(), Some(block));
@@ -466,7 +474,7 @@ fn a_slice_and_boxes_and_a_family() {
 fn a_heap_finds_the_same() {
     with_pages(3, |pages| {
         let heap = SizeClasses::with_table(Arena::from_pages(pages).unwrap(), hpalloc::size_table![64, 256]);
-        // SAFETY: what isn't in order is an error.
+        // SAFETY: `try_deallocate` returns an error for an invalid pointer.
         let found =
             |block, layout| unsafe { heap.try_deallocate(block, layout) }.err().map(|error: MisuseError| error.misuse);
         let [small, large, run] = [40, 200, 1000].map(|size| heap.allocate(layout(size)).unwrap());
@@ -474,21 +482,22 @@ fn a_heap_finds_the_same() {
         assert_eq!(found(large, layout(40)), Some(Misuse::Foreign));
         assert_eq!(found(small, layout(1000)), Some(Misuse::Foreign));
         assert_eq!(found(run, layout(40)), Some(Misuse::Foreign));
-        // Layouts that nothing has, or that only memory beyond the arena could have.
+        // Layouts that the heap can't serve, or for which only memory outside the arena
+        // would have room.
         for (size, align) in [(64, 8192), (200 << 20, 4), (300 << 20, 4), (8000, 4096)] {
             assert_eq!(found(small, Layout::from_size_align(size, align).unwrap()), Some(Misuse::Foreign), "{size}");
         }
-        // Another size of the same class is the same to it.
+        // Another size of the same class is accepted: the heap can't tell the difference.
         assert_eq!(found(small, layout(50)), None);
         assert_eq!(found(small, layout(40)), Some(Misuse::DoubleFree));
-        // SAFETY: the byte behind the run's last is there.
+        // SAFETY: the byte after the usable part of the run is still in the run.
         unsafe { overwrite(run.add(heap.usable_size(layout(1000)))) };
         assert_eq!(found(run, layout(1000)), Some(Misuse::Overflow));
         assert_eq!(found(large, layout(200)), None);
     });
 }
 
-/// What is found is a panic, unless the program has another hook.
+/// Misuse panics, unless the program has set a hook.
 mod panics {
     use hpalloc::{Pool, PoolBox};
 
@@ -499,7 +508,7 @@ mod panics {
     fn double_free_panics() {
         with_pools(|pool, _| {
             let block = pool.allocate().unwrap();
-            // SAFETY: it isn't: this is what must not be done.
+            // SAFETY: not upheld. This is the misuse under test.
             unsafe {
                 pool.deallocate(block);
                 pool.deallocate(block);
@@ -512,7 +521,7 @@ mod panics {
     fn a_foreign_block_panics() {
         with_pools(|pool, other| {
             pool.allocate().unwrap();
-            // SAFETY: it isn't: this is what must not be done.
+            // SAFETY: not upheld. This is the misuse under test.
             unsafe { pool.deallocate(other.allocate().unwrap()) };
         });
     }
@@ -520,14 +529,14 @@ mod panics {
     #[test]
     #[should_panic(expected = "is not the start of a block")]
     fn a_pointer_into_a_block_panics() {
-        // SAFETY: it isn't: this is what must not be done.
+        // SAFETY: not upheld. This is the misuse under test.
         with_pools(|pool, _| unsafe { pool.deallocate(pool.allocate().unwrap().add(8)) });
     }
 
     #[test]
     #[should_panic(expected = "was never allocated")]
     fn a_fresh_block_panics() {
-        // SAFETY: it isn't: this is what must not be done.
+        // SAFETY: not upheld. This is the misuse under test.
         with_pools(|pool, _| unsafe { pool.deallocate(pool.allocate().unwrap().add(stride(SIZE))) });
     }
 
@@ -536,7 +545,7 @@ mod panics {
     fn an_overflow_panics() {
         with_pools(|pool, _| {
             let block = pool.allocate().unwrap();
-            // SAFETY: it isn't: this is what must not be done.
+            // SAFETY: not upheld. This is the misuse under test.
             unsafe {
                 overwrite(block.add(SIZE));
                 pool.deallocate(block);
@@ -549,7 +558,7 @@ mod panics {
     fn a_write_after_free_panics() {
         with_pools(|pool, _| {
             let block = pool.allocate().unwrap();
-            // SAFETY: it isn't: this is what must not be done.
+            // SAFETY: not upheld. This is the misuse under test.
             unsafe {
                 pool.deallocate(block);
                 block.add(SIZE - 1).write(1);
@@ -563,11 +572,12 @@ mod panics {
     fn an_overwritten_link_panics() {
         with_pools(|pool, _| {
             let [one, other] = [(); 2].map(|()| pool.allocate().unwrap());
-            // SAFETY: it isn't: this is what must not be done.
+            // SAFETY: not upheld. This is the misuse under test.
             unsafe {
                 pool.deallocate(one);
                 pool.deallocate(other);
-                // As an attacker would who doesn't know the key: the address where the next block is to be.
+                // An attacker who doesn't know the key would write a plain address as the
+                // link.
                 other.cast::<NonNull<u8>>().write(one);
             }
             let _ = pool.allocate();
@@ -580,7 +590,7 @@ mod panics {
         with_pages(1, |pages| {
             let pool = Pool::<[u32; 4], _>::new(Arena::from_pages(pages).unwrap());
             let raw = PoolBox::into_raw(pool.alloc([7; 4]).unwrap());
-            // SAFETY: it isn't: this is what must not be done.
+            // SAFETY: not upheld. This is the misuse under test.
             unsafe {
                 drop(pool.from_raw(raw));
                 drop(pool.from_raw(raw));

@@ -1,4 +1,4 @@
-//! The same for a heap of blocks of any size.
+//! Programs that misuse a `Heap`.
 
 use std::alloc::GlobalAlloc;
 #[cfg(hpalloc_hardened)]
@@ -12,12 +12,12 @@ use hpalloc::{Arena, Boxed, Heap, Lazy, Locked, NoPages, Spin};
 use super::common::{bytes, with_pages};
 use super::{POISON, layout, overwrite};
 
-/// A heap with a live block before and after whatever is allocated next.
+/// Creates a heap in which the next block has a live block before and after it.
 fn with_heap(program: impl FnOnce(&Heap<NoPages<'_>>)) {
     with_pages(4, |pages| {
         let heap = Heap::from_uninit(bytes(pages)).unwrap();
         let gap = [100, 300, 100].map(|size| heap.allocate(layout(size)).unwrap())[1];
-        // SAFETY: it is live, and not used after this.
+        // SAFETY: the block is live and isn't used afterwards.
         unsafe { heap.deallocate(gap, layout(300)) };
         program(&heap);
     });

@@ -1,5 +1,6 @@
-//! Programs that misuse a pool or a heap, each in a process of its own, which has to end with the message that says so: that
-//! of a hardened program, or otherwise that of `AddressSanitizer`, where the crate is built for that.
+//! Runs programs that misuse a pool or a heap, each in a separate process. Each must die
+//! with the right message: that of a hardened build, or else that of `AddressSanitizer`
+//! if the crate is built for it.
 #![cfg(any(hpalloc_hardened, hpalloc_asan))]
 
 #[path = "../common/mod.rs"]
@@ -11,8 +12,8 @@ use std::process::Command;
 use common::with_pages;
 use hpalloc::{Arena, Boxed, FixedBlock, Lazy, Locked, Page, Pool, PoolBox, SizeClasses, Spin};
 
-/// Each of these is a test of its own: what is misused, what a hardened program reports, and what `AddressSanitizer` reports, if
-/// it can see it.
+/// Defines a test for each program: its name, the report of a hardened build, and the
+/// report of `AddressSanitizer`, which is `None` if it can't detect the misuse.
 macro_rules! dies {
     ($($(#[$attribute:meta])* $name:ident, $hardened:literal, $asan:expr, $program:block)*) => {$(
         $(#[$attribute])*
@@ -25,10 +26,11 @@ macro_rules! dies {
             }
 
             #[test]
-            #[ignore = "dies; another test runs it in a process of its own"]
+            #[ignore = "dies on purpose; another test runs it in a separate process"]
             fn program() {
-                // SAFETY: this is what must not be done. It is done in a process that it ends.
-                #[allow(unused_unsafe, reason = "some programs misuse what is safe")]
+                // SAFETY: not upheld. This is the misuse under test, and it ends the
+                // process.
+                #[allow(unused_unsafe, reason = "some programs misuse safe functions")]
                 unsafe { $program }
             }
         }
@@ -37,7 +39,8 @@ macro_rules! dies {
 
 mod heap;
 
-/// Runs one of the programs below in a process of its own, which has to fail with the message.
+/// Runs one of the programs below in a separate process, and asserts that it fails with
+/// the message.
 fn dies(program: &str, hardened: &str, asan: Option<&str>) {
     let Some(message) = (if cfg!(hpalloc_hardened) { Some(hardened) } else { asan }) else { return };
     let program = program.trim_start_matches("must_die::");
@@ -45,11 +48,11 @@ fn dies(program: &str, hardened: &str, asan: Option<&str>) {
     let output =
         command.args(["--exact", "--ignored", "--nocapture", &format!("{program}::program")]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("running 1 test") && !output.status.success(), "{program} lives on:\n{text}");
-    assert!(text.contains(message), "{program} does not say {message:?}:\n{text}");
+    assert!(text.contains("running 1 test") && !output.status.success(), "{program} did not die:\n{text}");
+    assert!(text.contains(message), "{program} did not report {message:?}:\n{text}");
 }
 
-/// Where the panic is, is where the block was freed or asked for.
+/// The panic is reported at the line that freed or requested the block.
 #[test]
 fn the_message_names_the_line() {
     for program in [
@@ -68,7 +71,7 @@ const POISON: Option<&str> = Some("AddressSanitizer: use-after-poison");
 
 type Blocks<'a> = FixedBlock<&'a Arena<hpalloc::Borrowed<'a>>>;
 
-/// Two pools of blocks of 64 bytes over one arena.
+/// Creates two pools of 64-byte blocks over one arena.
 fn with_pools(program: impl FnOnce(Blocks<'_>, Blocks<'_>)) {
     with_pages(16, |pages| {
         let arena = Arena::from_pages(pages).unwrap();
@@ -80,9 +83,9 @@ fn with_heap(program: impl FnOnce(&SizeClasses<Arena<hpalloc::Borrowed<'_>>>)) {
     with_pages(16, |pages| program(&SizeClasses::new(Arena::from_pages(pages).unwrap())));
 }
 
-/// Writes another byte than the one that is there.
+/// Changes a byte.
 unsafe fn overwrite(byte: std::ptr::NonNull<u8>) {
-    // SAFETY: this is what must not be done.
+    // SAFETY: not upheld. This is the misuse under test.
     unsafe { byte.write_volatile(byte.read_volatile() ^ 1) };
 }
 
@@ -372,8 +375,9 @@ dies! {
     double_free_in_a_global_allocator, "was freed twice", POISON, {
         let block = HEAP.alloc(layout(100));
         HEAP.dealloc(block, layout(100));
-        // Caught or not, it ends here. What it says goes through this allocator if it is the program's: it must not hold its own
-        // lock meanwhile.
+        // The process ends here, even if the panic is caught. The report may allocate
+        // through this allocator, if it is the program's, so the heap must not hold its
+        // own lock meanwhile.
         let _ = std::panic::catch_unwind(|| HEAP.dealloc(block, layout(100)));
     }
 

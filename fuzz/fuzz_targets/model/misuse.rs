@@ -1,4 +1,4 @@
-//! What must not be done, and what a hardened heap has to say of it.
+//! Commits misuse on purpose, and checks what a hardened heap reports.
 
 use std::alloc::Layout;
 use std::cell::RefCell;
@@ -13,13 +13,13 @@ thread_local! {
     static FOUND: RefCell<Vec<Misuse>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Keeps what is reported, and lets the program go on.
+/// Sets a hook that collects reports, so that the program continues after misuse.
 pub fn listen() {
     hardened::set_hook(|error| FOUND.with_borrow_mut(|found| found.push(error.misuse)));
     take();
 }
 
-/// What was reported since the last time.
+/// Returns what was reported since the last call.
 pub fn take() -> Vec<Misuse> {
     FOUND.take()
 }
@@ -47,7 +47,8 @@ impl<P: PageSource> Model<'_, P> {
                 }
                 let misuse = self.try_misuse(block, near.layout, resizes);
                 let address = start.addr().get();
-                // In the pages of others that share the source, or not in the memory at all.
+                // The address is in pages that another user took from the source, or
+                // outside the memory.
                 let is_foreign = self.excluded.iter().any(|excluded| excluded.contains(&address))
                     || !self.memory.iter().any(|memory| memory.contains(&address));
                 if address % GRANULE.max(layout.align()) == 0 && is_foreign {
@@ -55,7 +56,8 @@ impl<P: PageSource> Model<'_, P> {
                 } else if address % layout.align() != 0 {
                     assert!(matches!(misuse, Misuse::NotABlock | Misuse::Foreign), "{misuse:?} of {block:?}");
                 } else {
-                    // The start of the memory, which holds what the heap keeps, is foreign as well.
+                    // The start of the memory holds the heap's records, and is foreign as
+                    // well.
                     assert!(
                         matches!(
                             misuse,
@@ -76,35 +78,42 @@ impl<P: PageSource> Model<'_, P> {
         assert_eq!((self.heap.used(), self.heap.free(), self.heap.largest_free()), before);
     }
 
-    /// Writes to a block that was freed, when all is free, and hands out everything: that is reported once, and nobody gets the
-    /// byte.
+    /// Writes to a freed block while no block is live, and then allocates all of the
+    /// memory. The write must be reported exactly once, and the byte must not be handed
+    /// out.
     pub fn write_after_free(&self) {
-        // Beyond the words that the heap may keep at both ends of free memory.
+        // Skip the words that the heap may keep at both ends of a hole.
         let Some(freed) = self.freed.iter().rev().find(|block| block.layout.size() >= 64) else { return };
-        // SAFETY: it is in the heap's memory. This is what must not be done.
+        // SAFETY: the address is in the heap's memory. Writing to it is the misuse under
+        // test.
         let written = unsafe { freed.start.add(32) };
-        // SAFETY: likewise.
+        // SAFETY: as above.
         unsafe { written.write(!written.read()) };
         for size in [200, 8] {
             let layout = Layout::from_size_align(size, 1).expect("a layout");
             while let Some(block) = self.heap.allocate(layout) {
                 let start = block.addr().get();
-                assert!(!(start..start + size).contains(&written.addr().get()), "{block:?} was written to");
+                assert!(
+                    !(start..start + size).contains(&written.addr().get()),
+                    "{block:?} was handed out although it was written to"
+                );
             }
         }
         assert_eq!(take(), [Misuse::WrittenAfterFree], "{freed:?}");
     }
 
-    /// Frees or resizes what isn't a live block: what the heap says of it.
+    /// Frees or resizes something that isn't a live block, and returns what the heap
+    /// reports.
     fn try_misuse(&self, block: Block, new: Layout, resizes: bool) -> Misuse {
         let Block { start, layout, .. } = block;
         if !resizes {
-            // SAFETY: what isn't in order is an error, and without effect.
-            return unsafe { self.heap.try_deallocate(start, layout) }.expect_err("it is no live block").misuse;
+            // SAFETY: `try_deallocate` returns an error for an invalid pointer and
+            // changes nothing.
+            return unsafe { self.heap.try_deallocate(start, layout) }.expect_err("it isn't a live block").misuse;
         }
-        // Of no bytes, the request would be to free it.
+        // A request to resize to zero bytes would free the block.
         let new = if new.size() == 0 { layout } else { new };
-        // SAFETY: what isn't in order is reported, and without effect.
+        // SAFETY: a hardened build reports misuse and otherwise ignores it.
         let moved = unsafe {
             if new.size() >= layout.size() {
                 self.heap.grow(start, layout, new)
@@ -118,13 +127,14 @@ impl<P: PageSource> Model<'_, P> {
         found[0]
     }
 
-    /// Whether all of it may be memory of live blocks: then nothing shows that it is no block.
+    /// Returns `true` if all of the block may be memory of live blocks. The heap then
+    /// can't tell that it isn't a block.
     fn is_live_memory(&self, block: &Block) -> bool {
         let mut live: Vec<_> = self.live.iter().map(Block::range).filter(|range| !range.is_empty()).collect();
         live.sort_by_key(|range| range.start);
         let mut from = block.range().start;
         for range in live {
-            // What a size is rounded up by belongs to the block.
+            // Bytes that round up a size belong to the block.
             let (start, end) = (range.start, range.end.next_multiple_of(GRANULE));
             if start <= from && from < end {
                 from = end;

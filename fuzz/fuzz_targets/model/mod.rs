@@ -1,4 +1,5 @@
-//! What is live in a heap, and what was written to it; and, in a hardened program, what is no longer live.
+//! A model of a heap: its live blocks and their contents and, in a hardened build, the
+//! blocks that were freed.
 
 use std::alloc::Layout;
 use std::mem::MaybeUninit;
@@ -11,13 +12,15 @@ use hpalloc::{Heap, PAGE_SIZE, PageSource};
 #[cfg(hpalloc_hardened)]
 mod misuse;
 
-/// The most bytes that a size is rounded up to a multiple of.
+/// The largest granule that a heap may have. Sizes are rounded up to a multiple of the
+/// granule.
 const GRANULE: usize = 16;
-/// The smallest granule that a heap may have. An alignment of no more than that costs nothing.
+/// The smallest granule that a heap may have. Alignments up to the granule never make a
+/// request fail.
 const LEAST_GRANULE: usize = 4;
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
-#[cfg_attr(not(hpalloc_hardened), expect(dead_code, reason = "misuse isn't detected"))]
+#[cfg_attr(not(hpalloc_hardened), expect(dead_code, reason = "only a hardened build detects misuse"))]
 pub enum Operation {
     Allocate {
         size: u16,
@@ -32,12 +35,12 @@ pub enum Operation {
     Free {
         place: u8,
     },
-    /// Allocates as much as there is in one piece.
+    /// Allocates a block as large as the largest hole.
     AllocateLargest,
     TakePages {
         count: u8,
     },
-    /// Does what must not be done, in a hardened program.
+    /// Commits misuse, in a hardened build.
     Misuse {
         place: u8,
         offset: i16,
@@ -48,18 +51,18 @@ pub enum Operation {
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
-#[cfg_attr(not(hpalloc_hardened), expect(dead_code, reason = "misuse isn't detected"))]
+#[cfg_attr(not(hpalloc_hardened), expect(dead_code, reason = "only a hardened build detects misuse"))]
 pub enum Misused {
-    /// A block that was freed is freed again, grown or shrunk.
+    /// Frees, grows or shrinks a block that was already freed.
     Freed { resizes: bool },
-    /// A pointer to anything near a live block.
+    /// Passes an arbitrary pointer near a live block.
     Near { resizes: bool },
-    /// A pointer to memory of others.
+    /// Passes a pointer to memory that isn't the heap's.
     Foreign { resizes: bool },
 }
 
 impl Operation {
-    /// For collections, which have no layouts.
+    /// Returns a place and a size for collections, which have no layouts.
     pub fn place_and_size(self) -> (usize, usize) {
         match self {
             Self::Allocate { size, align, .. } => (align.into(), size.into()),
@@ -70,7 +73,8 @@ impl Operation {
     }
 }
 
-/// A size from 0 to 32 KiB, more often a small one; or one that no memory has.
+/// Returns a layout of 0 to 32 KiB, more often a small one, or one that is larger than
+/// any memory.
 fn layout(size: u16, align: u8) -> Layout {
     let shift = size >> 13;
     let align = if align < 160 { 1 << (align % 4) } else { 1 << (align % 15) };
@@ -78,10 +82,10 @@ fn layout(size: u16, align: u8) -> Layout {
         u16::MAX => isize::MAX as usize + 1 - align,
         _ => (usize::from(size & 0x1FFF) << 2) >> shift,
     };
-    Layout::from_size_align(size, align).expect("a power of two, and not too large")
+    Layout::from_size_align(size, align).expect("the alignment is a power of two and the size not too large")
 }
 
-/// The addresses of a slice of memory.
+/// Returns the addresses of a slice of memory.
 pub fn range(memory: &mut [MaybeUninit<u8>]) -> Range<usize> {
     let range = memory.as_ptr_range();
     range.start.addr()..range.end.addr()
@@ -91,7 +95,8 @@ fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
     one.start < other.end && other.start < one.end
 }
 
-/// Bytes that depend on the block and on the place in it, so that a copy of something else shows.
+/// Bytes that depend on the block and on their position in it, so that copied bytes from
+/// another place are detected.
 #[derive(Clone, Copy, Debug)]
 pub struct Pattern {
     start: NonNull<u8>,
@@ -111,14 +116,14 @@ impl Pattern {
 
     pub fn write(&self) {
         for (index, byte) in self.bytes().enumerate() {
-            // SAFETY: the memory has so many bytes, and is nobody else's.
+            // SAFETY: the memory has `bytes` bytes, and nothing else uses it.
             unsafe { self.start.add(index).write(byte) };
         }
     }
 
-    /// Compares the first `bytes` of them.
+    /// Compares the first `bytes` bytes with the pattern.
     pub fn check(&self, bytes: usize) {
-        // SAFETY: this was written there.
+        // SAFETY: these bytes were written earlier.
         let contents = unsafe { std::slice::from_raw_parts(self.start.as_ptr(), bytes) };
         assert!(contents.iter().copied().eq(self.bytes().take(bytes)), "{self:?}");
     }
@@ -143,18 +148,19 @@ impl Block {
     }
 }
 
-/// A heap beside what is known of it.
+/// A heap together with the expected state of its blocks.
 pub struct Model<'h, P: PageSource> {
     heap: &'h Heap<P>,
-    /// Where blocks may lie, and where not though it is in there.
+    /// The ranges that blocks may be in, and the parts of these ranges that they must not
+    /// be in.
     memory: Vec<Range<usize>>,
     excluded: Vec<Range<usize>>,
     live: Vec<Block>,
-    /// Blocks that were freed, the last ones.
+    /// The most recently freed blocks.
     freed: Vec<Block>,
-    /// How many blocks there were.
+    /// The number of blocks that were allocated so far.
     number: usize,
-    /// What was free, and the largest of it, when all was free.
+    /// The free bytes and the largest hole when no block was live.
     empty: Option<(usize, usize)>,
 }
 
@@ -165,7 +171,7 @@ impl<'h, P: PageSource> Model<'h, P> {
         Self { heap, memory, excluded: vec![], live: vec![], freed: vec![], number: 0, empty: None }
     }
 
-    /// Others have this memory.
+    /// Marks memory as belonging to another user.
     pub fn exclude(&mut self, memory: Range<usize>) {
         self.excluded.push(memory);
     }
@@ -175,12 +181,12 @@ impl<'h, P: PageSource> Model<'h, P> {
             Operation::Allocate { size, align, is_zeroed } => self.allocate(layout(size, align), is_zeroed),
             Operation::AllocateLargest => {
                 let largest = self.heap.largest_free();
-                self.allocate(Layout::from_size_align(largest, 1).expect("not too large"), false);
+                self.allocate(Layout::from_size_align(largest, 1).expect("the size is not too large"), false);
             }
             Operation::TakePages { count } => {
                 let count = usize::from(count) % 5;
                 let block = self.heap.take_pages(count);
-                let layout = Layout::from_size_align(count * PAGE_SIZE, PAGE_SIZE).expect("not too large");
+                let layout = Layout::from_size_align(count * PAGE_SIZE, PAGE_SIZE).expect("the size is not too large");
                 assert!(block.is_none() || count > 0);
                 if let Some(block) = block {
                     self.add(block.cast(), layout);
@@ -212,11 +218,14 @@ impl<'h, P: PageSource> Model<'h, P> {
         let largest = self.heap.largest_free();
         let block = if is_zeroed { self.heap.allocate_zeroed(layout) } else { self.heap.allocate(layout) };
         let Some(block) = block else {
-            assert!(layout.size() > largest || layout.align() > LEAST_GRANULE, "{layout:?} of {largest}");
+            assert!(
+                layout.size() > largest || layout.align() > LEAST_GRANULE,
+                "{layout:?} was refused, with a hole of {largest} bytes"
+            );
             return;
         };
         if is_zeroed {
-            // SAFETY: the block is live, and initialised.
+            // SAFETY: the block is live and zeroed.
             let bytes = unsafe { std::slice::from_raw_parts(block.as_ptr(), layout.size()) };
             assert!(bytes.iter().all(|&byte| byte == 0));
         }
@@ -231,7 +240,8 @@ impl<'h, P: PageSource> Model<'h, P> {
         self.live.push(block);
     }
 
-    /// The block is aligned, in the heap's memory, and in nobody else's.
+    /// Checks that a block is aligned, in the heap's memory, and overlaps no other user's
+    /// memory.
     fn check_place(&self, block: &Block) {
         let range = block.range();
         assert_eq!(range.start % block.layout.align(), 0, "{block:?}");
@@ -248,7 +258,7 @@ impl<'h, P: PageSource> Model<'h, P> {
     fn resize(&mut self, index: usize, new: Layout) {
         let block = self.live.swap_remove(index);
         let old = block.layout;
-        // SAFETY: it is live with the old layout.
+        // SAFETY: the block is live and has the layout `old`.
         let moved = unsafe {
             if new.size() >= old.size() {
                 self.heap.grow(block.start, old, new)
@@ -257,7 +267,7 @@ impl<'h, P: PageSource> Model<'h, P> {
             }
         };
         let Some(start) = moved else {
-            assert!(new.size() > old.size() || new.align() > old.align(), "{block:?} does not shrink to {new:?}");
+            assert!(new.size() > old.size() || new.align() > old.align(), "{block:?} did not shrink to {new:?}");
             block.pattern().check(old.size());
             self.live.push(block);
             return;
@@ -272,7 +282,7 @@ impl<'h, P: PageSource> Model<'h, P> {
     fn free(&mut self, index: usize) {
         let block = self.live.swap_remove(index);
         block.pattern().check(block.layout.size());
-        // SAFETY: it is live, and not used after this.
+        // SAFETY: the block is live and isn't used afterwards.
         unsafe { self.heap.deallocate(block.start, block.layout) };
         if self.freed.len() > 40 {
             self.freed.remove(0);
@@ -280,27 +290,33 @@ impl<'h, P: PageSource> Model<'h, P> {
         self.freed.push(block);
     }
 
-    /// What the heap says of itself is true, and when all is free it is as it was.
+    /// Checks the counts that the heap reports. Once no block is live, the holes must be
+    /// as they were at the start.
     fn check_counts(&mut self) {
         let live = || self.live.iter().map(|block| block.layout.size());
         let (least, most) = (live().sum::<usize>(), live().map(|size| size.next_multiple_of(GRANULE)).sum());
         let (used, free, largest) = (self.heap.used(), self.heap.free(), self.heap.largest_free());
-        assert!((least..=most).contains(&used), "{used} of {least} to {most}");
+        assert!((least..=most).contains(&used), "{used} bytes are used, instead of {least} to {most}");
         assert!(largest <= free && (largest > 0) == (free > 0));
         let usage = self.heap.usage();
         assert_eq!((usage.used, usage.free, usage.largest_free), (used, free, largest));
         assert!(usage.peak >= used);
-        assert!(free <= usage.free_blocks * largest, "{free} bytes in {} blocks of up to {largest}", usage.free_blocks);
+        assert!(
+            free <= usage.free_blocks * largest,
+            "{free} bytes are free in {} holes of up to {largest}",
+            usage.free_blocks
+        );
         if used == 0 {
             match self.empty {
-                // The same memory as before, so the same blocks.
+                // The heap has the same memory as before, so it must have merged all of
+                // it again.
                 Some((all, in_one)) if all == free => assert_eq!(largest, in_one),
                 _ => self.empty = Some((free, largest)),
             }
         }
     }
 
-    /// Frees all that is live.
+    /// Frees all live blocks.
     pub fn clear(&mut self) {
         while !self.live.is_empty() {
             self.free(self.live.len() / 2);
@@ -309,7 +325,7 @@ impl<'h, P: PageSource> Model<'h, P> {
         self.check_counts();
     }
 
-    /// In a hardened program, a write to free memory is detected.
+    /// Does nothing: only a hardened build detects a write to free memory.
     #[cfg(not(hpalloc_hardened))]
     pub fn write_after_free(&self) {}
 }
