@@ -7,8 +7,8 @@
 //!
 //! A random walk crosses a map whose tiles are costly to draw. The cache keeps the tiles
 //! that were visited last: its hash map and its list are in blocks of a heap of size
-//! classes, the tiles in a pool. Once the cache is full, it allocates nothing any more:
-//! the least recently used tile gives its block to the next.
+//! classes, the tiles in a pool. Once the cache is full, it allocates nothing: the
+//! least recently used tile gives its block to the next.
 
 #![allow(clippy::cast_precision_loss, reason = "the counts are far below 2^52")]
 

@@ -89,7 +89,7 @@ impl Left {
 /// and use all of these pages.
 #[test]
 fn a_plan_holds_in_every_order() {
-    // The smallest chips have only three pages, so they leave out the raw page.
+    // The smallest chips have only three pages, so the test omits the raw page.
     let (plan, raw) = if common::MAX_PAGES < PLAN.pages() {
         (MemoryPlan::new().values::<Large>(LARGE).values::<Middle>(MIDDLE), 0)
     } else {

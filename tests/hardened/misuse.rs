@@ -197,7 +197,7 @@ fn a_long_overflow() {
 }
 
 /// A pool's record of a run is at the end of the run. If the record is overwritten, the
-/// blocks of that run can't be freed any more, but the pool can still allocate.
+/// blocks of that run can no longer be freed, but the pool can still allocate.
 #[test]
 fn an_overflow_to_the_end_of_a_run() {
     with_pages(MAX_PAGES, |pages| {
