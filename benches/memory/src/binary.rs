@@ -1,18 +1,21 @@
-//! Traces as a file, for a program on a target that replays them.
+//! Traces in a file, which a program on a target replays.
 //!
-//! All numbers are of 32 bits, little-endian: how many traces there are, and then for each of them
+//! The file is a sequence of little-endian 32-bit numbers. The first is the number of
+//! traces. The numbers of each trace follow:
 //!
-//! | numbers | what they are |
+//! | numbers | contents |
 //! |---:|---|
-//! | 1 | bytes of its name |
-//! | | the name, filled up to whole numbers |
-//! | 1 | slots |
-//! | 1 | the most bytes that are live at once |
-//! | 1 | operations |
+//! | 1 | the length of its name in bytes |
+//! | | the name, padded with zeros to a multiple of four bytes |
+//! | 1 | the number of slots |
+//! | 1 | the maximum number of live bytes |
+//! | 1 | the number of operations |
 //! | | the operations |
 //!
-//! An operation starts with its slot, in the low 24 bits. Above these, three bits say what it is, and five the logarithm of
-//! the alignment. A size follows, unless the block is freed.
+//! The first number of an operation has the slot in its low 24 bits, the kind of
+//! operation in the next three bits, and the base-2 logarithm of the alignment in the
+//! upper five bits. Unless the operation frees the block, its size follows as a second
+//! number.
 
 use std::fs;
 use std::path::Path;
@@ -26,11 +29,12 @@ const ALLOCATE: u32 = 0;
 const REALLOCATE: u32 = 1;
 const FREE: u32 = 2;
 
-/// Writes all traces, each with this seed.
+/// Writes all traces to a file, each generated with this seed.
 ///
 /// # Errors
 ///
-/// If the file can't be written.
+/// Fails if the file can't be written, or if a number of a trace is too large for the
+/// format.
 pub(crate) fn write(path: &Path, seed: u64) -> Result<()> {
     let mut numbers = vec![number(traces::ALL.len())?];
     for program in traces::ALL {
@@ -51,7 +55,7 @@ pub(crate) fn write(path: &Path, seed: u64) -> Result<()> {
 
 fn encode(trace: &Trace, numbers: &mut Vec<u32>) -> Result<()> {
     if trace.slots() > 1 << SLOT_BITS {
-        return Err("a trace has more slots than fit".into());
+        return Err("a trace has more than 2^24 slots, the most that the file format can express".into());
     }
     for &operation in trace.operations() {
         match operation {

@@ -1,4 +1,4 @@
-//! The report: this program, and the same built for 32 bits.
+//! The command `report`, which runs this program and the same program built for 32 bits.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -8,31 +8,34 @@ use tables::Document;
 
 use crate::Result;
 
-/// What the program is built for beside this machine.
+/// The second target, beside this machine.
 const TARGET: &str = "i686-unknown-linux-gnu";
-/// Debian's own compiler, for which the standard library can be built from its own sources. (rustup's serves if it has the
-/// target.)
+/// The environment with which Debian's compiler builds the standard library from source.
+/// It is used if rustup doesn't have the target.
 const DEBIAN: [(&str, &str); 3] =
     [("RUSTC", "/usr/bin/rustc"), ("RUSTC_BOOTSTRAP", "1"), ("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort")];
 
-/// Where Debian's packages put what is needed.
+/// The files of Debian's packages that this build needs.
 const DEBIAN_NEEDS: [&str; 3] = ["/usr/bin/cargo", "/usr/bin/rustc", "/usr/lib/rustlib/src"];
 
-/// Measures with both programs, with these arguments, and writes RESULTS.md of the package that runs; prints the tables if
-/// it has none.
+/// Measures with both programs and these arguments. Writes the tables to RESULTS.md of
+/// the package that runs, or prints them if it has no RESULTS.md.
 ///
 /// # Errors
 ///
-/// If the 32-bit program can't be built, or either fails; what a bound that is exceeded belongs to is written first.
+/// Fails if the 32-bit program can't be built, or if either program fails, for example
+/// because a bound is exceeded. The tables are written nevertheless.
 pub(crate) fn report(arguments: &[String], features: Option<&str>) -> Result<()> {
-    let package =
-        PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("the report is run by cargo: `cargo memory report`")?);
+    let package = PathBuf::from(
+        env::var_os("CARGO_MANIFEST_DIR")
+            .ok_or("`CARGO_MANIFEST_DIR` is not set; run the report with cargo: `cargo memory report`")?,
+    );
     let this = env::current_exe()?;
     let narrow = build(&package, &this, features)?;
     let results = package.join("RESULTS.md");
     let mut failed = Vec::new();
     let mut document = if results.exists() {
-        let path = results.to_str().ok_or("the path of RESULTS.md isn't text")?;
+        let path = results.to_str().ok_or("the path of RESULTS.md is not valid UTF-8")?;
         Some(Document::read(path.to_owned().leak())?)
     } else {
         None
@@ -52,12 +55,12 @@ pub(crate) fn report(arguments: &[String], features: Option<&str>) -> Result<()>
     if let Some(document) = document {
         document.write()?;
     }
-    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
+    if failed.is_empty() { Ok(()) } else { Err(format!("the measurements failed for: {}", failed.join(", ")).into()) }
 }
 
-/// Builds the program that runs for 32 bits, and returns where it is.
+/// Builds the running program for 32 bits and returns the path of the result.
 fn build(package: &Path, this: &Path, features: Option<&str>) -> Result<PathBuf> {
-    let name = this.file_name().ok_or("the program has no name")?;
+    let name = this.file_name().ok_or("the path of the program has no file name")?;
     let directory =
         this.parent().and_then(Path::parent).ok_or("the program isn't in a target directory")?.join("memory32");
     let rustup = Command::new("rustc").args(["--print=target-libdir", "--target", TARGET]).output()?;
@@ -81,7 +84,7 @@ fn build(package: &Path, this: &Path, features: Option<&str>) -> Result<PathBuf>
     Ok(directory.join(TARGET).join("release").join(name))
 }
 
-/// What is needed.
-const MISSING: &str = "the program can't be built for 32 bits: on Debian, \
+/// The error if the 32-bit program can't be built.
+const MISSING: &str = "the program can't be built for 32 bits; on Debian, run \
     `apt-get install --no-install-recommends rustc-web cargo-web rust-web-src gcc-multilib libc6-dev-i386`; \
-    with rustup, `rustup target add i686-unknown-linux-gnu`, and the C library for it";
+    with rustup, run `rustup target add i686-unknown-linux-gnu` and install a 32-bit C library";

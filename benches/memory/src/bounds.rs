@@ -4,7 +4,8 @@ use std::str::FromStr;
 use crate::Result;
 use crate::report::Summary;
 
-/// What a contestant may need over the best peer, as an argument: `Heap:0.96:1.05`.
+/// A limit of the memory that a contestant may need, over the best peer. As an argument:
+/// `Heap:1.02:1.05`.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {
     name: String,
@@ -22,7 +23,7 @@ impl FromStr for Bound {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let wrong = || format!("{text:?} isn't NAME:MEAN:MAXIMUM, such as \"Heap:0.96:1.05\"");
+        let wrong = || format!("{text:?} is not of the form NAME:MEAN:MAXIMUM, such as \"Heap:1.02:1.05\"");
         let mut parts = text.rsplitn(3, ':');
         let mut number = || parts.next()?.parse().ok();
         let (maximum, mean) = number().zip(number()).ok_or_else(wrong)?;
@@ -32,24 +33,33 @@ impl FromStr for Bound {
 }
 
 impl Bound {
-    /// Compares what was measured in so many runs with the bound.
+    /// Compares the summary of the contestant, over this number of runs, with the bound.
     ///
     /// # Errors
     ///
-    /// If it is above, a run had too little memory however much it was, or no contestant has the name.
+    /// Fails if the contestant exceeds the bound, if it didn't succeed in every run, or
+    /// if no contestant has the name.
     pub(crate) fn check(&self, summaries: &[Summary], runs: usize) -> Result<()> {
         let Self { name, mean, maximum } = self;
         let summary = summaries.iter().find(|summary| summary.name == *name);
-        let summary = summary.ok_or_else(|| format!("no heap is called {name:?}"))?;
+        let summary = summary
+            .ok_or_else(|| format!("--check: no heap is called {name:?}; `cargo memory list` prints the names"))?;
         let (worst, trace) = summary.worst;
         if summary.succeeded < runs {
-            return Err(format!("{name} succeeded with {} of {runs} traces", summary.succeeded).into());
+            return Err(format!("{name} succeeded in only {} of {runs} runs", summary.succeeded).into());
         }
         if summary.mean > *mean {
-            return Err(format!("{name}: the geometric mean is {:.3}, above {mean}", summary.mean).into());
+            return Err(format!(
+                "{name}: the geometric mean over the best peer is {:.3}, above the bound of {mean}",
+                summary.mean
+            )
+            .into());
         }
         if worst > *maximum {
-            return Err(format!("{name}: {worst:.3} for the trace {trace:?}, above {maximum}").into());
+            return Err(format!(
+                "{name}: the trace {trace:?} needs {worst:.3} times the best peer, above the bound of {maximum}"
+            )
+            .into());
         }
         Ok(())
     }

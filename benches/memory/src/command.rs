@@ -9,7 +9,7 @@ use crate::bounds::Bound;
 use crate::matrix::Matrix;
 use crate::{Contestant, Program, Result, all_heaps, binary, both_widths, efficiency, long_run, report, traces};
 
-/// The smallest memory with which a program succeeds, for hpalloc and its peers.
+/// Measures the smallest memory in which a program succeeds, with hpalloc and its peers.
 #[derive(Parser)]
 struct Cli {
     #[command(subcommand)]
@@ -18,21 +18,21 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measures, and prints the tables of this machine.
+    /// Measures on this machine and prints the tables.
     Tables(Options),
-    /// Measures on 64 and on 32 bits, and writes RESULTS.md.
+    /// Measures on 64 and on 32 bits and writes the tables to RESULTS.md.
     Report {
         #[command(flatten)]
         options: Options,
-        /// Features that the 32-bit program is built with.
+        /// Features with which the 32-bit program is built.
         #[arg(long)]
         features: Option<String>,
     },
     /// Lists the traces and the heaps.
     List,
-    /// Writes the traces to a file, for a program on a target.
+    /// Writes the traces to a file, which a program on a target replays.
     WriteTraces {
-        /// Where to.
+        /// The file to write.
         file: PathBuf,
         /// The seed of each trace.
         #[arg(long, default_value_t = 1)]
@@ -40,40 +40,44 @@ enum Command {
     },
 }
 
-/// What is measured.
+/// The options of a measurement.
 #[derive(Args, Clone)]
 pub(crate) struct Options {
-    /// One seed and short runs: under a minute.
+    /// Use one seed and short runs: finishes in less than a minute.
     #[arg(long)]
     quick: bool,
-    /// How many seeds each trace is made with.
+    /// The number of seeds for each trace.
     #[arg(long, default_value_t = 4)]
     seeds: u64,
-    /// The first of them: others than the usual ones show whether a heap was fitted to those.
+    /// The first seed. Seeds that a heap was not tuned with show whether its results are
+    /// general.
     #[arg(long, default_value_t = 1)]
     first_seed: u64,
-    /// How many operations a long run has.
+    /// The number of operations of a long run.
     #[arg(long, default_value_t = 10_000_000)]
     operations: usize,
-    /// Only the traces with this in their names.
+    /// Measure only the traces whose names contain this text.
     #[arg(long)]
     trace: Option<String>,
-    /// Only the candidates with one of these in their names. (The peers are always there.)
+    /// Measure only the candidates whose names contain this text; may be repeated. The
+    /// peers are always measured.
     #[arg(long)]
     heap: Vec<String>,
-    /// Only the smallest memory, not heap efficiency and long runs.
+    /// Measure only the smallest memory, without heap efficiency and long runs.
     #[arg(long)]
     only_smallest: bool,
-    /// Fails if a heap needs more than this over the best peer of each trace.
+    /// Fail if a heap needs more than this over the best peer of each trace; may be
+    /// repeated. MEAN bounds the geometric mean, MAXIMUM each trace that isn't
+    /// adversarial.
     #[arg(long, value_name = "NAME:MEAN:MAXIMUM")]
     check: Vec<Bound>,
-    /// How many threads measure.
+    /// The number of threads that measure.
     #[arg(long)]
     jobs: Option<usize>,
 }
 
 impl Options {
-    /// The arguments that say the same.
+    /// Returns the arguments that stand for these options.
     fn arguments(&self) -> Vec<String> {
         let Self { quick, seeds, first_seed, operations, trace, heap, only_smallest, check, jobs } = self;
         let mut arguments = vec![
@@ -91,7 +95,8 @@ impl Options {
     }
 }
 
-/// The whole program, with heaps beside those that are built in, which come first in the tables.
+/// Runs the whole program. These contestants come first in the tables, followed by the
+/// built-in heaps.
 #[must_use]
 pub fn run(mut contestants: Vec<Contestant>) -> ExitCode {
     contestants.extend(all_heaps());
@@ -146,7 +151,7 @@ fn list(contestants: &[Contestant]) {
     for program in traces::ALL {
         let trace = program.trace(1);
         let operations = trace.operations().len();
-        println!("{}: {operations} operations, {} bytes live at most", program.name, trace.peak());
+        println!("{}: {operations} operations, at most {} live bytes", program.name, trace.peak());
     }
     for contestant in contestants {
         println!("{}: {:?}", contestant.name(), contestant.configurations());

@@ -3,10 +3,11 @@ use std::mem::MaybeUninit;
 
 use crate::Heap;
 
-/// Makes a heap in a slice of memory; `None` if the slice is too small for an empty heap.
+/// Creates a heap in a slice of memory, or returns `None` if the slice is too small for
+/// an empty heap.
 type Make = dyn for<'m> Fn(&'m mut [MaybeUninit<u8>]) -> Option<Box<dyn Heap + 'm>> + Send + Sync;
 
-/// A heap with its parameters: how it is made, and what its memory has to be like.
+/// A heap with its parameters: how to create it, and what its memory must be like.
 pub struct Configuration {
     name: String,
     outside: usize,
@@ -25,9 +26,11 @@ impl fmt::Debug for Configuration {
 }
 
 impl Configuration {
-    /// A heap that keeps `outside` bytes outside of its memory: the size of its own struct.
+    /// Creates a configuration of a heap that keeps `outside` bytes outside of its
+    /// memory, which is the size of its own struct.
     ///
-    /// Its memory is aligned to 16 bytes and is a multiple of 16 bytes, unless [`aligned`](Self::aligned) says otherwise.
+    /// The memory is aligned to 16 bytes and its size is a multiple of 16 bytes, unless
+    /// [`aligned`](Self::aligned) sets other values.
     pub fn new(
         outside: usize,
         make: impl for<'m> Fn(&'m mut [MaybeUninit<u8>]) -> Option<Box<dyn Heap + 'm>> + Send + Sync + 'static,
@@ -35,47 +38,50 @@ impl Configuration {
         Self { name: String::new(), outside, alignment: None, step: 16, make: Box::new(make) }
     }
 
-    /// Says which of the configurations of a contestant it is.
+    /// Sets the name that distinguishes this configuration from the others of its
+    /// contestant.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Memory that starts at a multiple of `alignment` bytes, of which the size is a multiple of `step` bytes.
+    /// Aligns the memory to `alignment` bytes and makes its size a multiple of `step`
+    /// bytes.
     ///
-    /// For heaps that would lose a part of any other memory.
+    /// This is for heaps that would waste a part of other memory.
     #[must_use]
     pub fn aligned(mut self, alignment: usize, step: usize) -> Self {
         (self.alignment, self.step) = (Some(alignment), step);
         self
     }
 
-    /// Which of the configurations of a contestant it is: empty for the only one.
+    /// Returns the name of the configuration, which is empty if its contestant has only
+    /// one.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Bytes that the heap keeps outside of its memory.
+    /// Returns the number of bytes that the heap keeps outside of its memory.
     #[must_use]
     pub fn outside(&self) -> usize {
         self.outside
     }
 
-    /// What the memory has to be aligned to; `None` where 16 bytes will do.
+    /// Returns the alignment that the memory must have, or `None` if 16 bytes are enough.
     #[must_use]
     pub fn alignment(&self) -> Option<usize> {
         self.alignment
     }
 
-    /// What the size of the memory is a multiple of.
+    /// Returns the step in bytes: the size of the memory is a multiple of it.
     #[must_use]
     pub fn step(&self) -> usize {
         self.step
     }
 
-    /// Makes the heap; `None` if the memory is too small for an empty one.
+    /// Creates the heap, or returns `None` if the memory is too small for an empty heap.
     pub fn make<'m>(&self, memory: &'m mut [MaybeUninit<u8>]) -> Option<Box<dyn Heap + 'm>> {
         (self.make)(memory)
     }

@@ -2,16 +2,16 @@ use std::borrow::Cow;
 
 use crate::{Configuration, Trace};
 
-/// What a contestant is compared as.
+/// The role of a contestant in the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// One of those that the others are measured against.
+    /// A heap that the candidates are compared with.
     Peer,
-    /// One that is measured against the peers.
+    /// A heap that is compared with the best peer.
     Candidate,
 }
 
-/// A heap in one or more configurations, of which the best counts.
+/// A heap in one or more configurations. The best configuration counts.
 #[derive(Debug)]
 pub struct Contestant {
     name: Cow<'static, str>,
@@ -19,7 +19,7 @@ pub struct Contestant {
     configurations: Configurations,
 }
 
-/// Where a contestant's configurations are from.
+/// The configurations of a contestant, which may depend on the trace.
 #[derive(Debug)]
 enum Configurations {
     Fixed(Vec<Configuration>),
@@ -27,31 +27,31 @@ enum Configurations {
 }
 
 impl Contestant {
-    /// A peer: the best of these for a trace is what the others are measured against.
+    /// Creates a peer. The best peer of a trace is what the candidates are compared with.
     #[must_use]
     pub fn peer(name: impl Into<Cow<'static, str>>, configurations: Vec<Configuration>) -> Self {
         Self { name: name.into(), kind: Kind::Peer, configurations: Configurations::Fixed(configurations) }
     }
 
-    /// One that is measured against the peers.
+    /// Creates a candidate, which is compared with the best peer.
     #[must_use]
     pub fn candidate(name: impl Into<Cow<'static, str>>, configurations: Vec<Configuration>) -> Self {
         Self { name: name.into(), kind: Kind::Candidate, configurations: Configurations::Fixed(configurations) }
     }
 
-    /// A candidate with configurations that are made for each trace.
+    /// Creates a candidate whose configurations are chosen for each trace.
     #[must_use]
     pub fn tuned(name: impl Into<Cow<'static, str>>, tune: fn(&Trace) -> Vec<Configuration>) -> Self {
         Self { name: name.into(), kind: Kind::Candidate, configurations: Configurations::Tuned(tune) }
     }
 
-    /// What it is called in the tables.
+    /// Returns the name in the tables.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What it is compared as.
+    /// Returns the role in the comparison.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
@@ -65,7 +65,8 @@ impl Contestant {
         }
     }
 
-    /// The configurations that don't depend on a trace: none if it is tuned.
+    /// Returns the configurations that don't depend on a trace, which are none for a
+    /// tuned candidate.
     #[must_use]
     pub fn configurations(&self) -> &[Configuration] {
         match &self.configurations {

@@ -1,4 +1,5 @@
-//! What talc calls heap efficiency: random actions until one fails, then the live bytes over the heap.
+//! Heap efficiency, as talc defines it: the live bytes over the size of the heap when,
+//! after random actions, one fails.
 
 use std::alloc::Layout;
 
@@ -11,14 +12,15 @@ use crate::random::{below, between};
 use crate::traces::{random_actions_align, random_actions_size};
 use crate::{Configuration, Contestant, Memory};
 
-/// The heaps, in KiB.
+/// The sizes of the heaps, in KiB.
 const SIZES: [usize; 3] = [16, 64, 256];
-/// The largest block that is allocated.
+/// The largest size that is allocated, in bytes.
 const MOST: usize = 400;
-/// The largest that one is reallocated to.
+/// The largest size that a block is reallocated to, in bytes.
 const MOST_REALLOCATED: usize = 1200;
 
-/// One round in so many bytes, what is outside included: the live bytes when an action fails.
+/// Runs one round in `bytes` bytes, including those outside of the heap's memory. Returns
+/// the live bytes when an action fails.
 fn round(random: &mut Rng, configuration: &Configuration, bytes: usize, memory: &mut Memory) -> usize {
     let bytes = bytes.saturating_sub(configuration.outside()) / configuration.step() * configuration.step();
     let Some(mut heap) = memory.heap(configuration, bytes) else { return 0 };
@@ -33,14 +35,14 @@ fn round(random: &mut Rng, configuration: &Configuration, bytes: usize, memory: 
             }
             5 if !blocks.is_empty() => {
                 let (block, layout) = blocks.swap_remove(below(random, blocks.len()));
-                // SAFETY: it is a live block with its layout.
+                // SAFETY: the block is live and has this layout.
                 unsafe { heap.deallocate(block, layout) };
             }
             6..=9 if !blocks.is_empty() => {
                 let index = below(random, blocks.len());
                 let (block, layout) = blocks[index];
                 let size = between(random, 1..=MOST_REALLOCATED);
-                // SAFETY: likewise.
+                // SAFETY: as above.
                 let Some(block) = (unsafe { heap.reallocate(block, layout, size) }) else { break };
                 blocks[index] = (block, Layout::from_size_align(size, layout.align()).expect("a layout"));
             }
@@ -50,11 +52,12 @@ fn round(random: &mut Rng, configuration: &Configuration, bytes: usize, memory: 
     blocks.iter().map(|(_, layout)| layout.size()).sum()
 }
 
-/// Percent of the heap that is live when an action fails, on average over so many rounds; for the best configuration.
+/// Returns a table of the percentage of the heap that is live when an action fails. Each
+/// figure is the average over this number of rounds, for the best configuration.
 pub(crate) fn table(contestants: &[Contestant], rounds: usize) -> String {
     let titles = SIZES.map(|size| format!("{size} KiB"));
     let mut table = Table::new("live bytes when an action fails, %", &titles.each_ref().map(String::as_str));
-    // Those that are tuned for a trace have none to be tuned for.
+    // A tuned contestant has no configuration here, because there is no trace.
     let contestants: Vec<_> = contestants.iter().filter(|contestant| !contestant.configurations().is_empty()).collect();
     let bar = bar(contestants.len(), "heap efficiency");
     let rows: Vec<_> = contestants

@@ -14,10 +14,10 @@ mod talc5;
 
 use crate::Contestant;
 
-/// Less memory than this is too small for any heap: some panic there.
+/// The least memory in bytes that is passed to a heap that panics in less.
 const LEAST: usize = 256;
 
-/// All of them: first those of hpalloc, then the peers.
+/// Returns all built-in heaps: those of hpalloc, then the peers.
 #[must_use]
 pub fn all() -> Vec<Contestant> {
     vec![

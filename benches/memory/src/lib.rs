@@ -1,14 +1,17 @@
-//! Measures, for each trace and each heap, the smallest memory with which the whole trace succeeds.
+//! Measures the smallest memory in which a whole trace succeeds, for each trace and each
+//! heap.
 //!
-//! A [`Trace`] is a list of operations that depends on a seed and nothing else. A [`Contestant`] is a heap in one or
-//! more configurations, each of which makes a [`Heap`] in a slice of memory. Each byte counts: what a heap keeps
-//! outside of the slice is added to the size of the slice.
+//! A [`Trace`] is a list of operations that depends only on a seed. A [`Contestant`] is a
+//! heap in one or more configurations. Each [`Configuration`] creates a [`Heap`] in a
+//! slice of memory. Every byte counts: the bytes that a heap keeps outside of the slice
+//! are added to the size of the slice.
 //!
-//! [`run`] is the whole program. A crate that has a heap of its own calls it with that heap:
+//! [`run`] is the whole program. A crate with a heap of its own passes that heap to it:
 //!
 //! ```ignore
 //! fn main() -> std::process::ExitCode {
-//!     let core = Configuration::new(size_of::<Core>(), |memory| Some(Box::new(Core::from_uninit(memory))));
+//!     let make = |memory| Some(Box::new(Core::from_uninit(memory)));
+//!     let core = Configuration::new(size_of::<Core>(), make);
 //!     hpalloc_memory::run(vec![Contestant::candidate("core", vec![core])])
 //! }
 //! ```
@@ -47,9 +50,9 @@ pub use trace::{Operation, Trace};
 pub use trace_builder::{Block, TraceBuilder};
 pub use traces::{ALL as ALL_TRACES, Program, Source};
 
-/// What a command returns.
+/// The result of a command.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Notes what the recorded programs allocate; otherwise it is the system's allocator.
+/// The system's allocator, which also records the requests of the recorded programs.
 #[global_allocator]
 static RECORDER: recorder::Recorder = recorder::Recorder;

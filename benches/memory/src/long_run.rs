@@ -1,4 +1,4 @@
-//! Who lasts: a mix of sizes that shifts, in little more memory than is live.
+//! Long runs: a mix of sizes that changes over time, in little more memory than is live.
 
 use std::alloc::Layout;
 
@@ -10,12 +10,12 @@ use crate::progress::bar;
 use crate::random::{below, between, one_in, spread, take_any};
 use crate::{Configuration, Contestant, Memory};
 
-/// The live bytes, in KiB.
+/// The maximum number of live bytes, in KiB.
 const LIVE: [usize; 3] = [8, 40, 160];
-/// Tenths of the live bytes that the heap has.
+/// The size of the heap, in tenths of the live bytes.
 const TENTHS: [usize; 2] = [15, 20];
 
-/// After how many operations a request fails; `None` if none does.
+/// Returns the number of operations before a request fails, or `None` if none fails.
 fn failure(
     seed: u64,
     configuration: &Configuration,
@@ -41,7 +41,7 @@ fn failure(
             if let Some((block, layout)) = take_any(random, &mut blocks) {
                 let layout: Layout = layout;
                 used -= layout.size();
-                // SAFETY: it is a live block with its layout.
+                // SAFETY: the block is live and has this layout.
                 unsafe { heap.deallocate(block, layout) };
             }
         } else if !blocks.is_empty() && one_in(random, 8) {
@@ -50,7 +50,7 @@ fn failure(
             if used - layout.size() + size > live {
                 continue;
             }
-            // SAFETY: likewise.
+            // SAFETY: as above.
             let Some(block) = (unsafe { heap.reallocate(block, layout, size) }) else { return Some(operation) };
             blocks[index] = (block, Layout::from_size_align(size, layout.align()).expect("a layout"));
             used = used - layout.size() + size;
@@ -64,7 +64,7 @@ fn failure(
     None
 }
 
-/// What became of the runs with all seeds.
+/// Formats the results of the runs with all seeds.
 fn cell(failures: &[Option<usize>]) -> String {
     match failures.iter().flatten().min() {
         None => "lasts".to_owned(),
@@ -75,15 +75,16 @@ fn cell(failures: &[Option<usize>]) -> String {
     }
 }
 
-/// For each contestant: the fewest operations after which a request fails, and with how many seeds none does. A contestant
-/// with several configurations takes part with the first.
+/// Returns a table with, for each contestant, the fewest operations before a request
+/// fails, and the number of seeds with which none fails. Of a contestant with several
+/// configurations, the first is measured.
 pub(crate) fn table(contestants: &[Contestant], operations: usize, seeds: u64) -> String {
     let cases: Vec<_> = LIVE.iter().flat_map(|&live| TENTHS.map(|tenths| (live, tenths))).collect();
     let title = |&(live, tenths): &(usize, usize)| format!("{live} KiB live, times {}.{}", tenths / 10, tenths % 10);
     let titles: Vec<_> = cases.iter().map(title).collect();
     let titles: Vec<_> = titles.iter().map(String::as_str).collect();
     let mut table = Table::new("operations until one fails", &titles);
-    // Those that are tuned for a trace have none to be tuned for.
+    // A tuned contestant has no configuration here, because there is no trace.
     let contestants: Vec<_> = contestants.iter().filter(|contestant| !contestant.configurations().is_empty()).collect();
     let bar = bar(contestants.len(), "long runs");
     let rows: Vec<_> = contestants

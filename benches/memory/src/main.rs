@@ -1,4 +1,4 @@
-//! The smallest memory with which each trace succeeds, for hpalloc and its peers.
+//! Measures the smallest memory in which each trace succeeds, with hpalloc and its peers.
 
 use std::process::ExitCode;
 

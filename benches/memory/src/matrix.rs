@@ -8,24 +8,25 @@ use crate::{Contestant, Kind, Memory, Program, smallest};
 /// The smallest memory of each contestant for each trace.
 #[derive(Debug)]
 pub(crate) struct Matrix {
-    /// For each program, then each seed.
+    /// Indexed by program, then by seed.
     runs: Vec<Vec<Run>>,
 }
 
-/// One trace.
+/// The results of one trace.
 #[derive(Debug)]
 pub(crate) struct Run {
-    /// The most bytes that are live at once.
+    /// The maximum number of live bytes.
     pub(crate) peak: usize,
-    /// For each contestant the smallest memory in bytes, and the configuration that it is of.
+    /// For each contestant, the smallest memory in bytes and the name of the
+    /// configuration that needs it.
     pub(crate) smallest: Vec<Option<(usize, String)>>,
-    /// The smallest of the peers.
+    /// The smallest memory of the peers, in bytes.
     pub(crate) best_peer: usize,
 }
 
 impl Run {
-    /// What a contestant needs over what the best peer needs.
-    #[allow(clippy::cast_precision_loss, reason = "a memory is of less than 2^52 bytes")]
+    /// Returns the memory of a contestant over that of the best peer.
+    #[allow(clippy::cast_precision_loss, reason = "a memory has less than 2^52 bytes")]
     pub(crate) fn ratio(&self, contestant: usize) -> Option<f64> {
         let (bytes, _) = self.smallest[contestant].as_ref()?;
         Some(*bytes as f64 / self.best_peer as f64)
@@ -33,7 +34,7 @@ impl Run {
 }
 
 impl Matrix {
-    /// Measures all of them, each trace with each of the seeds.
+    /// Measures all programs, each with every seed.
     pub(crate) fn measure(programs: &[Program], contestants: &[Contestant], seeds: Range<u64>) -> Self {
         let tasks: Vec<_> =
             programs.iter().flat_map(|program| seeds.clone().map(move |seed| (program, seed))).collect();
@@ -54,7 +55,7 @@ impl Matrix {
         Self { runs: programs.iter().map(|_| seeds.clone().filter_map(|_| runs.next()).collect()).collect() }
     }
 
-    /// The traces of a program, one for each seed.
+    /// Returns the runs of a program, one for each seed.
     pub(crate) fn of(&self, program: usize) -> &[Run] {
         &self.runs[program]
     }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar on the terminal, if standard error is one.
+/// Returns a progress bar, which is shown if standard error is a terminal.
 pub(crate) fn bar(steps: usize, what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}").expect("a template");
     let bar = ProgressBar::new(steps as u64).with_style(style).with_message(what);

@@ -5,10 +5,10 @@ use std::ptr;
 
 use crate::{Trace, TraceBuilder};
 
-/// The most that is recorded of a program.
+/// The maximum number of events of a recorded program.
 const MOST_EVENTS: usize = 1 << 20;
 
-/// What happened to a block, which is named by its address.
+/// A request. Blocks are identified by their addresses.
 #[derive(Clone, Copy)]
 enum Event {
     Allocated { block: usize, layout: Layout },
@@ -17,14 +17,16 @@ enum Event {
 }
 
 thread_local! {
-    /// Where this thread's events are noted; null while nothing is recorded.
+    /// The list to which this thread's events are added, or null if this thread isn't
+    /// recording.
     static EVENTS: Cell<*mut Vec<Event>> = const { Cell::new(ptr::null_mut()) };
 }
 
-/// The system's allocator, which notes what a thread asks of it while [`record`] runs.
+/// The system's allocator, which also records the requests of a thread while [`record`]
+/// runs.
 pub(crate) struct Recorder;
 
-/// Ends the recording, also where the program panics.
+/// Ends the recording when dropped, even if the program panics.
 struct Recording;
 
 impl Drop for Recording {
@@ -33,7 +35,8 @@ impl Drop for Recording {
     }
 }
 
-/// Runs a program twice, the second time as a trace. (The first time it makes what it keeps for good.)
+/// Runs a program twice and returns the trace of the second run. In the first run, the
+/// program allocates the memory that it keeps for good.
 pub(crate) fn record(program: &dyn Fn()) -> Trace {
     program();
     let mut events = Vec::with_capacity(MOST_EVENTS);
@@ -42,11 +45,12 @@ pub(crate) fn record(program: &dyn Fn()) -> Trace {
         EVENTS.set(&raw mut events);
         program();
     }
-    assert!(events.len() < MOST_EVENTS, "the program is too long to be recorded");
+    assert!(events.len() < MOST_EVENTS, "the program makes too many requests to be recorded");
     trace(&events)
 }
 
-/// A trace of the events. Blocks that are older than the recording are left out.
+/// Returns the trace of the events. Blocks that were allocated before the recording are
+/// left out.
 fn trace(events: &[Event]) -> Trace {
     let mut trace = TraceBuilder::new();
     let mut live = HashMap::new();
@@ -71,10 +75,10 @@ fn trace(events: &[Event]) -> Trace {
     trace.build()
 }
 
-/// Notes what happened, if this thread records.
+/// Adds an event if this thread is recording.
 fn note(event: Event) {
-    // SAFETY: what the pointer is to lives until the recording ends, and only this thread has it. Within the capacity,
-    // pushing doesn't allocate.
+    // SAFETY: the vector lives until the recording ends, and only this thread accesses
+    // it. Pushing below the capacity doesn't allocate.
     if let Some(events) = unsafe { EVENTS.get().as_mut() }
         && events.len() < events.capacity()
     {
@@ -82,24 +86,24 @@ fn note(event: Event) {
     }
 }
 
-// SAFETY: what is returned is the system's.
+// SAFETY: all blocks are those of the system's allocator.
 unsafe impl GlobalAlloc for Recorder {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         let block = unsafe { System.alloc(layout) };
         note(Event::Allocated { block: block.addr(), layout });
         block
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         let block = unsafe { System.alloc_zeroed(layout) };
         note(Event::Allocated { block: block.addr(), layout });
         block
     }
 
     unsafe fn realloc(&self, before: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         let block = unsafe { System.realloc(before, layout, size) };
         note(Event::Reallocated { before: before.addr(), block: block.addr(), size });
         block
@@ -107,7 +111,7 @@ unsafe impl GlobalAlloc for Recorder {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         note(Event::Freed { block: block.addr() });
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { System.dealloc(block, layout) };
     }
 }

@@ -7,25 +7,26 @@ use tables::Table;
 use crate::matrix::Matrix;
 use crate::{Contestant, Program};
 
-/// What a contestant needs over all traces, over what the best peer of each needs.
+/// The memory that a contestant needs over that of the best peer, over all traces.
 #[derive(Debug)]
 pub(crate) struct Summary {
     pub(crate) name: String,
-    /// Geometric mean over all traces and seeds.
+    /// The geometric mean over all traces and seeds.
     pub(crate) mean: f64,
-    /// The worst of the traces that aren't adversarial, as a mean of its seeds, and its name.
+    /// The worst ratio of a trace that isn't adversarial, as the mean of its seeds, and
+    /// the name of the trace.
     pub(crate) worst: (f64, &'static str),
-    /// The worst with one seed.
+    /// The worst ratio of such a trace with one seed.
     worst_seed: (f64, &'static str),
-    /// The worst of the adversarial traces.
+    /// The worst ratio of an adversarial trace.
     adversarial: Option<(f64, &'static str)>,
-    /// Geometric mean over the live bytes instead of the best peer.
+    /// The geometric mean of the memory over the live bytes.
     over_live: f64,
-    /// With so many traces it had enough memory.
+    /// The number of runs that succeeded.
     pub(crate) succeeded: usize,
 }
 
-/// The geometric mean.
+/// Returns the geometric mean, or `None` if there are no ratios.
 fn mean(ratios: impl IntoIterator<Item = f64>) -> Option<f64> {
     let logarithms: Vec<_> = ratios.into_iter().map(f64::ln).collect();
     #[allow(clippy::cast_precision_loss, reason = "they are few")]
@@ -33,12 +34,13 @@ fn mean(ratios: impl IntoIterator<Item = f64>) -> Option<f64> {
     (count > 0.0).then(|| (logarithms.iter().sum::<f64>() / count).exp())
 }
 
-/// The mean over the seeds of one trace; `None` if it succeeds with none of them, infinite if not with all.
+/// Returns the mean over the seeds of one trace. It is infinite if the contestant fails
+/// with a seed.
 fn over_seeds(matrix: &Matrix, program: usize, contestant: usize) -> Option<f64> {
     mean(matrix.of(program).iter().map(|run| run.ratio(contestant).unwrap_or(f64::INFINITY)))
 }
 
-/// What each contestant needs in all.
+/// Returns the summary of each contestant.
 pub(crate) fn summaries(matrix: &Matrix, programs: &[Program], contestants: &[Contestant]) -> Vec<Summary> {
     let one = |index: usize, contestant: &Contestant| {
         let runs = || programs.iter().enumerate().flat_map(|(program, _)| matrix.of(program));
@@ -51,7 +53,7 @@ pub(crate) fn summaries(matrix: &Matrix, programs: &[Program], contestants: &[Co
             programs.iter().enumerate().filter(|(_, program)| !program.adversarial).flat_map(|(row, program)| {
                 matrix.of(row).iter().map(|run| (run.ratio(index).unwrap_or(f64::INFINITY), program.name))
             });
-        #[allow(clippy::cast_precision_loss, reason = "a memory is of less than 2^52 bytes")]
+        #[allow(clippy::cast_precision_loss, reason = "a memory has less than 2^52 bytes")]
         let over_live =
             |run: &crate::matrix::Run| run.ratio(index).map(|ratio| ratio * run.best_peer as f64 / run.peak as f64);
         Summary {
@@ -67,7 +69,7 @@ pub(crate) fn summaries(matrix: &Matrix, programs: &[Program], contestants: &[Co
     contestants.iter().enumerate().map(|(index, contestant)| one(index, contestant)).collect()
 }
 
-/// A ratio as it stands in the tables.
+/// Formats a ratio for the tables.
 fn ratio(ratio: Option<f64>) -> String {
     match ratio {
         Some(ratio) if ratio.is_finite() => format!("{ratio:.2}"),
@@ -75,12 +77,13 @@ fn ratio(ratio: Option<f64>) -> String {
     }
 }
 
-/// For each trace and contestant: bytes over those of the best peer of that trace.
+/// Returns a table with, for each trace and contestant, the memory over that of the best
+/// peer of the trace.
 pub(crate) fn ratios(matrix: &Matrix, programs: &[Program], contestants: &[Contestant]) -> String {
     let mut titles = vec!["live, KiB", "best peer, KiB"];
     titles.extend(contestants.iter().map(Contestant::name));
     let mut table = Table::new("trace", &titles);
-    #[allow(clippy::cast_precision_loss, reason = "a memory is of less than 2^52 bytes")]
+    #[allow(clippy::cast_precision_loss, reason = "a memory has less than 2^52 bytes")]
     let kib = |bytes: usize| bytes as f64 / 1024.0;
     for (row, program) in programs.iter().enumerate() {
         let runs = matrix.of(row);
@@ -92,7 +95,7 @@ pub(crate) fn ratios(matrix: &Matrix, programs: &[Program], contestants: &[Conte
     table.into_text()
 }
 
-/// A line for each contestant.
+/// Returns a table with a summary of each contestant.
 pub(crate) fn summary(summaries: &[Summary], runs: usize) -> String {
     let titles = [
         "geometric mean",
@@ -125,7 +128,7 @@ pub(crate) fn summary(summaries: &[Summary], runs: usize) -> String {
     table.into_text()
 }
 
-/// Which configurations were best, and for how many traces.
+/// Returns a list of the configurations that were best, with the number of runs for each.
 pub(crate) fn configurations(matrix: &Matrix, programs: &[Program], contestants: &[Contestant]) -> String {
     let mut text = String::new();
     for (index, contestant) in contestants.iter().enumerate() {

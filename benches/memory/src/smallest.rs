@@ -1,15 +1,18 @@
 use crate::{Configuration, Memory, Replay, Trace};
 
-/// What the memory that is found to be enough is made larger by, in thousandths, to see whether the trace still succeeds.
+/// The thousandths by which the smallest memory is enlarged, to verify that the trace
+/// still succeeds.
 const LARGER: [usize; 8] = [50, 30, 20, 15, 10, 6, 3, 1];
-/// More than so many times the live bytes isn't tried.
+/// The largest memory that is tried, as a multiple of the live bytes.
 const MOST_TIMES: usize = 24;
 
-/// The smallest memory with which the trace succeeds, in bytes, with what the heap keeps outside of it.
+/// Returns the smallest memory in which the trace succeeds, in bytes, including those
+/// outside of the heap's memory. Returns `None` if it isn't smaller than `below`, or if
+/// the trace fails in all memory that is tried.
 ///
-/// It is found by bisection, to 0.1 % or the configuration's step. More memory isn't always enough where less is, so a few
-/// larger sizes are tried too, and the smallest from which on all of them succeed is returned. `None` if it isn't below
-/// `below`, or none is found at all.
+/// The memory is found by bisection, to 0.1 % or the configuration's step. A heap can
+/// succeed in some memory and fail in a larger one. So a few larger sizes are tried as
+/// well, and the result is the smallest memory from which on all of them succeed.
 pub fn smallest(trace: &Trace, configuration: &Configuration, below: usize, memory: &mut Memory) -> Option<usize> {
     let mut replay = Replay::default();
     let mut succeeds =

@@ -1,30 +1,32 @@
-/// A step of a trace. A block is named by the number of a slot, which is used again after the block was freed.
+/// An operation of a trace. A block is identified by the number of its slot, which is
+/// reused after the block is freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Allocates a block.
     Allocate {
-        /// Where the block is noted.
+        /// The slot of the block.
         slot: u32,
-        /// In bytes, at least one.
+        /// The size in bytes, at least one.
         size: u32,
-        /// A power of two.
+        /// The alignment, a power of two.
         align: u32,
     },
-    /// Makes a block larger or smaller.
+    /// Changes the size of a block.
     Reallocate {
-        /// Where the block is noted.
+        /// The slot of the block.
         slot: u32,
         /// The new size in bytes, at least one.
         size: u32,
     },
     /// Frees a block.
     Free {
-        /// Where the block is noted.
+        /// The slot of the block.
         slot: u32,
     },
 }
 
-/// What a program asks of its heap, from start to end. At the end blocks may be live.
+/// The requests of a program to its heap, from start to end. Blocks may still be live at
+/// the end.
 #[derive(Clone, Debug)]
 pub struct Trace {
     pub(crate) operations: Vec<Operation>,
@@ -33,19 +35,19 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// The steps.
+    /// Returns the operations.
     #[must_use]
     pub fn operations(&self) -> &[Operation] {
         &self.operations
     }
 
-    /// How many slots there are: the most blocks that are live at once.
+    /// Returns the number of slots, which is the maximum number of live blocks.
     #[must_use]
     pub fn slots(&self) -> usize {
         self.slots
     }
 
-    /// The most bytes that are live at once: the sum of the sizes as they were asked for.
+    /// Returns the maximum number of live bytes, which is a sum of requested sizes.
     #[must_use]
     pub fn peak(&self) -> usize {
         self.peak

@@ -1,16 +1,16 @@
 use crate::{Operation, Trace};
 
-/// A live block of a trace that is being made.
+/// A live block of a trace under construction.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Block {
     slot: u32,
 }
 
-/// Makes a trace, step by step.
+/// Builds a trace, operation by operation.
 #[derive(Debug, Default)]
 pub struct TraceBuilder {
     operations: Vec<Operation>,
-    /// For each slot the size of its block; zero if it is empty.
+    /// The size of the block in each slot, or zero if the slot is empty.
     sizes: Vec<u32>,
     unused: Vec<u32>,
     live: usize,
@@ -18,17 +18,17 @@ pub struct TraceBuilder {
 }
 
 impl TraceBuilder {
-    /// A trace without steps.
+    /// Creates a builder of an empty trace.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Allocates a block of at least one byte.
+    /// Allocates a block. A size of zero becomes one byte.
     ///
     /// # Panics
     ///
-    /// If there are 2^32 bytes or blocks.
+    /// If the size, the alignment or the number of slots exceeds 32 bits.
     pub fn allocate(&mut self, size: usize, align: usize) -> Block {
         let size = number(size.max(1));
         let slot = self.unused.pop().unwrap_or_else(|| {
@@ -41,11 +41,11 @@ impl TraceBuilder {
         Block { slot }
     }
 
-    /// Makes a block larger or smaller.
+    /// Changes the size of a block. A size of zero becomes one byte.
     ///
     /// # Panics
     ///
-    /// If there are 2^32 bytes.
+    /// If the size exceeds 32 bits.
     pub fn reallocate(&mut self, block: &Block, size: usize) {
         let size = number(size.max(1));
         let old = std::mem::replace(&mut self.sizes[block.slot as usize], size);
@@ -55,7 +55,7 @@ impl TraceBuilder {
     }
 
     /// Frees a block.
-    #[allow(clippy::needless_pass_by_value, reason = "it is no more")]
+    #[allow(clippy::needless_pass_by_value, reason = "the block ends here")]
     pub fn free(&mut self, block: Block) {
         let Block { slot } = block;
         self.live -= std::mem::take(&mut self.sizes[slot as usize]) as usize;
@@ -63,25 +63,25 @@ impl TraceBuilder {
         self.unused.push(slot);
     }
 
-    /// The size of a live block.
+    /// Returns the size of a live block in bytes.
     #[must_use]
     pub fn size(&self, block: &Block) -> usize {
         self.sizes[block.slot as usize] as usize
     }
 
-    /// The sum of the sizes of the live blocks.
+    /// Returns the sum of the sizes of the live blocks.
     #[must_use]
     pub fn live(&self) -> usize {
         self.live
     }
 
-    /// How many steps there are so far.
+    /// Returns the number of operations so far.
     #[must_use]
     pub fn steps(&self) -> usize {
         self.operations.len()
     }
 
-    /// The trace.
+    /// Returns the trace.
     #[must_use]
     pub fn build(self) -> Trace {
         Trace { operations: self.operations, slots: self.sizes.len(), peak: self.peak }
@@ -94,5 +94,5 @@ impl TraceBuilder {
 }
 
 fn number(number: usize) -> u32 {
-    u32::try_from(number).expect("a trace is of less than 2^32 bytes and blocks")
+    u32::try_from(number).expect("sizes, alignments and slots of a trace fit in 32 bits")
 }

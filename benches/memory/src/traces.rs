@@ -1,4 +1,4 @@
-//! The traces: recorded of real code, or modelled after it.
+//! The traces, recorded from real code or modeled after it.
 
 mod futures;
 mod holes;
@@ -23,23 +23,23 @@ use fastrand::Rng;
 use crate::recorder::record;
 use crate::{Trace, TraceBuilder};
 
-/// A program of which there is a trace for each seed.
+/// A program, which has one trace for each seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
-    /// What it is called in the tables.
+    /// The name in the tables.
     pub name: &'static str,
-    /// Where the trace is from.
+    /// The origin of the trace.
     pub source: Source,
-    /// Whether it was made to do harm: no bound holds for it.
+    /// `true` if the trace is meant to be harmful. No bound applies to it.
     pub adversarial: bool,
 }
 
-/// Where a trace is from.
+/// The origin of a trace.
 #[derive(Clone, Copy, Debug)]
 pub enum Source {
-    /// Real code, prepared with its input.
+    /// Real code. The function prepares its input and returns the program.
     Recorded(fn(&mut Rng) -> Box<dyn Fn()>),
-    /// A model.
+    /// A model, which generates the operations.
     Modelled(fn(&mut Rng, &mut TraceBuilder)),
 }
 
@@ -56,7 +56,7 @@ impl Program {
         Self { name, source: Source::Modelled(model), adversarial: true }
     }
 
-    /// The trace for a seed.
+    /// Returns the trace for a seed.
     #[must_use]
     pub fn trace(&self, seed: u64) -> Trace {
         let mut random = Rng::with_seed(seed);
@@ -71,7 +71,7 @@ impl Program {
     }
 }
 
-/// All of them.
+/// All programs.
 pub const ALL: &[Program] = &[
     Program::recorded("JSON documents", json::documents),
     Program::recorded("JSON, small documents", json::small_documents),

@@ -1,4 +1,5 @@
-//! Each heap runs each trace with its contents checked, in the smallest memory with which that succeeds.
+//! Runs each trace with each heap in the smallest memory in which it succeeds, and checks
+//! the contents of all blocks.
 
 use std::alloc::Layout;
 use std::collections::BTreeMap;
@@ -6,45 +7,47 @@ use std::ptr::NonNull;
 
 use hpalloc_memory::{ALL_TRACES, Heap, Memory, all_heaps, replay, smallest};
 
-/// A heap whose blocks are compared with each other and with what was written to them.
+/// A heap whose blocks are checked for overlaps and for the contents that were written to
+/// them.
 struct Checked<'h> {
     heap: &'h mut dyn Heap,
-    /// The live blocks by their addresses.
+    /// The layouts of the live blocks by their addresses.
     live: BTreeMap<usize, Layout>,
 }
 
-/// What byte `index` of a block with so many bytes at its last change holds.
+/// Returns the contents of byte `index` of a block that had `seed` bytes when it was
+/// filled.
 fn pattern(index: usize, seed: usize) -> u8 {
     (index * 31 + seed * 17 + (index >> 8)).to_le_bytes()[0]
 }
 
 impl Checked<'_> {
-    /// Notes a block, and fills it from `from` on.
+    /// Adds a block and fills it.
     fn lives(&mut self, block: NonNull<u8>, layout: Layout) {
         let (start, end) = (block.addr().get(), block.addr().get() + layout.size());
-        assert_eq!(start % layout.align(), 0, "aligned");
+        assert_eq!(start % layout.align(), 0, "the block at {start:#x} is not aligned to {layout:?}");
         if let Some((&before, other)) = self.live.range(..end).next_back() {
-            assert!(before + other.size() <= start, "apart");
+            assert!(before + other.size() <= start, "the block at {start:#x} overlaps the block at {before:#x}");
         }
         self.live.insert(start, layout);
         for index in 0..layout.size() {
-            // SAFETY: the block has so many bytes.
+            // SAFETY: the index is below the size of the block.
             unsafe { block.add(index).write(pattern(index, layout.size())) };
         }
     }
 
-    /// Forgets a block that is to be freed or moved, and compares its bytes.
+    /// Removes a block that will be freed or moved, and compares its bytes.
     fn dies(&mut self, block: NonNull<u8>, layout: Layout) {
         assert_eq!(self.live.remove(&block.addr().get()), Some(layout));
         holds(block, layout.size(), layout.size());
     }
 }
 
-/// Compares the first bytes of a block.
+/// Compares the first bytes of a block with the pattern.
 fn holds(block: NonNull<u8>, bytes: usize, seed: usize) {
     for index in 0..bytes {
-        // SAFETY: the block has so many bytes.
-        assert_eq!(unsafe { block.add(index).read() }, pattern(index, seed), "kept");
+        // SAFETY: the index is below the size of the block.
+        assert_eq!(unsafe { block.add(index).read() }, pattern(index, seed), "byte {index} of a block changed");
     }
 }
 
@@ -57,13 +60,13 @@ impl Heap for Checked<'_> {
 
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
         self.dies(block, layout);
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.heap.deallocate(block, layout) };
     }
 
     unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
         self.dies(block, layout);
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         let block = unsafe { self.heap.reallocate(block, layout, size) }?;
         holds(block, size.min(layout.size()), layout.size());
         self.lives(block, Layout::from_size_align(size, layout.align()).unwrap());

@@ -1,4 +1,4 @@
-//! Traces depend on their seeds and nothing else.
+//! A trace depends only on its seed.
 
 use hpalloc_memory::ALL_TRACES;
 

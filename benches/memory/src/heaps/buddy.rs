@@ -1,4 +1,4 @@
-//! `buddy_system_allocator`: blocks of powers of two.
+//! The heap of `buddy_system_allocator`: blocks of powers of two.
 
 use std::alloc::Layout;
 use std::ptr::NonNull;
@@ -13,12 +13,13 @@ impl<const ORDER: usize> Heap for Buddy<ORDER> {
     }
 
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.dealloc(block, layout) }
     }
 }
 
-/// Blocks of up to 2^(`ORDER` - 1) bytes. Its memory is aligned as it likes it best.
+/// Returns the configuration with blocks of up to 2^(`ORDER` - 1) bytes. Its memory is
+/// aligned to 1 MiB, so that the heap wastes none of it.
 fn orders<const ORDER: usize>() -> Configuration {
     Configuration::new(size_of::<Buddy<ORDER>>(), |memory| {
         let mut heap = Box::new(Buddy::<ORDER>::empty());

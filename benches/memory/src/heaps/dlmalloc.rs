@@ -1,4 +1,4 @@
-//! dlmalloc over one memory of a fixed size.
+//! dlmalloc over memory of a fixed size.
 
 use std::alloc::Layout;
 use std::ptr::{self, NonNull};
@@ -9,13 +9,13 @@ use dlmalloc::{Allocator, Dlmalloc};
 use super::LEAST;
 use crate::{Configuration, Contestant, Heap};
 
-/// A heap's memory, which it gets whole, once.
+/// The memory of a heap, which the heap gets as a whole, once.
 struct Fixed {
     memory: AtomicPtr<u8>,
     bytes: AtomicUsize,
 }
 
-// SAFETY: the memory is returned once.
+// SAFETY: `alloc` returns the memory once, because it then stores null and zero.
 unsafe impl Allocator for Fixed {
     fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
         let bytes = self.bytes.load(Ordering::Relaxed);
@@ -52,23 +52,24 @@ unsafe impl Allocator for Fixed {
 
 impl Heap for Dlmalloc<Fixed> {
     fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: the layout has bytes.
+        // SAFETY: the size of the layout is not zero.
         NonNull::new(unsafe { self.malloc(layout.size(), layout.align()) })
     }
 
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.free(block.as_ptr(), layout.size(), layout.align()) }
     }
 
     unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         NonNull::new(unsafe { self.realloc(block.as_ptr(), layout.size(), layout.align(), size) })
     }
 }
 
 pub(super) fn contestant() -> Contestant {
-    // Where the memory is would be a constant of the program, so that isn't counted.
+    // In a program, the address and the size of the memory would be constants, so they
+    // don't count.
     let outside = size_of::<Dlmalloc<Fixed>>() - size_of::<Fixed>();
     let heap = Configuration::new(outside, |memory| {
         if memory.len() < LEAST {

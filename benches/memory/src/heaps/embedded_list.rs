@@ -1,4 +1,4 @@
-//! The heap of `embedded-alloc` that is a linked list behind a critical section.
+//! The heap of `embedded-alloc` with a linked list and a critical section as its lock.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
@@ -10,12 +10,12 @@ use crate::{Configuration, Contestant, Heap};
 
 impl Heap for LlffHeap {
     fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: the layout has bytes.
+        // SAFETY: the size of the layout is not zero.
         NonNull::new(unsafe { self.alloc(layout) })
     }
 
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.dealloc(block.as_ptr(), layout) }
     }
 }

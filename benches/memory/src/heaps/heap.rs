@@ -13,13 +13,14 @@ impl Heap for hpalloc::Heap<NoPages<'_>> {
     }
 
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { hpalloc::Heap::deallocate(self, block, layout) }
     }
 
     unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
         let new = Layout::from_size_align(size, layout.align()).ok()?;
-        // SAFETY: as the caller promises, and the sizes are compared.
+        // SAFETY: guaranteed by the caller, and the comparison selects the function for
+        // the sizes.
         unsafe { if size >= layout.size() { self.grow(block, layout, new) } else { self.shrink(block, layout, new) } }
     }
 }

@@ -1,4 +1,5 @@
-//! `linked_list_allocator`: one list of holes in order of their addresses.
+//! The heap of `linked_list_allocator`: one list of holes in the order of their
+//! addresses.
 
 use std::alloc::Layout;
 use std::ptr::NonNull;
@@ -14,7 +15,7 @@ impl Heap for LinkedList {
     }
 
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { Self::deallocate(self, block, layout) }
     }
 }

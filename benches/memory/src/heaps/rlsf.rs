@@ -1,4 +1,4 @@
-//! rlsf: TLSF with a header of a word or two on each block.
+//! rlsf: TLSF with a header of one or two words on each block.
 
 use std::alloc::Layout;
 use std::mem::MaybeUninit;
@@ -15,18 +15,19 @@ impl<F: BinInteger, S: BinInteger, const FLLEN: usize, const SLLEN: usize> Heap 
     }
 
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { Self::deallocate(self, block, layout.align()) }
     }
 
     unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
         let new = Layout::from_size_align(size, layout.align()).ok()?;
-        // SAFETY: as the caller promises, and the alignment is the same.
+        // SAFETY: guaranteed by the caller, and the alignment doesn't change.
         unsafe { Self::reallocate(self, block, new) }
     }
 }
 
-/// Lists for `FLLEN` powers of two, each in `SLLEN` parts.
+/// Returns the configuration with lists for `FLLEN` powers of two, each divided into
+/// `SLLEN` parts.
 fn lists<F, S, const FLLEN: usize, const SLLEN: usize>() -> Configuration
 where
     F: BinInteger + Send + Sync + 'static,

@@ -1,4 +1,5 @@
-//! `hpalloc::SizeClasses`, with the default table and with one that is made for the trace.
+//! `hpalloc::SizeClasses`, with the default table and with tables that are tuned for the
+//! trace.
 
 use std::alloc::Layout;
 use std::mem::MaybeUninit;
@@ -15,13 +16,14 @@ impl<P: PageSource, const N: usize> Heap for SizeClasses<P, N> {
     }
 
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { Self::deallocate(self, block, layout) }
     }
 
     unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
         let new = Layout::from_size_align(size, layout.align()).ok()?;
-        // SAFETY: as the caller promises, and the sizes are compared.
+        // SAFETY: guaranteed by the caller, and the comparison selects the function for
+        // the sizes.
         unsafe { if size >= layout.size() { self.grow(block, layout, new) } else { self.shrink(block, layout, new) } }
     }
 }
@@ -34,7 +36,8 @@ fn make<'m, const N: usize>(
     Some(Box::new(SizeClasses::with_table(arena, table)))
 }
 
-/// The table isn't counted: it is a constant, which on a microcontroller is in flash.
+/// Returns the configuration for a table. The table doesn't count: it is a constant,
+/// which a microcontroller has in flash.
 fn configuration<const N: usize>(table: &'static SizeTable<N>) -> Configuration {
     Configuration::new(size_of::<SizeClasses<Arena<RawRegion>, N>>(), move |memory| make(memory, table))
         .aligned(PAGE_SIZE, PAGE_SIZE)
@@ -48,7 +51,8 @@ pub(super) fn default() -> Contestant {
 pub(super) fn tuned() -> Contestant {
     Contestant::tuned("SizeClasses, tuned", |trace| {
         let mut classes = Classes::of(trace);
-        // Each has fewer classes than the one before.
+        // Each table has fewer classes than the one before, so `classes` is merged
+        // further each time.
         [tune::<16>, tune::<12>, tune::<8>, tune::<6>, tune::<4>, tune::<3>, tune::<2>]
             .into_iter()
             .filter_map(|tune| tune(&mut classes, trace))
@@ -56,7 +60,7 @@ pub(super) fn tuned() -> Contestant {
     })
 }
 
-/// A table of `N` sizes: `None` if the trace has fewer.
+/// Returns the configuration with a table of `N` sizes, or `None` if the trace has fewer.
 fn tune<const N: usize>(classes: &mut Classes, trace: &Trace) -> Option<Configuration> {
     let sizes = classes.merge(N, trace).try_into().ok()?;
     let table: &'static SizeTable<N> = Box::leak(Box::new(SizeTable::new(sizes).ok()?));

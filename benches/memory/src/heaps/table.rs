@@ -6,19 +6,22 @@ use hpalloc::PAGE_SIZE;
 
 use crate::{Operation, Trace};
 
-/// Sizes that are closer together than one part in so many are one class from the start.
+/// A size is merged into the next larger class from the start if it is smaller by less
+/// than one part in `APART`.
 const APART: usize = 16;
 
-/// Block sizes, ascending, each with the most blocks that are live at once.
+/// The block sizes of a table.
 #[derive(Debug)]
 pub(super) struct Classes {
+    /// In ascending order.
     sizes: Vec<usize>,
-    /// What the blocks of a class have to be aligned to, at least.
+    /// The least alignment of the blocks of every class.
     align: usize,
 }
 
 impl Classes {
-    /// A class for each size of the trace, or for nearly each.
+    /// Creates a class for each size of the trace, except for sizes close to a larger
+    /// one.
     pub(super) fn of(trace: &Trace) -> Self {
         let word = size_of::<usize>();
         let mut align = word;
@@ -33,7 +36,7 @@ impl Classes {
                 sizes.insert((size as usize).next_multiple_of(align));
             }
         }
-        // From the largest down.
+        // Descending, so that a size joins the next larger class.
         let mut classes: Vec<usize> = Vec::new();
         for size in sizes.into_iter().rev() {
             if classes.last().is_none_or(|&above| above - size >= above / APART) {
@@ -44,7 +47,8 @@ impl Classes {
         Self { sizes: classes, align }
     }
 
-    /// Merges neighbours, those first that cost least, until `count` classes are left, and returns these.
+    /// Merges neighboring classes, the cheapest pair first, until `count` classes are
+    /// left. Returns their sizes.
     pub(super) fn merge(&mut self, count: usize, trace: &Trace) -> Vec<usize> {
         while self.sizes.len() > count {
             let alone = self.peaks(trace, None);
@@ -61,8 +65,8 @@ impl Classes {
         self.sizes.clone()
     }
 
-    /// For each class the most blocks that are live at once; where pairs are merged, those that begin at an even or odd
-    /// class, as the higher of the two.
+    /// Returns the maximum number of live blocks for each class. With `pairs`, each class
+    /// with an even (0) or odd (1) index is merged into the next one.
     fn peaks(&self, trace: &Trace, pairs: Option<usize>) -> Vec<usize> {
         let class = |size: u32| {
             let class = self.sizes.partition_point(|&class| class < (size as usize).next_multiple_of(self.align));
@@ -87,7 +91,7 @@ impl Classes {
                 if to == slots[slot] {
                     continue;
                 }
-                // The old block is freed after the new one is there.
+                // A block that moves is freed after the new block is allocated.
                 peaks[to] = peaks[to].max(live[to] + 1);
                 live[slots[slot]] -= 1;
             }
@@ -99,7 +103,7 @@ impl Classes {
     }
 }
 
-/// The pages that so many blocks take.
+/// Returns the number of pages that `blocks` blocks need.
 fn pages(blocks: usize, size: usize) -> usize {
     if size > PAGE_SIZE / 2 {
         return blocks * size.div_ceil(PAGE_SIZE);

@@ -9,21 +9,22 @@ use crate::{Configuration, Contestant, Heap};
 
 impl Heap for Talc<ErrOnOom> {
     fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: the layout has bytes.
+        // SAFETY: the size of the layout is not zero.
         unsafe { self.malloc(layout) }.ok()
     }
 
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.free(block, layout) }
     }
 
     unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
         if size >= layout.size() {
-            // SAFETY: as the caller promises, and the new size isn't below the old.
+            // SAFETY: guaranteed by the caller, and the new size isn't below the old
+            // size.
             return unsafe { self.grow(block, layout, size) }.ok();
         }
-        // SAFETY: as the caller promises, and the new size is below the old.
+        // SAFETY: guaranteed by the caller, and the new size is below the old size.
         unsafe { self.shrink(block, layout, size) };
         Some(block)
     }

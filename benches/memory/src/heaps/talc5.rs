@@ -13,25 +13,26 @@ type Talc = talc5::base::Talc<Manual, DefaultBinning>;
 
 impl Heap for Talc {
     fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: the layout has bytes.
+        // SAFETY: the size of the layout is not zero.
         unsafe { Self::allocate(self, layout) }
     }
 
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { Self::deallocate(self, block.as_ptr(), layout) }
     }
 
-    /// As its global allocator does.
+    /// Does the same as the global allocator of talc.
     unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         if unsafe { self.try_realloc_in_place(block.as_ptr(), layout, size) } {
             return Some(block);
         }
         let new = Layout::from_size_align(size, layout.align()).ok()?;
         let moved = Heap::allocate(self, new)?;
-        // SAFETY: to shrink never fails, so both have the old size; the new one is not the old one. The rest is as the
-        // caller promises.
+        // SAFETY: shrinking in place never fails, so the new block is larger, and both
+        // blocks have the old size. They don't overlap because both are live. The caller
+        // guarantees the rest.
         unsafe {
             moved.copy_from_nonoverlapping(block, layout.size());
             Heap::deallocate(self, block, layout);

@@ -5,7 +5,8 @@ use fastrand::Rng;
 use crate::TraceBuilder;
 use crate::random::{below, between, one_in, take_any};
 
-/// Tasks of twelve kinds, each with a size of 100 to 800 bytes. Some box a future that they wait for.
+/// Tasks of twelve kinds, whose futures have sizes from 104 to 800 bytes. Some tasks box
+/// another future and wait for it.
 pub(super) fn tasks(random: &mut Rng, trace: &mut TraceBuilder) {
     let kinds: Vec<_> = (0..12).map(|_| 8 * between(random, 13..=100)).collect();
     let mut tasks = Vec::new();

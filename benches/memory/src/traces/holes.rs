@@ -1,14 +1,15 @@
-//! Every other block is freed, and what comes next doesn't fit: Robson's pattern.
+//! Robson's pattern: every other block is freed, and the next blocks don't fit the holes.
 
 use fastrand::Rng;
 
 use crate::TraceBuilder;
 use crate::random::between;
 
-/// The most live bytes.
+/// The maximum number of live bytes.
 const LIVE: usize = 32 << 10;
 
-/// Fills the heap with blocks of a size, frees every other one, and goes on with the next size.
+/// Fills the heap with blocks of one size, frees every other block, and continues with
+/// the next size.
 fn holes(trace: &mut TraceBuilder, sizes: impl Iterator<Item = usize>) {
     let mut blocks = Vec::new();
     for size in sizes {
@@ -27,7 +28,7 @@ fn holes(trace: &mut TraceBuilder, sizes: impl Iterator<Item = usize>) {
     }
 }
 
-/// Each size is about a quarter larger than the one before.
+/// Each size is about a quarter larger than the size before.
 pub(super) fn by_a_quarter(random: &mut Rng, trace: &mut TraceBuilder) {
     let mut size = 16;
     let sizes = std::iter::from_fn(|| {
@@ -37,7 +38,7 @@ pub(super) fn by_a_quarter(random: &mut Rng, trace: &mut TraceBuilder) {
     holes(trace, sizes);
 }
 
-/// Each size is twice the one before.
+/// Each size is twice the size before.
 pub(super) fn powers_of_two(random: &mut Rng, trace: &mut TraceBuilder) {
     let first = between(random, 3..=5);
     holes(trace, (first..12).map(|power| 1 << power));

@@ -7,7 +7,8 @@ use fastrand::Rng;
 use crate::TraceBuilder;
 use crate::random::{between, one_in, take_any};
 
-/// Images of 8 to 32 KiB, up to four at a time, and some three hundred objects of a graphical interface.
+/// Up to four images of 8 to 32 KiB at a time, and about 300 objects of a graphical
+/// interface.
 pub(super) fn frames(random: &mut Rng, trace: &mut TraceBuilder) {
     let (mut images, mut objects) = (VecDeque::new(), Vec::new());
     for _ in 0..20_000 {

@@ -1,4 +1,4 @@
-//! `serde_json`: documents that are parsed, changed and printed.
+//! Documents that `serde_json` parses, and that are changed and printed.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::text::{sentence_up_to, word};
 use crate::random::{below, between};
 
-/// Objects with texts, numbers and lists, of about so many bytes in all.
+/// Returns a JSON document of about `bytes` bytes: objects with texts, numbers and lists.
 fn document(random: &mut Rng, bytes: usize) -> String {
     let mut text = String::from("[");
     while text.len() < bytes {
@@ -30,7 +30,7 @@ fn document(random: &mut Rng, bytes: usize) -> String {
     text
 }
 
-/// Changes some of the objects, and adds and removes some.
+/// Changes every object, and removes one from about every other document.
 fn change(random: &mut Rng, value: &mut Value) {
     let Some(objects) = value.as_array_mut() else { return };
     for object in &mut *objects {
@@ -50,7 +50,7 @@ fn change(random: &mut Rng, value: &mut Value) {
     }
 }
 
-/// Documents of 1 to 8 KiB, one after the other; the last two answers are kept.
+/// Documents of 1 to 8 KiB, one after the other. The last two answers are kept.
 pub(super) fn documents(random: &mut Rng) -> Box<dyn Fn()> {
     let documents: Vec<_> = (0..24)
         .map(|_| {
@@ -73,7 +73,7 @@ pub(super) fn documents(random: &mut Rng) -> Box<dyn Fn()> {
     })
 }
 
-/// Messages of a few hundred bytes, of which the last sixteen are kept as values.
+/// Messages of a few hundred bytes. Sixteen of them are kept as values.
 pub(super) fn small_documents(random: &mut Rng) -> Box<dyn Fn()> {
     let documents: Vec<_> = (0..250)
         .map(|_| {

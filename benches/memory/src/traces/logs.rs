@@ -8,7 +8,7 @@ use fastrand::Rng;
 use super::text::sentence_up_to;
 use crate::random::{below, between, one_in};
 
-/// Log lines, of which the last two hundred are kept; now and then all are joined.
+/// Log lines, of which the last 200 are kept. Occasionally, all of them are joined.
 pub(super) fn lines(random: &mut Rng) -> Box<dyn Fn()> {
     let seed = random.u64(..);
     Box::new(move || {
@@ -31,7 +31,8 @@ pub(super) fn lines(random: &mut Rng) -> Box<dyn Fn()> {
     })
 }
 
-/// Six buffers that are filled at a time and flushed when they are full, each at another size.
+/// Six buffers that are filled in random order. Each is flushed when it exceeds a limit
+/// that changes with every flush.
 pub(super) fn buffers(random: &mut Rng) -> Box<dyn Fn()> {
     let seed = random.u64(..);
     Box::new(move || {

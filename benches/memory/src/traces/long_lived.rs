@@ -1,4 +1,4 @@
-//! A few objects that stay and many that don't.
+//! A few long-lived objects among many short-lived ones.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -8,7 +8,8 @@ use fastrand::Rng;
 use crate::TraceBuilder;
 use crate::random::{below, one_in, spread};
 
-/// Thirty long-lived objects, which are made along the way and seldom replaced, and many short-lived ones.
+/// Up to 30 long-lived objects, which are allocated during the run and rarely replaced,
+/// and up to 24 short-lived objects.
 fn objects(random: &mut Rng, trace: &mut TraceBuilder, long: RangeInclusive<usize>, short: RangeInclusive<usize>) {
     let (mut long_lived, mut short_lived) = (Vec::new(), VecDeque::new());
     for _ in 0..60_000 {
@@ -26,12 +27,12 @@ fn objects(random: &mut Rng, trace: &mut TraceBuilder, long: RangeInclusive<usiz
     }
 }
 
-/// Objects of up to 4 KiB.
+/// Long-lived objects of up to 4 KiB, and short-lived ones of up to 1 KiB.
 pub(super) fn in_64_kib(random: &mut Rng, trace: &mut TraceBuilder) {
     objects(random, trace, 128..=4096, 16..=1024);
 }
 
-/// Objects of up to 400 bytes.
+/// Long-lived objects of up to 400 bytes, and short-lived ones of up to 200 bytes.
 pub(super) fn in_8_kib(random: &mut Rng, trace: &mut TraceBuilder) {
     objects(random, trace, 32..=400, 8..=200);
 }

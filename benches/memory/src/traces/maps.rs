@@ -1,4 +1,4 @@
-//! The standard library's maps.
+//! Maps of the standard library.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -8,7 +8,7 @@ use fastrand::Rng;
 use super::text::{sentence_up_to, word};
 use crate::random::{below, one_in};
 
-/// About so many settings with names and texts, which are set, changed and removed.
+/// Up to `count` settings with names and values, which are set, changed and removed.
 fn settings_of(random: &mut Rng, count: usize, steps: usize) -> Box<dyn Fn()> {
     let seed = random.u64(..);
     Box::new(move || {
@@ -37,17 +37,17 @@ fn settings_of(random: &mut Rng, count: usize, steps: usize) -> Box<dyn Fn()> {
     })
 }
 
-/// Some three hundred.
+/// About 300 settings.
 pub(super) fn settings(random: &mut Rng) -> Box<dyn Fn()> {
     settings_of(random, 300, 4000)
 }
 
-/// Some forty.
+/// About 40 settings.
 pub(super) fn small_settings(random: &mut Rng) -> Box<dyn Fn()> {
     settings_of(random, 40, 3000)
 }
 
-/// Lists of numbers by words; lists that get long are dropped.
+/// Lists of numbers with a word as their key. A list is dropped when it is long.
 pub(super) fn hash_table(random: &mut Rng) -> Box<dyn Fn()> {
     let seed = random.u64(..);
     Box::new(move || {

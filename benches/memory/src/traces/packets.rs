@@ -7,10 +7,11 @@ use fastrand::Rng;
 use crate::TraceBuilder;
 use crate::random::{below, between, one_in};
 
-/// What lies beside a packet's bytes: a word-aligned record.
+/// The size of the word-aligned record that accompanies the bytes of a packet.
 const RECORD: usize = 48;
 
-/// Packets of 40 to 1500 bytes that arrive in bursts and leave in order, but for a few that wait longer.
+/// Packets of 40 to 1500 bytes that arrive in bursts and leave in order, except for a few
+/// that wait longer.
 pub(super) fn queue(random: &mut Rng, trace: &mut TraceBuilder) {
     let (mut queue, mut waiting) = (VecDeque::new(), VecDeque::new());
     let mut target = 30;
@@ -30,7 +31,7 @@ pub(super) fn queue(random: &mut Rng, trace: &mut TraceBuilder) {
         if queue.len() > target || random.bool() {
             let Some((record, bytes)) = queue.pop_front() else { continue };
             if one_in(random, 12) {
-                // It is sent again until it is answered.
+                // The packet may be sent again, until it is acknowledged.
                 waiting.push_back((record, bytes));
             } else {
                 trace.free(record);

@@ -1,11 +1,12 @@
-//! The load with which TLSF was published: periodic tasks of a real-time system.
+//! The workload with which TLSF was published: periodic tasks of a real-time system.
 
 use fastrand::Rng;
 
 use crate::random::{below, between, spread};
 use crate::{Block, TraceBuilder};
 
-/// A task: each `period` ticks it allocates some blocks of about `size` bytes and holds each for up to `hold` ticks.
+/// A task. Every `period` ticks it allocates `blocks` blocks of about `size` bytes, and
+/// it holds each of them for up to `hold` ticks.
 struct Task {
     period: usize,
     size: usize,

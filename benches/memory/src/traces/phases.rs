@@ -1,4 +1,4 @@
-//! Sizes that shift.
+//! Sizes that change from phase to phase.
 
 use std::collections::VecDeque;
 
@@ -7,11 +7,11 @@ use fastrand::Rng;
 use crate::TraceBuilder;
 use crate::random::{between, one_in, spread, take_any};
 
-/// The most live bytes.
+/// The maximum number of live bytes.
 const LIVE: usize = 32 << 10;
 
-/// Phases, each with sizes of its own. At its end a share of the blocks survives for three phases more: one in so many,
-/// or none.
+/// Phases, each with its own range of sizes. At the end of a phase, one block in
+/// `survivors` is kept for three more phases, or none.
 fn phases(random: &mut Rng, trace: &mut TraceBuilder, survivors: Option<usize>) {
     let mut survived = VecDeque::new();
     for _ in 0..24 {
@@ -42,7 +42,7 @@ fn phases(random: &mut Rng, trace: &mut TraceBuilder, survivors: Option<usize>) 
     }
 }
 
-/// Nothing is left of a phase.
+/// All blocks are freed at the end of their phase.
 pub(super) fn without_survivors(random: &mut Rng, trace: &mut TraceBuilder) {
     phases(random, trace, None);
 }

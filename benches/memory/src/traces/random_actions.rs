@@ -1,22 +1,24 @@
-//! What talc is measured with: random actions.
+//! The random actions with which talc is measured.
 
 use fastrand::Rng;
 
 use crate::TraceBuilder;
 use crate::random::{below, between, take_any};
 
-/// Small sizes are more frequent than large ones.
+/// Returns a random size. Small sizes are more frequent than large ones.
 pub(crate) fn size(random: &mut Rng, most: usize) -> usize {
     let limit = between(random, 1..=most);
     between(random, 1..=limit)
 }
 
-/// Mostly 8 bytes; each power of four more a quarter as often.
+/// Returns a random alignment: 8 bytes in three of four cases. Each doubling is a quarter
+/// as frequent.
 pub(crate) fn align(random: &mut Rng) -> usize {
     8 << (random.u16(1..).trailing_zeros() / 2).min(4)
 }
 
-/// Three of seven allocate, three free if there are enough, one reallocates to up to three times as much.
+/// Of seven actions, three allocate, three free if there are enough blocks, and one
+/// reallocates to up to three times the largest allocated size.
 pub(super) fn actions(random: &mut Rng, trace: &mut TraceBuilder) {
     const MOST: usize = 1000;
     let mut blocks = Vec::new();

@@ -1,11 +1,11 @@
-//! `regex` and `regex-lite`: sets of expressions that are compiled and used.
+//! Sets of regular expressions that `regex` and `regex-lite` compile and use.
 
 use fastrand::Rng;
 
 use super::text::sentence;
 use crate::random::below;
 
-/// What the expressions are drawn from.
+/// The patterns from which expressions are chosen.
 const PATTERNS: [&str; 12] = [
     r"[a-z]{2,5}(ing|ed|er|on)",
     r"(?i)([a-z]+)\s+x([a-z]*)",
@@ -21,7 +21,9 @@ const PATTERNS: [&str; 12] = [
     r"[^,]*,[^,]*,[^,]*",
 ];
 
-/// A set of which one expression after the other is replaced; each is used for a few lines. `most` are live at once.
+/// Compiles expressions one after the other, of which `most` are live at once. After
+/// each, all live expressions are matched against four lines. Then a random one is
+/// dropped.
 fn set<R>(
     random: &mut Rng,
     most: usize,
@@ -47,8 +49,9 @@ fn set<R>(
     })
 }
 
-/// Two expressions of `regex`, without its lazy automaton: that takes more memory than a small program has, and frees it in
-/// the order of a hash table, which is another one each time.
+/// Two expressions of `regex`, without its lazy automaton. The automaton needs more
+/// memory than a small program has, and it frees its memory in the order of a hash table,
+/// which differs from run to run.
 pub(super) fn patterns(random: &mut Rng) -> Box<dyn Fn()> {
     let compile = |pattern: &str| {
         let mut builder = regex::bytes::RegexBuilder::new(pattern);

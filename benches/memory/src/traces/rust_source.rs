@@ -1,4 +1,4 @@
-//! `syn`: small files of Rust source that are parsed.
+//! Small files of Rust source that `syn` parses.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use fastrand::Rng;
 use super::text::word;
 use crate::random::{below, between};
 
-/// A file with so many types, each with a method.
+/// Returns a file with `types` types, each with a method.
 fn file(random: &mut Rng, types: usize) -> String {
     let mut source = String::new();
     for number in 0..types {
@@ -28,7 +28,7 @@ fn file(random: &mut Rng, types: usize) -> String {
     source
 }
 
-/// Files of one to three types, one after the other.
+/// Four files of one to three types, one after the other.
 pub(super) fn files(random: &mut Rng) -> Box<dyn Fn()> {
     let files: Vec<_> = (0..4)
         .map(|_| {

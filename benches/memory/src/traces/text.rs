@@ -4,17 +4,17 @@ use fastrand::Rng;
 
 use crate::random::{below, between};
 
-/// A word of 1 to 10 letters.
+/// Returns a word of 1 to 10 letters.
 pub(super) fn word(random: &mut Rng) -> String {
     (0..between(random, 1..=10)).map(|_| random.lowercase()).collect()
 }
 
-/// So many words.
+/// Returns a sentence of `words` words.
 pub(super) fn sentence(random: &mut Rng, words: usize) -> String {
     (0..words).map(|_| word(random)).collect::<Vec<_>>().join(" ")
 }
 
-/// A sentence of up to so many words.
+/// Returns a sentence of up to `words` words.
 pub(super) fn sentence_up_to(random: &mut Rng, words: usize) -> String {
     let words = below(random, words + 1);
     sentence(random, words)

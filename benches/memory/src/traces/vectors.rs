@@ -7,7 +7,8 @@ use fastrand::Rng;
 use crate::random::{below, between, one_in, spread};
 use crate::{Block, TraceBuilder};
 
-/// Vectors that double until they have their size, `at_once` of them in turn, among small objects.
+/// Vectors that double until they have their final size, `at_once` of them at the same
+/// time, among small objects.
 fn vectors(random: &mut Rng, trace: &mut TraceBuilder, at_once: usize) {
     let mut growing: Vec<(Block, usize)> = Vec::new();
     let mut done = VecDeque::new();
@@ -42,12 +43,12 @@ fn vectors(random: &mut Rng, trace: &mut TraceBuilder, at_once: usize) {
     }
 }
 
-/// One at a time.
+/// One vector at a time.
 pub(super) fn one(random: &mut Rng, trace: &mut TraceBuilder) {
     vectors(random, trace, 1);
 }
 
-/// Two that grow in turn.
+/// Two vectors that grow alternately.
 pub(super) fn two(random: &mut Rng, trace: &mut TraceBuilder) {
     vectors(random, trace, 2);
 }
