@@ -1,4 +1,4 @@
-//! Links the sections that defmt's log format is kept in.
+//! Adds the linker script for the sections of defmt's log format.
 
 fn main() {
     println!("cargo::rustc-link-arg-bins=-Tdefmt.x");

@@ -1,4 +1,4 @@
-//! Links without the C library and its start code.
+//! Links the program without the C library and its start code.
 
 fn main() {
     for argument in ["-nostartfiles", "-nostdlib", "-static", "-no-pie"] {

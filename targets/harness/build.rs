@@ -1,4 +1,5 @@
-//! Puts the memory layout of the target's machine where the linker finds it: as `memory.x`.
+//! Writes the memory layout of the target's machine to `memory.x`, in a folder that the
+//! linker searches.
 
 use std::path::Path;
 use std::{env, fs};
@@ -8,7 +9,7 @@ fn main() {
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {
         return;
     }
-    let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it");
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets the variable");
     let is_small = env::var("TARGET").is_ok_and(|target| target.starts_with("thumbv6m"))
         && env::var_os("CARGO_FEATURE_MPS2").is_none();
     let scripts: &[&str] = match &*arch {
@@ -21,7 +22,7 @@ fn main() {
         .iter()
         .map(|script| fs::read_to_string(format!("link/{script}.x")).expect("a script for this architecture"))
         .collect();
-    let out = env::var("OUT_DIR").expect("cargo sets it");
-    fs::write(Path::new(&out).join("memory.x"), memory).expect("the output folder is there to write to");
+    let out = env::var("OUT_DIR").expect("cargo sets the variable");
+    fs::write(Path::new(&out).join("memory.x"), memory).expect("the output folder is writable");
     println!("cargo::rustc-link-search={out}");
 }

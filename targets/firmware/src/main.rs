@@ -1,9 +1,10 @@
-//! Firmware for a Cortex-M: an interrupt produces packets, the main loop consumes them, and each packet is in a box of one
-//! pool, which both use.
+//! Firmware for a Cortex-M. An interrupt produces packets and the main loop consumes
+//! them. Each packet is in a box of one pool, which both share.
 //!
-//! The pool is a `static` with its memory, so there is nothing to set up. It is behind the lock that fits one core with
-//! interrupts: a critical section, which holds interrupts off for the few instructions that allocating or freeing takes. (A
-//! spin lock would wait forever if the interrupt came while the main loop held it.)
+//! The pool is a `static` that contains its memory, so it needs no setup. Its lock is a
+//! critical section, which fits one core with interrupts: it masks interrupts for the few
+//! instructions that an allocation or a free needs. A spin lock would wait forever if the
+//! interrupt occurred while the main loop holds it.
 
 #![no_std]
 #![no_main]
@@ -18,12 +19,12 @@ use defmt_semihosting as _;
 use heapless::Deque;
 use hpalloc::{PoolFull, StaticBox};
 
-/// How many packets go through.
+/// The number of packets.
 const COUNT: u32 = 1_000_000;
-/// The most that one interrupt produces.
+/// The maximum number of packets that one interrupt produces.
 const BURST: u32 = 16;
 
-/// The clock's ticks from one interrupt to the next.
+/// The clock ticks between two interrupts.
 const PERIOD: u32 = 50_000;
 
 struct Content {
@@ -33,11 +34,12 @@ struct Content {
 
 hpalloc::static_pool! { static PACKETS: Pool<Content, 128>; }
 
-/// Packets that were produced and not yet consumed, oldest first.
+/// The packets that are produced and not yet consumed, oldest first.
 static QUEUE: Mutex<RefCell<Deque<StaticBox<Content>, 128>>> = Mutex::new(RefCell::new(Deque::new()));
-/// How many packets were produced, and how often there was no block for one: it was produced later then. Written by the
-/// interrupt alone.
+/// The number of packets that were produced. Only the interrupt writes it.
 static PRODUCED: AtomicU32 = AtomicU32::new(0);
+/// How often no block was free for a packet, which was then produced later. Only the
+/// interrupt writes it.
 static PUT_OFF: AtomicU32 = AtomicU32::new(0);
 
 fn payload(number: u32) -> [u32; 15] {
@@ -55,14 +57,14 @@ fn SysTick() {
         };
         let queued = critical_section::with(|section| QUEUE.borrow_ref_mut(section).push_back(packet));
         if queued.is_err() {
-            defmt::panic!("the queue has a place for each block of the pool");
+            defmt::panic!("the queue is full, although it has a place for each block of the pool");
         }
         PRODUCED.store(number + 1, Ordering::Relaxed);
     }
 }
 
 fn run() {
-    let mut core = cortex_m::Peripherals::take().expect("taken once");
+    let mut core = cortex_m::Peripherals::take().expect("the peripherals are taken only here");
     core.SYST.set_clock_source(SystClkSource::Core);
     core.SYST.set_reload(PERIOD);
     core.SYST.clear_current();
@@ -77,7 +79,7 @@ fn run() {
             cortex_m::asm::wfi();
         };
         if packet.number != expected || packet.payload != payload(expected) {
-            defmt::panic!("packet {} arrived in place of {}, or damaged", packet.number, expected);
+            defmt::panic!("packet {} arrived instead of {}, or its payload is damaged", packet.number, expected);
         }
     }
 
@@ -85,7 +87,11 @@ fn run() {
     PACKETS.with(|pool| {
         let pool = pool.blocks();
         if pool.free_blocks() != pool.peak_blocks() {
-            defmt::panic!("{} of {} blocks are free", pool.free_blocks(), pool.peak_blocks());
+            defmt::panic!(
+                "only {} of {} blocks are free after all packets were dropped",
+                pool.free_blocks(),
+                pool.peak_blocks()
+            );
         }
         defmt::info!("peak_blocks: {}", pool.peak_blocks());
         defmt::info!("{} over {}", pool, pool.page_source());

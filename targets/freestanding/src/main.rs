@@ -1,4 +1,5 @@
-//! A Linux program without libc: it maps memory by raw system calls, uses it as blocks, and exits. For `x86_64`.
+//! A Linux program for `x86_64` without libc. It maps memory by raw system calls, divides
+//! it into blocks, uses them, and exits.
 //!
 //! ```sh
 //! cargo run --profile freestanding --manifest-path targets/freestanding/Cargo.toml
@@ -6,7 +7,7 @@
 
 #![no_std]
 #![no_main]
-// Or the compiler makes a loop in `memcpy` a call to `memcpy`.
+// Otherwise the compiler would replace the loop in `memcpy` by a call to `memcpy`.
 #![no_builtins]
 
 mod memory;
@@ -16,7 +17,8 @@ use core::fmt::{self, Write};
 
 use hpalloc::{Arena, FixedBlock, MAX_ARENA_SIZE};
 
-// The kernel starts a program with the stack aligned to 16 bytes, and nothing to return to.
+// The kernel starts a program with the stack aligned to 16 bytes and without a return
+// address.
 global_asm!(".global _start", "_start:", "xor ebp, ebp", "call {run}", "ud2", run = sym run);
 
 /// Standard output.
@@ -26,7 +28,7 @@ impl Write for Stdout {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut bytes = text.as_bytes();
         while !bytes.is_empty() {
-            // SAFETY: nobody closes the standard output.
+            // SAFETY: nothing closes standard output.
             let stdout = unsafe { rustix::stdio::stdout() };
             let written = rustix::io::write(stdout, bytes).map_err(|_| fmt::Error)?;
             bytes = &bytes[written..];
@@ -48,12 +50,13 @@ extern "C" fn run() -> ! {
     let mut last = None;
     for value in 0..1_000_000_u64 {
         let block = pool.allocate().expect("256 MiB hold four million blocks").cast::<(u64, Option<_>)>();
-        // SAFETY: the block has 64 bytes, aligned to 64, that nobody else uses.
+        // SAFETY: the block has 64 bytes, is aligned to 64 bytes, and is used only here.
         unsafe { block.write((value, last)) };
         last = Some(block.cast::<u8>());
     }
     while let Some(block) = last {
-        // SAFETY: the block was written in the loop above, and is read and given back once.
+        // SAFETY: the block was written in the loop above. It is read once and then freed
+        // once.
         unsafe {
             let (value, next) = block.cast::<(u64, Option<_>)>().read();
             sum += value;
@@ -74,6 +77,7 @@ fn panicked(info: &core::panic::PanicInfo<'_>) -> ! {
     exit(101)
 }
 
-/// The standard library's `core` is built to unwind and refers to this; nothing here does.
+/// The standard library's `core` is built with unwinding and refers to this function,
+/// which is never called.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}

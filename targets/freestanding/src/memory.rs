@@ -1,14 +1,15 @@
-//! What the compiler takes for granted of a C library.
+//! The functions of a C library that the compiler may call.
 
 use core::arch::asm;
 
-/// Copies bytes one after the other, upwards.
+/// Copies bytes one by one, in ascending order of addresses.
 ///
 /// # Safety
 ///
-/// The memory is there. Where it overlaps, `to` lies below `from`.
+/// Both ranges are valid. If they overlap, `to` is below `from`.
 unsafe fn copy_upwards(to: *mut u8, from: *const u8, count: usize) {
-    // SAFETY: the caller promises that the memory is there; the direction flag is clear by the ABI.
+    // SAFETY: the caller guarantees that the memory is valid. By the ABI, the direction
+    // flag is clear.
     unsafe {
         asm!(
             "rep movsb",
@@ -22,26 +23,28 @@ unsafe fn copy_upwards(to: *mut u8, from: *const u8, count: usize) {
 
 /// # Safety
 ///
-/// As C's `memcpy`.
+/// The same as for C's `memcpy`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
-    // SAFETY: the caller promises that the memory is there and doesn't overlap.
+    // SAFETY: the caller guarantees that the ranges are valid and don't overlap.
     unsafe { copy_upwards(to, from, count) };
     to
 }
 
 /// # Safety
 ///
-/// As C's `memmove`.
+/// The same as for C's `memmove`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
     if to.addr().wrapping_sub(from.addr()) >= count {
-        // SAFETY: the caller promises that the memory is there; `to` is below `from`, or behind its end.
+        // SAFETY: the caller guarantees that the ranges are valid. `to` is below `from`,
+        // or at or past its end.
         unsafe { copy_upwards(to, from, count) };
         return to;
     }
     for index in (0..count).rev() {
-        // SAFETY: the caller promises that the memory is there; downwards, each byte is read before it is written.
+        // SAFETY: the caller guarantees that the ranges are valid. In descending order,
+        // each byte is read before it is overwritten.
         unsafe { to.add(index).write(from.add(index).read()) };
     }
     to
@@ -49,10 +52,11 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut
 
 /// # Safety
 ///
-/// As C's `memset`.
+/// The same as for C's `memset`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memset(to: *mut u8, value: i32, count: usize) -> *mut u8 {
-    // SAFETY: the caller promises that the memory is there; the direction flag is clear by the ABI.
+    // SAFETY: the caller guarantees that the memory is valid. By the ABI, the direction
+    // flag is clear.
     unsafe {
         asm!(
             "rep stosb",
@@ -67,11 +71,11 @@ unsafe extern "C" fn memset(to: *mut u8, value: i32, count: usize) -> *mut u8 {
 
 /// # Safety
 ///
-/// As C's `memcmp`.
+/// The same as for C's `memcmp`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, count: usize) -> i32 {
     for index in 0..count {
-        // SAFETY: the caller promises that the memory is there.
+        // SAFETY: the caller guarantees that the ranges are valid.
         let (left, right) = unsafe { (left.add(index).read(), right.add(index).read()) };
         if left != right {
             return i32::from(left) - i32::from(right);
@@ -82,9 +86,9 @@ unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, count: usize) -> 
 
 /// # Safety
 ///
-/// As C's `bcmp`.
+/// The same as for C's `bcmp`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, count: usize) -> i32 {
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe { memcmp(left, right, count) }
 }

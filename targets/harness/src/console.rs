@@ -17,7 +17,7 @@ mod host {
     }
 }
 
-/// QEMU's first serial port, and its `isa-debug-exit` device.
+/// The first serial port of QEMU, and its device `isa-debug-exit`.
 #[cfg(target_arch = "x86_64")]
 mod host {
     use core::arch::asm;
@@ -27,17 +27,17 @@ mod host {
 
     pub(super) fn write(bytes: &[u8]) -> Result<(), core::fmt::Error> {
         for &byte in bytes {
-            // SAFETY: writing to the port sends a byte, and touches no memory.
+            // SAFETY: writing to the port sends a byte and accesses no memory.
             unsafe { asm!("out dx, al", in("dx") SERIAL, in("al") byte, options(nomem, nostack, preserves_flags)) };
         }
         Ok(())
     }
 
     pub(super) fn exit(code: u8) -> ! {
-        // QEMU exits with twice the value and one: 33 says success, 35 failure.
+        // QEMU exits with twice the value plus one: 33 means success, 35 failure.
         let value = 0x10 + u32::from(code != 0);
         loop {
-            // SAFETY: writing to the port ends the machine, and touches no memory.
+            // SAFETY: writing to the port ends the machine and accesses no memory.
             unsafe { asm!("out dx, eax", "hlt", in("dx") DEBUG_EXIT, in("eax") value, options(nomem, nostack)) };
         }
     }
@@ -49,7 +49,7 @@ impl fmt::Write for Console {
     }
 }
 
-/// Ends the machine: 0 says success, anything else failure.
+/// Ends the machine. The code 0 means success, any other code failure.
 pub fn exit(code: u8) -> ! {
     host::exit(code)
 }

@@ -1,16 +1,23 @@
-//! What a bare-metal program of this repository needs around it: start code, a console, and a runner for plain
-//! `#[test]` functions.
+//! The environment of this repository's bare-metal programs: start code, a console, and a
+//! runner for plain `#[test]` functions.
 //!
-//! Under the name `test` this crate takes the place of the standard library's crate of that name, which `#[test]` and
-//! `cargo test` refer to. So a test file needs two lines to run on a target:
+//! Under the name `test`, this crate replaces the standard library's crate `test`, which
+//! `#[test]` and `cargo test` refer to. So a test file needs only two items to run on a
+//! target:
 //!
 //! ```ignore
-//! #![cfg_attr(target_os = "none", no_std, no_main, feature(custom_test_frameworks), reexport_test_harness_main = "test_main")]
+//! #![cfg_attr(
+//!     target_os = "none",
+//!     no_std,
+//!     no_main,
+//!     feature(custom_test_frameworks),
+//!     reexport_test_harness_main = "test_main"
+//! )]
 //! #[cfg(target_os = "none")]
 //! test::entry!(test_main);
 //! ```
 //!
-//! The types have the shape of those that the compiler fills in, no more.
+//! The types have only the fields that the compiler fills in.
 
 #![cfg(target_os = "none")]
 #![no_std]
@@ -24,7 +31,8 @@ pub use console::{Console, exit};
 pub use start::pvh_start_info;
 pub use test::*;
 
-/// Defines the program's entry point: calls the function, then exits with success.
+/// Defines the program's entry point, which calls the function and then exits with
+/// success.
 #[macro_export]
 macro_rules! entry {
     ($function:path) => {

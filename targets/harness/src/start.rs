@@ -1,9 +1,10 @@
-//! From reset to `main`. Each architecture's start code calls the `main` that `entry!` defines.
+//! The code from reset to `main`. Each architecture's start code calls the `main` that
+//! `entry!` defines.
 
 #[cfg(any(target_arch = "riscv32", target_arch = "riscv64"))]
 use {riscv as _, riscv_rt as _};
 
-/// What an access to memory that isn't there leads to.
+/// Handles a fault, such as an access to memory that doesn't exist.
 #[cfg(target_arch = "arm")]
 #[cortex_m_rt::exception]
 unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
@@ -15,14 +16,15 @@ unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
 #[cfg(target_arch = "arm")]
 use {cortex_m as _, cortex_m_rt as _};
 
-/// On these machines there is one core, and no interrupt is ever on: whatever runs is a critical section.
+/// These machines have one core and never enable interrupts, so all code is a critical
+/// section.
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 mod without_interrupts {
     struct Always;
 
     critical_section::set_impl!(Always);
 
-    // SAFETY: nothing can come between.
+    // SAFETY: nothing can interrupt the code.
     unsafe impl critical_section::Impl for Always {
         unsafe fn acquire() {}
         unsafe fn release((): ()) {}
@@ -37,7 +39,8 @@ core::arch::global_asm!(
     "adrp x0, _stack_top",
     "add x0, x0, :lo12:_stack_top",
     "mov sp, x0",
-    // Floating point and SIMD, which the compiler uses to copy: CPACR_EL1.FPEN.
+    // Enables floating point and SIMD, which the compiler uses for copies:
+    // CPACR_EL1.FPEN.
     "mov x0, #(3 << 20)",
     "msr CPACR_EL1, x0",
     "isb",
@@ -48,16 +51,19 @@ core::arch::global_asm!(
 #[cfg(target_arch = "x86_64")]
 static PVH_START_INFO: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(0);
 
-/// The address of what the boot loader tells the kernel: `hvm_start_info` of the PVH boot protocol.
+/// Returns the address of the boot loader's data for the kernel: `hvm_start_info` of the
+/// PVH boot protocol.
 #[cfg(target_arch = "x86_64")]
 pub fn pvh_start_info() -> usize {
     PVH_START_INFO.load(core::sync::atomic::Ordering::Relaxed) as usize
 }
 
-// Entered by the PVH boot protocol: 32-bit protected mode, no paging. The first GiB is mapped one to one by 2 MiB pages.
+// The PVH boot protocol starts the kernel in 32-bit protected mode, without paging. This
+// code maps the first GiB one to one with 2 MiB pages.
 #[cfg(target_arch = "x86_64")]
 core::arch::global_asm!(
-    // An ELF note that tells the loader the 32-bit entry: XEN_ELFNOTE_PHYS32_ENTRY.
+    // An ELF note with the address of the 32-bit entry, for the loader:
+    // XEN_ELFNOTE_PHYS32_ENTRY.
     ".section .note.pvh, \"a\"",
     ".align 4",
     ".long 4, 4, 18",
@@ -99,7 +105,8 @@ core::arch::global_asm!(
     "or eax, 1 << 31",
     "mov cr0, eax",
     "lgdt [boot_gdt_pointer]",
-    // A far jump to 64-bit code: a far return, which the assembler has in this syntax.
+    // The jump to 64-bit code must be far. In this syntax the assembler has only the far
+    // return.
     "push 8",
     "mov eax, offset start_64",
     "push eax",

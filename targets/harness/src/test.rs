@@ -1,4 +1,4 @@
-#![allow(missing_docs, reason = "the items are those of the standard library's crate `test`, or its shape")]
+#![allow(missing_docs, reason = "the items are those of the standard library's crate `test`, or have their shape")]
 
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -6,7 +6,7 @@ use core::panic::PanicInfo;
 
 use crate::{exit, print, println};
 
-// What `#[test]` expands to. The fields are those that the compiler writes.
+// The types that `#[test]` expands to, with the fields that the compiler fills in.
 
 #[derive(Debug)]
 pub struct TestDescAndFn {
@@ -57,14 +57,14 @@ pub enum TestType {
     Unknown,
 }
 
-/// How a test function ended that didn't panic.
+/// The outcome of a test function that didn't panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Returned,
     ReturnedAnError,
 }
 
-/// What a test function may return.
+/// A type that a test function may return.
 pub trait Termination {
     fn outcome(self) -> Outcome;
 }
@@ -91,10 +91,11 @@ pub fn assert_test_result<T: Termination>(result: T) -> Outcome {
     result.outcome()
 }
 
-/// The tests of the program and how they went.
+/// The tests of the program, and their results so far.
 struct Run {
     tests: &'static [&'static TestDescAndFn],
-    /// How many were begun. The last of them runs while `running`.
+    /// The number of tests that were started. If `running` is set, the last of them is
+    /// still running.
     begun: usize,
     running: bool,
     passed: usize,
@@ -102,10 +103,10 @@ struct Run {
     ignored: usize,
 }
 
-/// The one run there is.
+/// The only run.
 struct TheRun(UnsafeCell<Run>);
 
-// SAFETY: there is one core, and no interrupt uses it.
+// SAFETY: there is one core, and no interrupt handler uses the run.
 unsafe impl Sync for TheRun {}
 
 static RUN: TheRun =
@@ -113,13 +114,15 @@ static RUN: TheRun =
 
 impl TheRun {
     fn with<T>(&self, function: impl FnOnce(&mut Run) -> T) -> T {
-        // SAFETY: one core, no interrupt, and no function passed in here runs a test or panics: so there is no second
+        // SAFETY: there is one core, no interrupt handler uses the run, and the functions
+        // that are passed to `with` neither run a test nor panic. So there is no second
         // reference.
         function(unsafe { &mut *self.0.get() })
     }
 }
 
-/// What the compiler's `main` of a test program calls. Doesn't return.
+/// Runs the tests. The `main` that the compiler generates for a test program calls it.
+/// Doesn't return.
 pub fn test_main_static(tests: &'static [&'static TestDescAndFn]) {
     println!("\nrunning {} tests", tests.len());
     RUN.with(|run| run.tests = tests);
@@ -127,10 +130,10 @@ pub fn test_main_static(tests: &'static [&'static TestDescAndFn]) {
     run_the_rest()
 }
 
-/// Begins the next test, and so on to the last; then prints the result and ends the machine.
+/// Runs the remaining tests, prints the result, and ends the machine.
 ///
-/// A panic can't be caught where nothing unwinds. So the panic handler calls this again, on the stack of the test that
-/// it leaves for good.
+/// A panic can't be caught because nothing unwinds. So the panic handler calls this
+/// function again, on the stack of the test that panicked.
 fn run_the_rest() -> ! {
     while let Some(test) = RUN.with(|run| {
         let next = run.tests.get(run.begun).copied();
@@ -158,10 +161,10 @@ fn run_the_rest() -> ! {
     exit(u8::from(failed > 0))
 }
 
-/// Ends the test that runs.
+/// Ends the running test and prints its result.
 fn finish(passed: bool, why: &str) {
     if stack::overflowed() {
-        println!("the stack overflowed: what the tests and their runner keep in memory can't be trusted");
+        println!("the stack overflowed into the program's variables, so the results are not reliable");
         exit(101);
     }
     RUN.with(|run| {
@@ -180,7 +183,7 @@ fn panicked(info: &PanicInfo<'_>) -> ! {
     };
     match test.desc.should_panic {
         ShouldPanic::No => {
-            // Another panic, while this one is printed, ends the machine.
+            // A second panic, while this one is printed, ends the machine.
             RUN.with(|run| run.running = false);
             println!("{info}");
             finish(false, "");
@@ -190,13 +193,14 @@ fn panicked(info: &PanicInfo<'_>) -> ! {
             let text = expected.as_bytes();
             let mut search = Search { text, window: [0; 128], len: 0, found: text.is_empty() };
             let _ = fmt::write(&mut search, format_args!("{}", info.message()));
-            finish(search.found, if search.found { "" } else { ": another panic than the expected one" });
+            finish(search.found, if search.found { "" } else { ": the panic message is not the expected one" });
         }
     }
     run_the_rest()
 }
 
-/// Looks for a text, or the first 128 bytes of it, in what is written, of which it keeps the last bytes.
+/// Searches the output for a text, or for its first 128 bytes. It keeps only the last
+/// bytes of the output.
 struct Search<'a> {
     text: &'a [u8],
     window: [u8; 128],
@@ -221,27 +225,28 @@ impl fmt::Write for Search<'_> {
     }
 }
 
-/// Words between the stack and what lies below it, to see whether the stack grew into them. On the chips with little
-/// memory; elsewhere there is more than enough.
+/// Words between the program's variables and the stack, which detect a stack overflow on
+/// the chips with little memory. The other machines have more memory than the tests need.
 #[cfg(target_arch = "arm")]
 mod stack {
     const GUARD: [u32; 8] = [0x5AFE_57AC; 8];
 
     fn end() -> *mut [u32; 8] {
         unsafe extern "C" {
-            /// Where the program's variables end. Only its address means something.
+            /// The end of the program's variables. Only the address is meaningful.
             static mut __sheap: u32;
         }
         (&raw mut __sheap).cast()
     }
 
     pub(super) fn guard() {
-        // SAFETY: memory between the variables and the stack, which is far from it here.
+        // SAFETY: the memory is between the variables and the stack, which doesn't reach
+        // it here.
         unsafe { end().write_volatile(GUARD) };
     }
 
     pub(super) fn overflowed() -> bool {
-        // SAFETY: the guard, which was written before.
+        // SAFETY: the guard was written before.
         unsafe { end().read_volatile() != GUARD }
     }
 }

@@ -1,8 +1,10 @@
-//! Firmware that uses `alloc`, with hpalloc as the global allocator: a gateway that parses what sensors send, and reports.
+//! Firmware with hpalloc as its global allocator: a gateway that parses the readings of
+//! sensors and reports on them.
 //!
-//! The heap is the one statement below, with nothing to set up. The program runs for thousands of
-//! rounds, in which everything that was allocated is checked, and its high-water mark hardly rises after the first ones. Then
-//! the memory is used up, and the program goes on. When everything is freed, all memory is in one piece again.
+//! The single statement below creates the heap, and no setup is needed. The program runs
+//! for thousands of rounds and checks everything that it allocated. The high-water mark
+//! hardly rises after the first rounds. Then the program exhausts the memory and
+//! continues. After everything is freed, all memory is in one piece again.
 
 #![no_std]
 #![no_main]
@@ -32,12 +34,15 @@ hpalloc::static_heap! {
 }
 
 const ROUNDS: u32 = 2_000;
-/// After so many rounds as many reports are kept as ever will be, and the high-water mark rises by a tenth at most.
+/// The number of rounds after which the maximum number of reports is kept. From then on,
+/// the high-water mark rises by a tenth at most.
 const FIRST_ROUNDS: u32 = 50;
-/// How many reports are kept. They outlive the rounds that they are made in.
+/// The number of reports that are kept. They outlive the rounds in which they are
+/// created.
 const KEPT: usize = 12;
 
-/// Reports on the readings of a round, checks the report, and keeps it in place of the oldest.
+/// Creates a report on the readings of a round, checks it, and keeps it in place of the
+/// oldest.
 fn round(number: u32, kept: &mut VecDeque<Rc<Report>>) {
     let readings = Readings::of_round(number);
     let report = Rc::new(Report::new(number, &readings.text()));
@@ -46,17 +51,18 @@ fn round(number: u32, kept: &mut VecDeque<Rc<Report>>) {
         kept.pop_front();
     }
     kept.push_back(Rc::clone(&report));
-    // Some are checked again, long after they were made.
+    // Some reports are checked again, long after they were created.
     for report in kept.iter().step_by(7) {
         report.check(&Readings::of_round(report.round()));
     }
 }
 
-/// Aligned to more than a page is.
+/// A value with an alignment above a page.
 #[repr(align(8192))]
 struct Overaligned(u8);
 
-/// A request for more than there is fails, and so does the last of many small ones. Nothing else is harmed.
+/// Exhausts the memory. Requests that are too large fail, and so does the last of many
+/// small ones. No other block is damaged.
 fn exhaust() {
     assert!(Vec::<u8>::new().try_reserve_exact(BYTES + 1).is_err());
     assert!(Vec::<u8>::new().try_reserve_exact(isize::MAX as usize).is_err());
@@ -74,7 +80,7 @@ fn exhaust() {
     }
     assert!(HEAP.usage().largest_free < 1000, "{}", HEAP.usage());
     for (number, part) in (0..).zip(&parts) {
-        assert!(part.iter().all(|&byte| byte == number), "part {number} was written to");
+        assert!(part.iter().all(|&byte| byte == number), "part {number} was overwritten");
     }
     assert_eq!(aligned.0, 1);
     println!("exhausted after {} more parts of 1000 bytes", parts.len());
@@ -89,7 +95,7 @@ fn run() {
         if number < FIRST_ROUNDS {
             first_rounds = HEAP.usage();
         }
-        assert_eq!(HEAP.usage().used, first_rounds.used, "round {number} left something behind");
+        assert_eq!(HEAP.usage().used, first_rounds.used, "round {number} leaked memory");
     }
     assert!(HEAP.usage().peak <= first_rounds.peak * 11 / 10, "{} bytes at first, {}", first_rounds.peak, HEAP.usage());
     println!("{ROUNDS} rounds, {} sensors, in {} bytes", SENSORS.len(), HEAP.usage().peak);
@@ -102,11 +108,15 @@ fn run() {
         round(number, &mut kept);
     }
     drop(kept);
-    // Zeroed, though reports were in there.
+    // The memory is zeroed, although it contained reports.
     assert!(vec![0_u8; 1000].iter().all(|&byte| byte == 0));
     println!("{FIRST_ROUNDS} rounds after it was exhausted");
     let at_last = HEAP.usage();
-    assert_eq!((at_last.used, at_last.largest_free), (0, at_first.largest_free), "all is in one piece again");
+    assert_eq!(
+        (at_last.used, at_last.largest_free),
+        (0, at_first.largest_free),
+        "not all memory is in one piece again"
+    );
     println!("{at_last}");
 }
 

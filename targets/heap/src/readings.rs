@@ -15,11 +15,12 @@ pub(crate) const SENSORS: [&str; 12] = [
     "server room in the basement",
     "workshop",
 ];
-/// How many readings of each sensor a round has.
+/// The number of readings of each sensor in a round.
 pub(crate) const EACH: usize = 20;
 
-/// The readings of a round, in tenths of a degree: by sensor, oldest first. They follow from the round's number, so that
-/// what was made of them can be checked without a copy that was allocated.
+/// The readings of a round in tenths of a degree, by sensor, oldest first. They are
+/// derived from the number of the round, so a report can be checked without an allocated
+/// copy.
 pub(crate) struct Readings([[i32; EACH]; SENSORS.len()]);
 
 impl Readings {
@@ -32,7 +33,8 @@ impl Readings {
         &self.0[sensor]
     }
 
-    /// What the sensors send: a line for each reading, sensor by sensor in turn.
+    /// Returns the text that the sensors send: a line for each reading, from each sensor
+    /// in turn.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for index in 0..EACH {

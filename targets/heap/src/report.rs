@@ -8,7 +8,7 @@ use core::fmt;
 
 use crate::readings::{EACH, Readings, SENSORS};
 
-/// A figure that readings come down to.
+/// A statistic of readings.
 trait Figure {
     fn name(&self) -> &'static str;
     fn add(&mut self, reading: i32);
@@ -51,7 +51,7 @@ impl Figure for Mean {
     }
 }
 
-/// The middle one of all, which have to be kept for it.
+/// The median, for which all readings are kept.
 struct Median(Vec<i32>);
 
 impl Figure for Median {
@@ -73,20 +73,21 @@ fn figures() -> [Box<dyn Figure>; 3] {
     [Box::new(Highest(i32::MIN)), Box::new(Mean { sum: 0, count: 0 }), Box::new(Median(vec![]))]
 }
 
-/// What a round came down to.
+/// A summary of a round.
 pub(crate) struct Report {
     round: u32,
-    /// For each sensor, its figures by their names, in tenths of a degree.
+    /// For each sensor, its statistics by name, in tenths of a degree.
     figures: BTreeMap<String, Vec<(&'static str, i32)>>,
     text: Box<str>,
 }
 
 impl Report {
-    /// Parses what the sensors sent.
+    /// Parses the text that the sensors sent.
     pub(crate) fn new(round: u32, sent: &str) -> Self {
         let mut readings: BTreeMap<String, Vec<i32>> = BTreeMap::new();
         for line in sent.lines() {
-            let (sensor, reading) = parse(line).unwrap_or_else(|| panic!("round {round} damaged a line: {line:?}"));
+            let (sensor, reading) =
+                parse(line).unwrap_or_else(|| panic!("a line of round {round} is damaged: {line:?}"));
             readings.entry(sensor.to_owned()).or_default().push(reading);
         }
         let mut report = Self { round, figures: BTreeMap::new(), text: Box::default() };
@@ -113,7 +114,7 @@ impl Report {
         self.round
     }
 
-    /// Compares it with the readings that it is made of.
+    /// Compares the report with the readings of its round.
     pub(crate) fn check(&self, readings: &Readings) {
         let round = self.round;
         assert!(self.figures.keys().eq(SENSORS), "the sensors of round {round}: {:?}", self.figures.keys());
@@ -139,7 +140,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// A sensor and its reading, in tenths of a degree: from `hall: -02.5 C`.
+/// Parses a line such as `hall: -02.5 C` into the sensor and its reading in tenths of a
+/// degree.
 fn parse(line: &str) -> Option<(&str, i32)> {
     let (sensor, reading) = line.split_once(": ")?;
     let (degrees, tenths) = reading.strip_suffix(" C")?.split_once('.')?;

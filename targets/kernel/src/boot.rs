@@ -1,4 +1,5 @@
-//! What the boot loader tells the kernel, by the PVH boot protocol (Xen, `public/arch-x86/hvm/start_info.h`).
+//! The boot loader's data for the kernel, by the PVH boot protocol (Xen,
+//! `public/arch-x86/hvm/start_info.h`).
 
 use core::ptr::{NonNull, addr_of, with_exposed_provenance, with_exposed_provenance_mut};
 use core::slice;
@@ -17,7 +18,7 @@ struct StartInfo {
     module_list: u64,
     command_line: u64,
     rsdp: u64,
-    /// From version 1 on.
+    /// Since version 1.
     memory_map: u64,
     memory_map_entries: u32,
     reserved: u32,
@@ -35,22 +36,25 @@ struct MemoryMapEntry {
 
 const MAGIC: u32 = 0x336E_C578;
 const RAM: u32 = 1;
-/// The start code maps this much.
+/// The size of the memory that the start code maps.
 const MAPPED: usize = 1 << 30;
 
 unsafe extern "C" {
-    /// Where the kernel's image, with its stack, ends. Only its address means something.
+    /// The end of the kernel's image, which includes its stack. Only the address is
+    /// meaningful.
     static _image_end: u8;
 }
 
-/// The memory behind the kernel's image, in whole pages, as far as it is mapped and an arena may be large. None if the
-/// loader put modules somewhere, which this kernel doesn't look for.
+/// Returns the memory after the kernel's image in whole pages, limited to mapped memory
+/// and the maximum size of an arena. Returns `None` if the loader passed modules, because
+/// this kernel doesn't know which memory they occupy.
 pub(crate) fn free_memory() -> Option<NonNull<[u8]>> {
     let info = with_exposed_provenance::<StartInfo>(hpalloc_target_harness::pvh_start_info());
-    // SAFETY: the loader put the structure there, in memory that is mapped and that nothing writes to.
+    // SAFETY: the loader stored the structure there, in mapped memory that nothing writes
+    // to.
     let info = unsafe { info.as_ref() }.filter(|info| info.magic == MAGIC && info.version >= 1 && info.modules == 0)?;
     let map = with_exposed_provenance::<MemoryMapEntry>(info.memory_map as usize);
-    // SAFETY: the loader put that many entries there.
+    // SAFETY: the loader stored this number of entries there.
     let map = unsafe { slice::from_raw_parts(map, info.memory_map_entries as usize) };
 
     let start = addr_of!(_image_end).expose_provenance().next_multiple_of(PAGE_SIZE);
@@ -64,7 +68,8 @@ pub(crate) fn free_memory() -> Option<NonNull<[u8]>> {
     Some(NonNull::slice_from_raw_parts(first, size))
 }
 
-/// The arena over that memory, once: it is an error where there is none, and the second time.
+/// Creates the arena over this memory. Returns an error if there is no such memory, and
+/// on every call after the first.
 pub(crate) fn arena() -> Result<Arena<RawRegion>, ArenaError> {
     static CLAIMED: AtomicBool = AtomicBool::new(false);
 
@@ -72,6 +77,7 @@ pub(crate) fn arena() -> Result<Arena<RawRegion>, ArenaError> {
     if CLAIMED.swap(true, Ordering::Relaxed) {
         return Err(ArenaError::AlreadyClaimed { available: free.len() });
     }
-    // SAFETY: the boot loader says that it is free, it is mapped, and nothing else uses it.
+    // SAFETY: the boot loader reports the memory as free, it is mapped, and nothing else
+    // uses it.
     unsafe { Arena::from_raw(free) }
 }

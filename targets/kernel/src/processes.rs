@@ -7,19 +7,20 @@ use core::hint::black_box;
 
 use hpalloc::{PAGE_SIZE, Page};
 
-/// A process, as far as the kernel keeps anything of it on its heap.
+/// The part of a process that is on the kernel's heap.
 struct Process {
     name: String,
-    /// Messages that weren't received yet, oldest first: the number, and that many words that follow from it.
+    /// The messages that were not received yet, oldest first. Each has its number and the
+    /// words that are derived from it.
     mailbox: VecDeque<(u64, Box<[u64]>)>,
     io: Box<IoBuffer>,
 }
 
-/// What a device writes to: contiguous page frames.
+/// A buffer that a device writes to, in contiguous page frames.
 #[repr(align(4096))]
 struct IoBuffer([u8; 3 * PAGE_SIZE]);
 
-/// What happened to all processes.
+/// The events of all processes.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) spawned: u64,
@@ -28,10 +29,10 @@ pub(crate) struct Counts {
 }
 
 const STEPS: u32 = 50_000;
-/// How many there are at once, at most.
+/// The maximum number of processes.
 const PROCESSES: usize = 100;
 
-/// The words of a message, up to 128 KiB of them.
+/// Returns the words of a message, up to 128 KiB.
 fn words(number: u64) -> impl Iterator<Item = u64> {
     let length = match number % 64 {
         0 => number % 16_384,
@@ -40,7 +41,7 @@ fn words(number: u64) -> impl Iterator<Item = u64> {
     (0..length).map(move |word| number.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ word)
 }
 
-/// What the I/O buffer of a process is filled with.
+/// Returns the byte that fills the I/O buffer of a process.
 fn pattern(id: u64) -> u8 {
     id.to_le_bytes()[0]
 }
@@ -48,30 +49,36 @@ fn pattern(id: u64) -> u8 {
 impl Process {
     fn new(id: u64) -> Self {
         let io = Box::new(IoBuffer([pattern(id); 3 * PAGE_SIZE]));
-        assert!(black_box(&raw const *io).cast::<Page>().is_aligned(), "an I/O buffer begins with a page");
+        assert!(
+            black_box(&raw const *io).cast::<Page>().is_aligned(),
+            "the I/O buffer does not start on a page boundary"
+        );
         Self { name: format!("process {id}"), mailbox: VecDeque::new(), io }
     }
 
-    /// Takes the oldest message out of the mailbox. Its words have to be those that were sent.
+    /// Removes the oldest message from the mailbox and compares its words with those that
+    /// were sent. Returns `false` if the mailbox is empty.
     fn receive(&mut self) -> bool {
         let Some((number, message)) = self.mailbox.pop_front() else { return false };
-        assert!(message.iter().copied().eq(words(number)), "message {number} to {} was written to", self.name);
+        assert!(message.iter().copied().eq(words(number)), "message {number} to {} was overwritten", self.name);
         true
     }
 
-    /// Receives what is left, and ends.
+    /// Receives the remaining messages and ends the process. Returns the number of these
+    /// messages.
     fn exit(mut self, id: u64) -> u64 {
         let mut received = 0;
         while self.receive() {
             received += 1;
         }
         assert_eq!(self.name, format!("process {id}"));
-        assert!(self.io.0.iter().all(|&byte| byte == pattern(id)), "the I/O buffer of process {id} was written to");
+        assert!(self.io.0.iter().all(|&byte| byte == pattern(id)), "the I/O buffer of process {id} was overwritten");
         received
     }
 }
 
-/// Spawns processes that send each other messages and exit, in random order, until all have exited.
+/// Spawns processes that send each other messages and exit, in random order, until all
+/// have exited.
 pub(crate) fn run() -> Counts {
     let mut table: BTreeMap<u64, Box<Process>> = BTreeMap::new();
     let mut counts = Counts::default();
@@ -88,7 +95,7 @@ pub(crate) fn run() -> Counts {
             }
             (Some(id), 1..9) => {
                 let message: Vec<u64> = words(counts.sent).collect();
-                let process = table.get_mut(&id).expect("it was chosen from the table");
+                let process = table.get_mut(&id).expect("the process was chosen from the table");
                 process.mailbox.push_back((counts.sent, message.into()));
                 counts.sent += 1;
             }

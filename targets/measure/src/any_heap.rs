@@ -1,5 +1,5 @@
 //! The heap whose instructions are counted: hpalloc's `Heap`, or a peer that a feature
-//! selects, behind the functions of `Heap`.
+//! selects, with the functions of `Heap`.
 
 use core::alloc::Layout;
 use core::cell::UnsafeCell;
@@ -7,13 +7,13 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-/// A heap in a slice.
+/// A peer in a slice of memory.
 pub(crate) struct Heap<'m> {
     peer: UnsafeCell<peer::Peer>,
     memory: PhantomData<&'m mut [MaybeUninit<u8>]>,
 }
 
-/// The memory is too small.
+/// The error if the memory is too small.
 #[derive(Debug)]
 pub(crate) struct TooSmall;
 
@@ -38,37 +38,40 @@ impl<'m> Heap<'m> {
 
     /// # Safety
     ///
-    /// The block is live and has the layout. It is not used afterwards.
+    /// The block is live, has the layout, and is not used afterwards.
     #[inline]
     pub(crate) unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { peer::deallocate(self.peer(), block, layout) }
     }
 
     /// # Safety
     ///
-    /// As for `deallocate`, if a block is returned. Otherwise the old block stays live.
+    /// The same as for `deallocate` if a block is returned. Otherwise the old block stays
+    /// live.
     #[inline]
     pub(crate) unsafe fn grow(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { peer::resize(self.peer(), block, old, new) }
     }
 
     /// # Safety
     ///
-    /// As for `grow`.
+    /// The same as for `grow`.
     #[inline]
     pub(crate) unsafe fn shrink(&self, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { peer::resize(self.peer(), block, old, new) }
     }
 }
 
-/// What the global allocators of heaps do that can't resize a block: allocate, copy, free.
+/// Allocates, copies and frees, as the global allocators of heaps do that can't resize a
+/// block in place.
 #[cfg(any(feature = "linked_list_allocator", feature = "buddy_system_allocator", feature = "talc"))]
 pub(crate) unsafe fn moved(heap: &mut peer::Peer, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
     let moved = peer::allocate(heap, new)?;
-    // SAFETY: both blocks have as many bytes as the smaller layout. The rest is the caller's promise.
+    // SAFETY: both blocks have at least as many bytes as the smaller layout, and they
+    // don't overlap because both are live. The caller guarantees the rest.
     unsafe {
         moved.copy_from_nonoverlapping(block, old.size().min(new.size()));
         peer::deallocate(heap, block, old);
@@ -85,7 +88,7 @@ mod peer {
     pub(crate) type Peer = linked_list_allocator::Heap;
 
     pub(crate) unsafe fn new(memory: NonNull<[u8]>) -> Option<Peer> {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         Some(unsafe { Peer::new(memory.cast().as_ptr(), memory.len()) })
     }
 
@@ -94,7 +97,7 @@ mod peer {
     }
 
     pub(crate) unsafe fn deallocate(heap: &mut Peer, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { heap.deallocate(block, layout) }
     }
 }
@@ -104,12 +107,13 @@ mod peer {
     use core::alloc::Layout;
     use core::ptr::NonNull;
 
-    /// The lists with which `cargo memory report` needs the least memory most often.
+    /// One of the configurations that most often need the least memory in `cargo memory
+    /// report`.
     pub(crate) type Peer = rlsf::Tlsf<'static, u16, u16, 12, 16>;
 
     pub(crate) unsafe fn new(memory: NonNull<[u8]>) -> Option<Peer> {
         let mut heap = Peer::new();
-        // SAFETY: the caller's promise; `Heap` remembers the lifetime.
+        // SAFETY: guaranteed by the caller; `Heap` keeps the lifetime.
         unsafe { heap.insert_free_block_ptr(memory) }?;
         Some(heap)
     }
@@ -119,12 +123,12 @@ mod peer {
     }
 
     pub(crate) unsafe fn deallocate(heap: &mut Peer, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { heap.deallocate(block, layout.align()) }
     }
 
     pub(crate) unsafe fn resize(heap: &mut Peer, block: NonNull<u8>, _: Layout, new: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: the caller's promise; the alignments are the same.
+        // SAFETY: guaranteed by the caller; the alignments are the same.
         unsafe { heap.reallocate(block, new) }
     }
 }
@@ -157,7 +161,7 @@ mod peer {
 
     pub(crate) unsafe fn new(memory: NonNull<[u8]>) -> Option<Peer> {
         let mut heap = Peer::new(Manual);
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { heap.claim(memory.cast().as_ptr(), memory.len()) }?;
         Some(heap)
     }
@@ -168,13 +172,13 @@ mod peer {
     }
 
     pub(crate) unsafe fn deallocate(heap: &mut Peer, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { heap.deallocate(block.as_ptr(), layout) }
     }
 
-    /// As its global allocator does.
+    /// Does the same as the global allocator of talc.
     pub(crate) unsafe fn resize(heap: &mut Peer, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             if heap.try_realloc_in_place(block.as_ptr(), old, new.size()) {
                 Some(block)
@@ -196,7 +200,7 @@ mod peer {
 
     pub(crate) unsafe fn new(memory: NonNull<[u8]>) -> Option<Peer> {
         let mut heap = Peer::empty();
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { heap.init(memory.cast::<u8>().as_ptr().expose_provenance(), memory.len()) };
         Some(heap)
     }
@@ -206,7 +210,7 @@ mod peer {
     }
 
     pub(crate) unsafe fn deallocate(heap: &mut Peer, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { heap.dealloc(block, layout) }
     }
 }
@@ -223,7 +227,7 @@ mod peer {
 
     pub(crate) unsafe fn new(memory: NonNull<[u8]>) -> Option<Peer> {
         let (start, len) = (memory.cast::<MaybeUninit<u8>>(), memory.len());
-        // SAFETY: the caller's promise; `Heap` remembers the lifetime.
+        // SAFETY: guaranteed by the caller; `Heap` keeps the lifetime.
         let memory = unsafe { NonNull::slice_from_raw_parts(start, len).as_mut() };
         Arena::from_uninit_trimmed(memory).ok().map(SizeClasses::new)
     }
@@ -233,12 +237,13 @@ mod peer {
     }
 
     pub(crate) unsafe fn deallocate(heap: &mut Peer, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { heap.deallocate(block, layout) }
     }
 
     pub(crate) unsafe fn resize(heap: &mut Peer, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: the caller's promise; the sizes are compared.
+        // SAFETY: guaranteed by the caller; the comparison selects the function for the
+        // sizes.
         unsafe { if new.size() < old.size() { heap.shrink(block, old, new) } else { heap.grow(block, old, new) } }
     }
 }

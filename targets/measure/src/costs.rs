@@ -1,11 +1,12 @@
 use core::fmt;
 
-/// The costs of an operation.
+/// The costs of an operation in instructions.
 pub(crate) struct Costs {
     pub(crate) name: &'static str,
     pub(crate) min: u32,
     pub(crate) max: u32,
-    /// Numbers of blocks, and what the operation cost that had so many live, before or after it.
+    /// Three numbers of live blocks, before or after the operation, each with the cost of
+    /// the operation there.
     at: [(usize, u32); 3],
 }
 
@@ -19,9 +20,15 @@ impl Costs {
         self.max = self.max.max(cost);
         for (at, cost_there) in &mut self.at {
             if *at == live {
-                // In a hardened program, a free looks for the block's run, which takes longer if there are more.
+                // In a hardened build, freeing searches for the run of the block, which
+                // costs more if there are more runs.
                 let same = *cost_there == cost || cfg!(hpalloc_hardened);
-                assert!(*cost_there == 0 || same, "{}: {} and {cost}", self.name, *cost_there);
+                assert!(
+                    *cost_there == 0 || same,
+                    "{}: costs {} and {cost} with {live} live blocks",
+                    self.name,
+                    *cost_there
+                );
                 *cost_there = cost.max(*cost_there);
             }
         }

@@ -1,6 +1,6 @@
-//! The machine's count of instructions, under QEMU's `-icount`.
+//! The machine's instruction counter, under QEMU's `-icount`.
 
-/// Functions that return at once, to know what measuring takes.
+/// Defines functions that return immediately, to measure the overhead of measuring.
 macro_rules! function_of_one_instruction {
     ($(fn $name:ident($($argument:ty),*) $(-> $result:ty)?;)*) => {$(
         #[unsafe(naked)]
@@ -13,7 +13,8 @@ macro_rules! function_of_one_instruction {
     )*};
 }
 
-/// A timer of the MPS2 boards, which counts down at 25 MHz. With `-icount shift=8` an instruction takes 256 ns.
+/// A timer of the MPS2 boards, which counts down at 25 MHz. With `-icount shift=8` an
+/// instruction lasts 256 ns.
 #[cfg(target_arch = "arm")]
 mod machine {
     const CONTROL: *mut u32 = core::ptr::without_provenance_mut(0x4000_0000);
@@ -21,7 +22,7 @@ mod machine {
     const RELOAD: *mut u32 = core::ptr::without_provenance_mut(0x4000_0008);
 
     pub(crate) fn start() {
-        // SAFETY: the timer's registers, which nothing else uses.
+        // SAFETY: these are the timer's registers, which nothing else uses.
         unsafe {
             RELOAD.write_volatile(u32::MAX);
             VALUE.write_volatile(u32::MAX);
@@ -34,7 +35,7 @@ mod machine {
         unsafe { VALUE.read_volatile() }
     }
 
-    /// An instruction takes 6.4 ticks.
+    /// An instruction lasts 6.4 ticks.
     pub(crate) fn instructions(start: u32, end: u32) -> u32 {
         (start.wrapping_sub(end) * 10 + 32) / 64
     }
@@ -58,9 +59,9 @@ mod machine {
 
 #[cfg(target_arch = "aarch64")]
 mod machine {
-    /// Lets event counter 0 count event 8: instructions.
+    /// Configures event counter 0 to count event 8: instructions.
     pub(crate) fn start() {
-        // SAFETY: the counter is used for nothing else.
+        // SAFETY: nothing else uses the counter.
         unsafe {
             core::arch::asm!(
                 "msr PMEVTYPER0_EL0, {event}",
@@ -86,7 +87,8 @@ mod machine {
     }
 }
 
-/// With `-icount shift=0` an instruction takes a nanosecond, and the time stamp counter counts nanoseconds.
+/// With `-icount shift=0` an instruction lasts one nanosecond, and the time stamp counter
+/// counts nanoseconds.
 #[cfg(target_arch = "x86_64")]
 mod machine {
     pub(crate) fn start() {}

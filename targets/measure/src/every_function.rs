@@ -1,7 +1,8 @@
-//! Calls every function of hpalloc that firmware has a use for. None of them panics, and so the program that the linker
-//! makes of this holds nothing of what a panic takes.
+//! Calls every function of hpalloc that firmware may use. None of them panics, so the
+//! linked program contains no code that a panic needs.
 //!
-//! What is left out formats text, for which `core` itself may panic: `Debug` and `Display`.
+//! Functions that format text, `Debug` and `Display`, are left out, because `core` itself
+//! may panic there.
 
 #![no_std]
 #![no_main]
@@ -31,18 +32,19 @@ fn run() {
     let _ = black_box(in_a_slice(black_box(&mut [[MaybeUninit::uninit(); 50]; 2])));
 }
 
-/// An arena in each of the ways to make one.
+/// Creates an arena in each way.
 fn every_arena() -> Result<(), ArenaError> {
     drop(black_box(Arena::new(black_box(PAGE_SIZE)))?);
     every_operation(&mut Arena::from_region(DEFAULT_BUFFER.claim_bytes(black_box(PAGE_SIZE))?)?);
 
     let region = MEMORY.claim()?;
     let pages = region.pages();
-    // SAFETY: the region was claimed, lives on to the end of this function, and is used through these alone.
+    // SAFETY: the region was claimed, lives to the end of this function, and is accessed
+    // only through these references.
     let memory: &mut [Page] = unsafe { &mut *pages.as_ptr() };
     every_operation(&mut Arena::from_pages(black_box(&mut *memory))?);
     let bytes: NonNull<[u8]> = NonNull::slice_from_raw_parts(pages.cast(), pages.len() * PAGE_SIZE);
-    // SAFETY: as above, and the one before isn't used any more.
+    // SAFETY: as above, and the previous reference isn't used any more.
     let memory: &mut [MaybeUninit<u8>] =
         unsafe { NonNull::slice_from_raw_parts(bytes.cast(), black_box(bytes.len())).as_mut() };
     every_operation(&mut Arena::from_uninit(black_box(&mut *memory))?);
@@ -66,7 +68,7 @@ fn every_operation<R: Region>(arena: &mut Arena<R>) {
     let _ = black_box(FixedBlock::new(arena, black_box(64)).map(|pool| every_block(&pool)));
 }
 
-/// A pool over each kind of page source.
+/// Creates a pool over each kind of page source.
 fn every_source() -> Result<(), ArenaError> {
     const SIZE: BlockSize = BlockSize::of::<[u64; 8]>();
 
@@ -93,13 +95,13 @@ fn every_block<P: PageSource>(pool: &FixedBlock<P>) {
     black_box((pool.peak_blocks(), pool.free_blocks(), pool.available()));
 }
 
-/// A pool of values behind a lock, in a static.
+/// Uses a pool of values in a `static`, with a lock.
 fn every_pool() {
     static POOL: Locked<Pool<[u64; 4], Lazy<StaticRegion>>, CriticalSection> =
         Locked::new(Pool::new(Lazy::new(|| Arena::from_region(MEMORY.claim()?))));
 
     if let Ok(value) = black_box(POOL.alloc([0; 4])) {
-        // SAFETY: it came from a box of this pool.
+        // SAFETY: the pointer came from a box of this pool.
         black_box(unsafe { POOL.from_raw(PoolBox::into_raw(value)) });
     }
     if let Some(value) = POOL.alloc_with(|| black_box([1; 4])) {
@@ -118,12 +120,12 @@ fn every_pool() {
         black_box(PoolBox::write(value, [5; 4]));
     }
     if let Some(value) = POOL.alloc_zeroed() {
-        // SAFETY: zeros are numbers.
+        // SAFETY: all bits zero is a valid value of the integers.
         black_box(unsafe { PoolBox::assume_init(value) });
     }
     if let Ok(value) = PoolBox::fit_in(black_box([6_u32; 2]), &POOL) {
         let (value, home) = PoolBox::into_parts(hpalloc::unsize!(value => [u32]));
-        // SAFETY: they are the parts of one box.
+        // SAFETY: these are the parts of one box.
         black_box(unsafe { PoolBox::from_parts(value, home) });
     }
     black_box(POOL.available());
@@ -133,7 +135,7 @@ fn every_pool() {
     black_box(own.into_inner());
 }
 
-/// What is declared in a static with its memory.
+/// Uses the macros that declare a `static` with its memory.
 fn every_static() {
     hpalloc::static_pool! { static POOL: Pool<[u64; 4], 2>; }
     hpalloc::static_heap! { static HEAP: Heap<1024>; }
@@ -149,7 +151,8 @@ fn every_static() {
     black_box((HEAP.used(), HEAP.free(), HEAP.largest_free(), HEAP.usage()));
 }
 
-/// Heaps of size classes: with sizes that are known at run time, over an arena, and as the global allocator.
+/// Uses heaps of size classes: with sizes that are known only at run time, over an arena,
+/// and as the global allocator.
 fn every_heap() {
     static HEAP: Locked<SizeClasses<Lazy<StaticRegion>>, CriticalSection> =
         Locked::new(SizeClasses::new(Lazy::new(|| Arena::from_region(MEMORY.claim()?))));
@@ -169,7 +172,7 @@ fn every_heap() {
     }
     HEAP.with(|heap| every_class(heap, small, large));
     every_allocation(&HEAP, small, large);
-    // SAFETY: the block is passed on with the layout that it has.
+    // SAFETY: the block is passed on with its layout.
     unsafe {
         let block = GlobalAlloc::alloc_zeroed(&HEAP, small);
         let block = GlobalAlloc::realloc(&HEAP, black_box(block), small, large.size());
@@ -186,7 +189,7 @@ fn every_class<P: PageSource, const N: usize>(heap: &SizeClasses<P, N>, small: L
         }
     }
     if let Some(block) = heap.allocate(small) {
-        // SAFETY: the block is passed on with the layout that it has, if the one before succeeded.
+        // SAFETY: the block is passed on with its layout if the previous call succeeded.
         unsafe {
             if let Some(block) = black_box(heap.grow(block, small, large)) {
                 black_box(heap.shrink(block, large, small));
@@ -205,7 +208,7 @@ fn every_class<P: PageSource, const N: usize>(heap: &SizeClasses<P, N>, small: L
     every_allocation(heap, small, large);
 }
 
-/// Heaps of any size: in a slice, over an arena, and as the global allocator.
+/// Uses a `Heap` in a slice, over an arena, and as the global allocator.
 fn every_heap_of_any_size() {
     static HEAP: Locked<Heap<Lazy<StaticRegion>>, CriticalSection> =
         Locked::new(Heap::new(Lazy::new(|| Arena::from_region(MEMORY.claim()?))));
@@ -221,7 +224,7 @@ fn every_heap_of_any_size() {
     }
     HEAP.with(|heap| every_size(heap, small, large));
     every_allocation(&HEAP, small, large);
-    // SAFETY: the block is passed on with the layout that it has.
+    // SAFETY: the block is passed on with its layout.
     unsafe {
         let block = GlobalAlloc::alloc_zeroed(&HEAP, small);
         let block = GlobalAlloc::realloc(&HEAP, black_box(block), small, large.size());
@@ -238,7 +241,7 @@ fn every_size<P: PageSource>(heap: &Heap<P>, small: Layout, large: Layout) {
         }
     }
     if let Some(block) = heap.allocate_zeroed(small) {
-        // SAFETY: the block is passed on with the layout that it has, if the one before succeeded.
+        // SAFETY: the block is passed on with its layout if the previous call succeeded.
         unsafe {
             if let Some(block) = black_box(heap.grow(block, small, large)) {
                 black_box(heap.shrink(block, large, small));
@@ -250,10 +253,10 @@ fn every_size<P: PageSource>(heap: &Heap<P>, small: Layout, large: Layout) {
     every_allocation(heap, small, large);
 }
 
-/// As collections allocate.
+/// Allocates as collections do.
 fn every_allocation(heap: impl Allocator, small: Layout, large: Layout) {
     if let Ok(block) = black_box(heap.allocate_zeroed(small)) {
-        // SAFETY: the block is passed on with the layout that it has.
+        // SAFETY: the block is passed on with its layout.
         unsafe {
             if let Ok(block) = black_box(heap.grow_zeroed(block.cast(), small, large)) {
                 if let Ok(block) = black_box(heap.shrink(block.cast(), large, small)) {
@@ -264,7 +267,7 @@ fn every_allocation(heap: impl Allocator, small: Layout, large: Layout) {
     }
 }
 
-/// A pool in a slice, and collections on it.
+/// Uses a pool in a slice, and allocates from one as collections do.
 fn in_a_slice([first, second]: &mut [[MaybeUninit<u8>; 50]; 2]) -> Result<(), BlockSizeError> {
     let pool = Pool::<u32, _>::from_uninit(first)?;
     black_box(pool.alloc(black_box(1))).ok();
@@ -272,7 +275,7 @@ fn in_a_slice([first, second]: &mut [[MaybeUninit<u8>; 50]; 2]) -> Result<(), Bl
     let blocks = FixedBlock::from_uninit(second, black_box(16))?;
     let (small, large) = (Layout::new::<u32>(), Layout::new::<u64>());
     if let Ok(block) = black_box(Allocator::allocate(&&blocks, black_box(small))) {
-        // SAFETY: the block is passed on with the layout that it has.
+        // SAFETY: the block is passed on with its layout.
         unsafe {
             let _ = black_box((&blocks).grow_zeroed(block.cast(), small, large));
             let _ = black_box((&blocks).shrink(block.cast(), large, small));

@@ -1,4 +1,5 @@
-//! A program that does no more than to make an allocator, allocate and free, in functions that can be measured.
+//! A program that only creates an allocator, allocates and frees, in functions whose code
+//! can be measured.
 
 #![no_std]
 #![no_main]
@@ -32,17 +33,17 @@ mod allocator {
     #[unsafe(no_mangle)]
     #[inline(never)]
     unsafe fn footprint_deallocate(pool: &Pool<'_>, block: NonNull<u8>) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { pool.deallocate(block) }
     }
 
     pub(crate) fn use_it(memory: NonNull<[u8]>) {
-        // SAFETY: the memory is nobody else's.
+        // SAFETY: nothing else uses the memory.
         let Ok(arena) = (unsafe { Arena::from_raw(memory) }) else { return };
         core::hint::black_box(footprint_alloc_page(&arena));
         let pool = footprint_with_block_size(&arena);
         if let Some(block) = footprint_allocate(&pool) {
-            // SAFETY: the block is live, and not used after this.
+            // SAFETY: the block is live, and isn't used afterwards.
             unsafe { footprint_deallocate(&pool, block) };
         }
     }
@@ -66,17 +67,17 @@ mod allocator {
     #[unsafe(no_mangle)]
     #[inline(never)]
     unsafe fn footprint_deallocate(heap: &Heap<'_>, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { heap.deallocate(block, layout) }
     }
 
     pub(crate) fn use_it(memory: NonNull<[u8]>) {
-        // SAFETY: the memory is nobody else's.
+        // SAFETY: nothing else uses the memory.
         let Ok(arena) = (unsafe { Arena::from_raw(memory) }) else { return };
         let heap = SizeClasses::new(&arena);
         let layout = core::hint::black_box(super::LAYOUT);
         if let Some(block) = footprint_allocate(&heap, layout) {
-            // SAFETY: the block is live, and not used after this.
+            // SAFETY: the block is live, and isn't used afterwards.
             unsafe { footprint_deallocate(&heap, block, layout) };
         }
     }
@@ -103,7 +104,7 @@ mod allocator {
     #[inline(never)]
     #[cfg(feature = "heap")]
     unsafe fn footprint_deallocate(heap: &Heap<'_>, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { heap.deallocate(block, layout) }
     }
 
@@ -111,7 +112,7 @@ mod allocator {
     #[inline(never)]
     #[cfg(feature = "heap_resized")]
     unsafe fn footprint_grow(heap: &Heap<'_>, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { heap.grow(block, old, new) }
     }
 
@@ -119,13 +120,13 @@ mod allocator {
     #[inline(never)]
     #[cfg(feature = "heap_resized")]
     unsafe fn footprint_shrink(heap: &Heap<'_>, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { heap.shrink(block, old, new) }
     }
 
     pub(crate) fn use_it(memory: NonNull<[u8]>) {
         let (start, len) = (memory.cast::<MaybeUninit<u8>>(), memory.len());
-        // SAFETY: the memory is nobody else's.
+        // SAFETY: nothing else uses the memory.
         let Ok(heap) = Heap::from_uninit(unsafe { NonNull::slice_from_raw_parts(start, len).as_mut() }) else { return };
         let layout: Layout = core::hint::black_box(super::LAYOUT);
         #[cfg(not(feature = "heap"))]
@@ -133,12 +134,13 @@ mod allocator {
         #[cfg(feature = "heap")]
         if let Some(block) = footprint_allocate(&heap, layout) {
             #[cfg(feature = "heap_resized")]
-            // SAFETY: the block is live and has the layout that is passed, which doesn't change.
+            // SAFETY: the block is live and has the layout that is passed, which doesn't
+            // change.
             let block = unsafe {
                 let grown = footprint_grow(&heap, block, layout, core::hint::black_box(layout)).unwrap_or(block);
                 footprint_shrink(&heap, grown, layout, core::hint::black_box(layout)).unwrap_or(grown)
             };
-            // SAFETY: the block is live, and not used after this.
+            // SAFETY: the block is live, and isn't used afterwards.
             unsafe { footprint_deallocate(&heap, block, layout) };
         }
     }
@@ -152,10 +154,10 @@ mod allocator {
 
     pub(crate) fn use_it(memory: NonNull<[u8]>) {
         let mut heap = Heap::empty();
-        // SAFETY: the memory is nobody else's.
+        // SAFETY: nothing else uses the memory.
         unsafe { heap.init(memory.cast().as_ptr(), memory.len()) };
         if let Ok(block) = heap.allocate_first_fit(super::LAYOUT) {
-            // SAFETY: the block is live, and not used after this.
+            // SAFETY: the block is live, and isn't used afterwards.
             unsafe { heap.deallocate(block, super::LAYOUT) };
         }
     }
@@ -169,10 +171,10 @@ mod allocator {
 
     pub(crate) fn use_it(memory: NonNull<[u8]>) {
         let mut heap: Tlsf<'_, u16, u16, 12, 16> = Tlsf::new();
-        // SAFETY: the memory is nobody else's.
+        // SAFETY: nothing else uses the memory.
         unsafe { heap.insert_free_block_ptr(memory) };
         if let Some(block) = heap.allocate(super::LAYOUT) {
-            // SAFETY: the block is live, and not used after this.
+            // SAFETY: the block is live, and isn't used afterwards.
             unsafe { heap.deallocate(block, super::LAYOUT.align()) };
         }
     }
@@ -186,10 +188,10 @@ mod allocator {
 
     pub(crate) fn use_it(memory: NonNull<[u8]>) {
         let mut heap = Heap::<16>::empty();
-        // SAFETY: the memory is nobody else's.
+        // SAFETY: nothing else uses the memory.
         unsafe { heap.init(memory.cast::<u8>().addr().get(), memory.len()) };
         if let Ok(block) = heap.alloc(super::LAYOUT) {
-            // SAFETY: the block is live, and not used after this.
+            // SAFETY: the block is live, and isn't used afterwards.
             unsafe { heap.dealloc(block, super::LAYOUT) };
         }
     }
@@ -207,7 +209,7 @@ mod allocator {
 
     pub(crate) fn use_it(memory: NonNull<[u8]>) {
         let count = memory.len() / size_of::<BoxBlock<MaybeUninit<super::Object>>>();
-        // SAFETY: the memory is nobody else's, and aligned to a page.
+        // SAFETY: nothing else uses the memory, and it is aligned to a page.
         let blocks = unsafe { NonNull::slice_from_raw_parts(memory.cast(), count).as_mut() };
         for block in blocks {
             Objects.manage(block);
@@ -239,7 +241,8 @@ use core::ptr::NonNull;
 
 use hpalloc::{PAGE_SIZE, Region};
 
-/// What is allocated. Public, because the macro of one of the allocators makes it so.
+/// The type that is allocated. It is public because the macro of one of the allocators
+/// exposes it.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(8))]
 pub struct Object([u8; 64]);
@@ -253,7 +256,8 @@ hpalloc::static_buffer! {
 fn run() {
     black_box(Object([0; 64]).0);
     black_box(LAYOUT);
-    // What a panic takes is in every one of the programs, and so it doesn't count for the allocators that can.
+    // Every program contains the code that a panic needs. So it doesn't count for the
+    // allocators that can panic.
     #[cfg(not(feature = "silent"))]
     assert_eq!(black_box(0), 0, "{}", black_box("not reached"));
     if let Ok(region) = MEMORY.claim() {

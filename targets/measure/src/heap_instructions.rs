@@ -1,7 +1,9 @@
-//! Counts the instructions of each operation of `SizeClasses`, from its entry to its return, exactly (`-icount`).
+//! Counts the instructions of each operation of `SizeClasses`, from its entry to its
+//! return. The counts are exact (`-icount`).
 //!
-//! Twice: for a few layouts, from no block to as many as there is memory for and back, whether the number of live blocks
-//! makes a difference; and for all layouts, what the least and the most is.
+//! There are two measurements. For a few layouts, the number of live blocks rises to the
+//! capacity of the memory and falls to zero, to show whether it affects the cost. For all
+//! layouts, the minimum and the maximum are measured.
 
 #![no_std]
 #![no_main]
@@ -19,14 +21,14 @@ use hpalloc_target_harness::println;
 use costs::Costs;
 use random::random;
 
-/// Enough for more than a hundred of the largest blocks.
+/// The number of pages, enough for more than a hundred of the largest blocks.
 const PAGES: usize = 600;
-/// The most blocks that are live at once.
+/// The maximum number of live blocks.
 const LIVE: usize = 4096;
 const WORD: usize = size_of::<usize>();
-/// Up to this size and aligned to a word, a request is small.
+/// The largest size of a small request, which is aligned to a word at most.
 const SMALL: usize = 128 * WORD;
-/// The size of the last class.
+/// The size of the largest class.
 const LAST: usize = 16_384;
 
 hpalloc::static_buffer! {
@@ -39,18 +41,19 @@ hpalloc::static_buffer! {
 
 type Heap<'a> = SizeClasses<&'a Arena<Borrowed<'a>>>;
 
-// What is measured: functions that aren't inlined, and one that returns at once, to know what measuring takes. A layout is
-// passed as it is to a Rust function: in two registers.
+// The measured functions are not inlined. Functions that return immediately have the same
+// signatures, to measure the overhead of measuring. A layout is passed in two registers,
+// as it is to a Rust function.
 
 #[inline(never)]
 unsafe extern "C" fn allocate(heap: &Heap<'_>, align: usize, size: usize) -> Option<NonNull<u8>> {
-    // SAFETY: they are those of a layout.
+    // SAFETY: `size` and `align` are those of a layout.
     heap.allocate(unsafe { Layout::from_size_align_unchecked(size, align) })
 }
 
 #[inline(never)]
 unsafe extern "C" fn deallocate(heap: &Heap<'_>, block: NonNull<u8>, align: usize, size: usize) {
-    // SAFETY: they are those of a layout, and as the caller promises.
+    // SAFETY: guaranteed by the caller; `size` and `align` are those of a layout.
     unsafe { heap.deallocate(block, Layout::from_size_align_unchecked(size, align)) }
 }
 
@@ -59,7 +62,8 @@ counter::function_of_one_instruction! {
     fn deallocate_nothing(&Heap<'_>, NonNull<u8>, usize, usize);
 }
 
-/// The block, and the instructions that the call took with what measuring takes.
+/// Returns the block, and the instructions of the call including the overhead of
+/// measuring.
 #[inline(never)]
 fn measure_allocate(
     function: unsafe extern "C" fn(&Heap<'_>, usize, usize) -> Option<NonNull<u8>>,
@@ -68,13 +72,13 @@ fn measure_allocate(
 ) -> (Option<NonNull<u8>>, u32) {
     let (align, size) = (layout.align(), layout.size());
     let start = counter::read();
-    // SAFETY: they are those of a layout.
+    // SAFETY: `size` and `align` are those of a layout.
     let block = unsafe { function(heap, align, size) };
     let end = counter::read();
     (block, counter::instructions(start, end))
 }
 
-/// The instructions that the call took with what measuring takes.
+/// Returns the instructions of the call, including the overhead of measuring.
 #[inline(never)]
 unsafe fn measure_deallocate(
     function: unsafe extern "C" fn(&Heap<'_>, NonNull<u8>, usize, usize),
@@ -84,13 +88,13 @@ unsafe fn measure_deallocate(
 ) -> u32 {
     let (align, size) = (layout.align(), layout.size());
     let start = counter::read();
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe { function(heap, block, align, size) };
     let end = counter::read();
     counter::instructions(start, end)
 }
 
-/// What measuring itself takes.
+/// The overhead of measuring, in instructions.
 struct Overhead {
     allocate: u32,
     deallocate: u32,
@@ -99,7 +103,7 @@ struct Overhead {
 impl Overhead {
     fn measure(heap: &Heap<'_>) -> Self {
         let layout = Layout::new::<u8>();
-        // SAFETY: they do nothing.
+        // SAFETY: the function returns immediately.
         let deallocate = unsafe { measure_deallocate(deallocate_nothing, heap, NonNull::dangling(), layout) };
         Self { allocate: measure_allocate(allocate_nothing, heap, layout).1 - 1, deallocate: deallocate - 1 }
     }
@@ -109,22 +113,23 @@ impl Overhead {
         (block, cost - self.allocate)
     }
 
-    /// The block is the heap's, has the layout, and isn't used any more.
+    /// The block must come from the heap, have the layout, and not be used afterwards.
     unsafe fn deallocate(&self, heap: &Heap<'_>, block: NonNull<u8>, layout: Layout) -> u32 {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         let cost = unsafe { measure_deallocate(deallocate, heap, block, layout) };
         cost - self.deallocate
     }
 }
 
-// What an operation finds, as an index of `OPERATIONS`.
+// The state that an operation meets, as an index of a row of `OPERATIONS`.
 const FREE: usize = 0;
 const FRESH: usize = 1;
 const REFILL: usize = 2;
 const NONE: usize = 3;
 const FREEING: usize = 4;
 
-/// For a small request, for what another class serves, and for runs of pages.
+/// The names of the operations: for small requests, for other requests that a class
+/// serves, and for runs of pages.
 const OPERATIONS: [[&str; 5]; 3] = [
     [
         "small: allocate, from the free list",
@@ -149,7 +154,7 @@ const OPERATIONS: [[&str; 5]; 3] = [
     ],
 ];
 
-/// Which of the three a layout is.
+/// Returns the row of `OPERATIONS` for a layout.
 fn kind(heap: &Heap<'_>, layout: Layout) -> usize {
     if layout.size() <= SMALL && layout.align() <= WORD {
         0
@@ -160,17 +165,17 @@ fn kind(heap: &Heap<'_>, layout: Layout) -> usize {
     }
 }
 
-/// From no block to all that there is memory for, mostly, and back, until each operation was seen with few, a hundred and
-/// all blocks live.
+/// Allocates and frees at random, mostly up to the capacity of the memory and back, until
+/// each operation was measured with few, a hundred and all blocks live.
 fn with_many_live(arena: &mut Arena<impl Region>, layout: Layout) {
     arena.reset();
     let usable = SizeClasses::new(&*arena).usable_size(layout);
     let (per_run, pages) = if usable <= PAGE_SIZE { (PAGE_SIZE / usable, 1) } else { (1, usable / PAGE_SIZE) };
     let full = (PAGES / pages * per_run).min(LIVE / per_run * per_run);
-    let memory = arena.alloc_pages(full / per_run * pages).expect("it has so many pages");
-    let mut part = Arena::from_pages(memory).expect("it isn't empty");
+    let memory = arena.alloc_pages(full / per_run * pages).expect("the arena has this number of pages");
+    let mut part = Arena::from_pages(memory).expect("the memory isn't empty");
 
-    // A run begins after every `per_run` blocks.
+    // Every `per_run` blocks a new run is needed.
     let hundred = 100_usize.next_multiple_of(per_run);
     let names = OPERATIONS[kind(&Heap::new(&part), layout)];
     let mut costs = [
@@ -209,7 +214,7 @@ fn with_many_live(arena: &mut Arena<impl Region>, layout: Layout) {
             } else if count > 0 {
                 let chosen = random(&mut state) as usize % count;
                 live[..count].swap(chosen, count - 1);
-                // SAFETY: the block is live, and forgotten.
+                // SAFETY: the block is live, and isn't used afterwards.
                 let cost = unsafe { overhead.deallocate(&heap, live[count - 1], layout) };
                 costs[FREEING].record(cost, count);
                 count -= 1;
@@ -223,7 +228,7 @@ fn with_many_live(arena: &mut Arena<impl Region>, layout: Layout) {
     }
 }
 
-/// The layouts that can make a difference: block sizes are even multiples of a word.
+/// Returns the layouts that can differ in cost. Block sizes are even multiples of a word.
 fn layouts() -> impl Iterator<Item = Layout> {
     let in_classes = (0..=LAST).step_by(8).flat_map(|size| [size, size + 1]);
     let with_pages = (LAST..PAGES * PAGE_SIZE).step_by(PAGE_SIZE).flat_map(|size| [size + 1, size + PAGE_SIZE]);
@@ -232,16 +237,17 @@ fn layouts() -> impl Iterator<Item = Layout> {
     })
 }
 
-/// The least and the most that each operation takes, over all layouts.
+/// Prints the minimum and the maximum of each operation over all layouts.
 fn over_all_layouts(arena: &mut Arena<impl Region>) {
-    let nothing = NOTHING.claim().and_then(Arena::from_region).expect("claimed once");
-    let empty = Arena::from_pages(nothing.alloc_pages(1).expect("it has one")).expect("it isn't empty");
+    let nothing = NOTHING.claim().and_then(Arena::from_region).expect("the buffer is claimed only here");
+    let empty =
+        Arena::from_pages(nothing.alloc_pages(1).expect("the arena has one page")).expect("the memory isn't empty");
     assert!(empty.alloc_page().is_some());
     let empty = Heap::new(&empty);
     let mut costs = OPERATIONS.map(|names| names.map(|name| Costs::new(name, [usize::MAX; 3])));
 
-    let memory = arena.alloc_pages(PAGES).expect("it has so many pages");
-    let mut part = Arena::from_pages(memory).expect("it isn't empty");
+    let memory = arena.alloc_pages(PAGES).expect("the arena has this number of pages");
+    let mut part = Arena::from_pages(memory).expect("the memory isn't empty");
     for layout in layouts() {
         part.reset();
         let heap = Heap::new(&part);
@@ -255,7 +261,7 @@ fn over_all_layouts(arena: &mut Arena<impl Region>) {
             assert!(second.is_some());
             costs[FRESH].record(cost, 2);
         }
-        // SAFETY: the block is the heap's, and isn't used.
+        // SAFETY: the block came from the heap, and isn't used afterwards.
         costs[FREEING].record(unsafe { overhead.deallocate(&heap, first, layout) }, 1);
         let (again, cost) = overhead.allocate(&heap, layout);
         assert_eq!(again, Some(first));
@@ -264,12 +270,13 @@ fn over_all_layouts(arena: &mut Arena<impl Region>) {
         assert!(none.is_none());
         costs[NONE].record(cost, 0);
     }
-    // Also what is too large, or aligned to more than a page.
+    // Also all sizes up to the maximum of an arena, and an alignment above a page. The
+    // empty heap can serve none of them.
     let too_large = (0..=hpalloc::MAX_ARENA_SIZE).step_by(PAGE_SIZE);
     let overhead = Overhead::measure(&empty);
     for layout in too_large.flat_map(|size| [Layout::from_size_align(size + 1, 1), Layout::from_size_align(size, 8192)])
     {
-        let layout = layout.expect("far below the largest");
+        let layout = layout.expect("the size is far below the maximum");
         let (none, cost) = overhead.allocate(&empty, layout);
         assert!(none.is_none());
         costs[kind(&empty, layout)][NONE].record(cost, 0);
@@ -286,7 +293,7 @@ fn run() {
     println!("bytes of a SizeClasses: {}", size_of::<Heap<'_>>());
     println!("bytes of a table: {}", size_of::<SizeTable>());
 
-    let mut arena = MEMORY.claim().and_then(Arena::from_region).expect("claimed once");
+    let mut arena = MEMORY.claim().and_then(Arena::from_region).expect("the buffer is claimed only here");
     over_all_layouts(&mut arena);
     let small = [(1, 1), (64, WORD), (SMALL, WORD)];
     let other = [(64, 64), (600, 128), (1100, 8), (2048, 8), (4096, 4096), (LAST, 8)];

@@ -1,7 +1,9 @@
-//! Counts the instructions of each operation of a `Heap` (`-icount`) while it serves the requests of programs: traces that
-//! the emulator has loaded, in the form that `hpalloc-memory` writes.
+//! Counts the instructions of each operation of a `Heap` (`-icount`) while it serves the
+//! requests of programs. The emulator loads the traces in the format of `hpalloc-memory`.
 //!
-//! A line has the memory in bytes, and then for each operation its median, 99 % and maximum; zeros if there was none.
+//! Each printed line has the size of the memory in bytes, and the median, the 99th
+//! percentile and the maximum of each operation. These are zero if there was no such
+//! operation.
 
 #![no_std]
 #![no_main]
@@ -21,23 +23,25 @@ use hpalloc_target_harness::{print, println};
 use board::Board;
 use calls::{Calls, DEALLOCATE, Heap, OPERATIONS};
 
-/// The memories that each trace runs in that fits.
+/// The fixed memories. Each trace runs in those that are large enough.
 const MEMORIES: [(&str, usize); 4] =
     [("16 KiB", 16 << 10), ("64 KiB", 64 << 10), ("1 MiB", 1 << 20), ("256 MiB", 256 << 20)];
-/// And the memory that is in proportion to the live bytes, in eighths of these: the first that is enough.
+/// The memories in proportion to the live bytes, in eighths. A trace runs in the first in
+/// which it succeeds.
 const PROPORTIONS: [usize; 8] = [12, 14, 16, 20, 24, 32, 48, 64];
 const PROPORTIONAL: &str = "1.5 times the live bytes";
 
-/// Higher costs count as this one, of which only the highest is known.
+/// The highest cost with a counter of its own. Of higher costs, only the maximum is
+/// known.
 const HIGHEST: usize = (1 << 16) - 1;
 
-/// How often each operation had which cost.
+/// The number of operations for each cost.
 struct Counts {
     counts: [[u32; HIGHEST + 1]; OPERATIONS],
     most: [u32; OPERATIONS],
 }
 
-/// Of one trace in one memory, and of all traces in it.
+/// The counts of one trace in one memory, and of all traces in this memory.
 static mut COUNTS: [Counts; 2] =
     [const { Counts { counts: [[0; HIGHEST + 1]; OPERATIONS], most: [0; OPERATIONS] } }; 2];
 
@@ -61,7 +65,7 @@ impl Counts {
         }
     }
 
-    /// The cost that so many percent of an operation's don't exceed.
+    /// Returns the cost that this percentage of the operations doesn't exceed.
     fn percentile(&self, operation: usize, percent: u64) -> usize {
         let counts = &self.counts[operation];
         let all: u64 = counts.iter().map(|&count| u64::from(count)).sum();
@@ -82,7 +86,7 @@ impl Counts {
     }
 }
 
-/// A trace, as it was loaded.
+/// A loaded trace.
 struct Trace<'t> {
     name: &'t str,
     slots: usize,
@@ -91,19 +95,19 @@ struct Trace<'t> {
     operations: &'t [u32],
 }
 
-/// Takes the next number.
+/// Removes the first number and returns it.
 fn next(numbers: &mut &[u32]) -> usize {
-    let (&first, rest) = numbers.split_first().expect("the traces have an end");
+    let (&first, rest) = numbers.split_first().expect("the loaded traces end too early");
     *numbers = rest;
     first as usize
 }
 
 impl<'t> Trace<'t> {
-    /// Takes the next trace.
+    /// Removes the first trace and returns it.
     fn next(numbers: &mut &'t [u32]) -> Self {
         let length = next(numbers);
         let (name, rest) = numbers.split_at(length.div_ceil(size_of::<u32>()));
-        // SAFETY: the numbers have so many bytes.
+        // SAFETY: the numbers have at least `length` bytes.
         let name = unsafe { core::slice::from_raw_parts(name.as_ptr().cast::<u8>(), length) };
         *numbers = rest;
         let (slots, peak, count) = (next(numbers), next(numbers), next(numbers));
@@ -116,12 +120,13 @@ impl<'t> Trace<'t> {
         Self { name: str::from_utf8(name).expect("a name"), slots, peak, count, operations }
     }
 
-    /// Whether the whole trace succeeds in this memory.
+    /// Runs the trace in this memory. Returns `false` if a request fails.
     fn run(&self, memory: &mut [MaybeUninit<u8>], blocks: &mut [MaybeUninit<u64>], counts: &mut Counts) -> bool {
         counts.clear();
         let Ok(heap) = Heap::from_uninit(memory) else { return false };
         let calls = Calls::new(&heap);
-        // A slot is two numbers: where the block is; and its size, with the logarithm of its alignment above.
+        // A slot has two numbers: the address of its block, and the size of the block
+        // with the logarithm of its alignment above it.
         let blocks = &mut blocks[..2 * self.slots];
         let mut numbers = self.operations;
         for _ in 0..self.count {
@@ -138,21 +143,22 @@ impl<'t> Trace<'t> {
                 noted.write(size as u64 | (shift as u64) << 32);
                 continue;
             }
-            // SAFETY: a trace names slots of live blocks, whose numbers were written.
+            // SAFETY: a trace refers only to slots of live blocks, whose numbers were
+            // written.
             let (at, noted_before) = unsafe { (place.assume_init_read(), noted.assume_init_read()) };
             let block = NonNull::new(core::ptr::with_exposed_provenance_mut(at as usize)).expect("a block");
             let layout = Layout::from_size_align(noted_before as u32 as usize, 1 << (noted_before >> 32));
             let layout = layout.expect("a layout");
             if what == 1 {
                 let size = next(&mut numbers);
-                // SAFETY: the block is live, and was noted with its layout.
+                // SAFETY: the block is live, and was stored with its layout.
                 let (moved, operation, cost) = unsafe { calls.resize(&heap, block, layout, size) };
                 let Some(moved) = moved else { return false };
                 counts.record(operation, cost);
                 place.write(moved.as_ptr().expose_provenance() as u64);
                 noted.write(size as u64 | noted_before >> 32 << 32);
             } else {
-                // SAFETY: likewise, and the trace doesn't use it any more.
+                // SAFETY: as above, and the trace doesn't use the block any more.
                 counts.record(DEALLOCATE, unsafe { calls.deallocate(&heap, block, layout) });
             }
         }
@@ -162,12 +168,12 @@ impl<'t> Trace<'t> {
 
 fn run() {
     counter::start();
-    // SAFETY: once.
+    // SAFETY: this is the only call.
     let board = unsafe { Board::new() };
-    // SAFETY: this program is the only one that uses it, here.
+    // SAFETY: this is the only reference to the counts.
     let [one, all] = unsafe { &mut *(&raw mut COUNTS) };
     for (name, bytes) in [(PROPORTIONAL, 0)].into_iter().chain(MEMORIES) {
-        // Peers are compared in memory that is in proportion only.
+        // Peers are measured only in proportional memory.
         if bytes > board.heap.len() || cfg!(feature = "peer") && name != PROPORTIONAL {
             continue;
         }

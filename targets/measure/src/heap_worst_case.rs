@@ -1,11 +1,12 @@
-//! Searches for the most instructions that an operation of a `Heap` takes (`-icount`), over all layouts and states.
+//! Searches for the maximum number of instructions that an operation of a `Heap` needs
+//! (`-icount`), over all layouts and states.
 //!
-//! A state is described by segments of live and of free memory. There are families of states that are made to be bad, and
-//! from the worst ones of these a search climbs further. Each operation counts with which a state is built, tried and taken
-//! down, of all layouts that may make a difference.
+//! A state is described by segments of live and free memory. Families of states are built
+//! to be bad, and a search climbs from the worst of them. All operations count that build
+//! a state, try it and take it down, with all layouts that may differ in cost.
 //!
-//! A line has a family's maximum for each operation. What `grow` starts from and `shrink` leads to is 64 bytes at most, so
-//! that it is not the copying that counts.
+//! Each printed line has a family's maximum of each operation. The smaller of the two
+//! sizes of `grow` and `shrink` is 64 bytes at most, so copying costs little.
 
 #![no_std]
 #![no_main]
@@ -31,14 +32,14 @@ use worst_case::families::FAMILIES;
 
 const MEMORIES: [(&str, usize); 4] =
     [("16 KiB", 16 << 10), ("64 KiB", 64 << 10), ("1 MiB", 1 << 20), ("256 MiB", 256 << 20)];
-/// How many states of each family are tried.
+/// The number of states of each family.
 const STATES: u32 = 12;
-/// How many states the search tries for each operation.
+/// The number of states that the search tries for each operation.
 const STEPS: u32 = 150;
 
 fn run() {
     counter::start();
-    // SAFETY: once.
+    // SAFETY: this is the only call.
     let mut board = unsafe { Board::new() };
     for (name, bytes) in MEMORIES {
         if bytes > board.heap.len() {
@@ -66,7 +67,7 @@ fn run() {
                 most.include(costs);
             }
         }
-        print(name, "what the search finds from there", most);
+        print(name, "found by the search", most);
     }
 }
 

@@ -1,5 +1,6 @@
-//! Counts the instructions of each operation, from its entry to its return, over a hundred thousand mixed ones. QEMU
-//! counts them exactly (`-icount`): the same program prints the same numbers every time.
+//! Counts the instructions of each operation of a `FixedBlock`, from its entry to its
+//! return, over a hundred thousand mixed operations. QEMU counts exactly (`-icount`), so
+//! the same program prints the same numbers every time.
 
 #![no_std]
 #![no_main]
@@ -20,9 +21,9 @@ const OPERATIONS: u32 = 100_000;
 const PAGES: usize = if cfg!(target_arch = "arm") { 3 } else { 64 };
 const BLOCK_SIZE: BlockSize = BlockSize::of::<[u8; 64]>();
 const PER_PAGE: usize = BLOCK_SIZE.blocks_per_page();
-/// How many blocks the arena holds.
+/// The number of blocks that the arena holds.
 const FULL: usize = PAGES * PER_PAGE;
-/// How many are some.
+/// A number of blocks between none and all.
 const SOME: usize = if FULL > 100 { 100 } else { FULL / 2 };
 
 hpalloc::static_buffer! {
@@ -31,7 +32,8 @@ hpalloc::static_buffer! {
 
 type Pool<'a> = FixedBlock<&'a Arena<StaticRegion>>;
 
-// What is measured: functions that aren't inlined, and one that returns at once, to know what measuring takes.
+// The measured functions are not inlined. Functions that return immediately have the same
+// signatures, to measure the overhead of measuring.
 
 #[inline(never)]
 extern "C" fn allocate(pool: &Pool<'_>) -> Option<NonNull<u8>> {
@@ -40,7 +42,7 @@ extern "C" fn allocate(pool: &Pool<'_>) -> Option<NonNull<u8>> {
 
 #[inline(never)]
 unsafe extern "C" fn deallocate(pool: &Pool<'_>, block: NonNull<u8>) {
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe { pool.deallocate(block) }
 }
 
@@ -49,20 +51,21 @@ counter::function_of_one_instruction! {
     fn deallocate_nothing(&Pool<'_>, NonNull<u8>);
 }
 
-/// The block, and the instructions that the call took with what measuring takes.
+/// Returns the block, and the instructions of the call including the overhead of
+/// measuring.
 #[inline(never)]
 fn measure_allocate(
     function: unsafe extern "C" fn(&Pool<'_>) -> Option<NonNull<u8>>,
     pool: &Pool<'_>,
 ) -> (Option<NonNull<u8>>, u32) {
     let start = counter::read();
-    // SAFETY: allocating is safe, and returning at once too.
+    // SAFETY: both functions are safe to call.
     let block = unsafe { function(pool) };
     let end = counter::read();
     (block, counter::instructions(start, end))
 }
 
-/// The instructions that the call took with what measuring takes.
+/// Returns the instructions of the call, including the overhead of measuring.
 #[inline(never)]
 unsafe fn measure_deallocate(
     function: unsafe extern "C" fn(&Pool<'_>, NonNull<u8>),
@@ -70,7 +73,7 @@ unsafe fn measure_deallocate(
     block: NonNull<u8>,
 ) -> u32 {
     let start = counter::read();
-    // SAFETY: as the caller promises.
+    // SAFETY: guaranteed by the caller.
     unsafe { function(pool, block) };
     let end = counter::read();
     counter::instructions(start, end)
@@ -78,10 +81,10 @@ unsafe fn measure_deallocate(
 
 fn run() {
     counter::start();
-    // So that the first operation doesn't make one.
+    // Otherwise the first operation would create a key.
     #[cfg(hpalloc_hardened)]
     assert!(hpalloc::hardened::set_key(0x1357_9BDF));
-    let mut arena = MEMORY.claim().and_then(Arena::from_region).expect("claimed once");
+    let mut arena = MEMORY.claim().and_then(Arena::from_region).expect("the buffer is claimed only here");
     println!("bytes of an Arena: {}", size_of_val(&arena));
     println!("bytes of a FixedBlock: {}", size_of::<Pool<'_>>());
 
@@ -96,11 +99,12 @@ fn run() {
     let mut metadata = 0;
     let mut operations = 0;
     while operations < OPERATIONS || costs.iter().any(Costs::is_incomplete) {
-        // From empty to full, mostly, and back.
+        // The pool mostly goes from empty to full and back.
         arena.reset();
-        // With a number of its own, so that a hardened one doesn't get one with its first page.
+        // With a family, because a hardened pool without one gets one with its first
+        // page.
         let pool = FixedBlock::with_block_size(&arena, BLOCK_SIZE).in_family(1);
-        // SAFETY: they do nothing.
+        // SAFETY: the functions return immediately.
         let (nothing_allocated, nothing_freed) = unsafe {
             let (_, cost) = measure_allocate(allocate_nothing, &pool);
             (cost - 1, measure_deallocate(deallocate_nothing, &pool, NonNull::dangling()) - 1)
@@ -130,7 +134,7 @@ fn run() {
                 let chosen = random(&mut state) as usize % count;
                 live[..count].swap(chosen, count - 1);
                 let block = live[count - 1];
-                // SAFETY: the block is live, and forgotten.
+                // SAFETY: the block is live, and isn't used afterwards.
                 let cost = unsafe { measure_deallocate(deallocate, &pool, block) };
                 costs[4].record(cost - nothing_freed, count);
                 count -= 1;

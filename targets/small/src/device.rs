@@ -6,26 +6,28 @@ use core::fmt::Write;
 
 const SETTINGS: usize = 24;
 const SERIES: usize = 6;
-/// A series that is longer begins anew.
+/// The length after which a series starts again.
 const LONGEST_SERIES: usize = 150;
-/// A report that is longer is sent.
+/// The length in bytes after which a report is sent.
 const LONGEST_REPORT: usize = 600;
 
-/// A device that remembers settings by name and measures, and reports what happened as text.
+/// A device that stores settings by name, measures series of samples, and writes a report
+/// as text.
 pub(crate) struct Device {
     settings: BTreeMap<String, String>,
     series: Vec<Vec<u16>>,
     report: String,
-    /// For each setting, the number of the operation that made it, if it is there.
+    /// For each setting, the number of the operation that set it, or `None` if it isn't
+    /// set.
     made: [Option<u32>; SETTINGS],
-    /// For each series, its first sample's number, and how many samples it has.
+    /// For each series, the number of its first sample and its length.
     measured: [(u32, usize); SERIES],
-    /// How many lines the report has.
+    /// The number of lines of the report.
     lines: usize,
     random: u32,
 }
 
-/// The names and values of settings have lengths of all kinds.
+/// Returns the name of a setting. Names and values have many different lengths.
 fn name(setting: usize) -> String {
     format!("sensor/{setting}/{}", ["limit", "calibration", "unit"][setting % 3])
 }
@@ -51,7 +53,7 @@ impl Device {
         }
     }
 
-    /// An operation, chosen at random.
+    /// Performs a random operation.
     pub(crate) fn operate(&mut self, number: u32) {
         let (setting, series) = (self.random_below(SETTINGS), self.random_below(SERIES));
         match self.random_below(8) {
@@ -87,7 +89,7 @@ impl Device {
         }
     }
 
-    /// Keeps the first half of a series, in as little memory as it takes.
+    /// Keeps the first half of a series, in no more memory than it needs.
     fn halve(&mut self, series: usize) {
         self.measured[series].1 /= 2;
         self.series[series].truncate(self.measured[series].1);
@@ -105,7 +107,7 @@ impl Device {
         self.lines += 1;
     }
 
-    /// Checks all that is stored.
+    /// Checks all stored data.
     pub(crate) fn check(&self) {
         for (setting, made) in self.made.iter().enumerate() {
             assert_eq!(self.settings.get(&name(setting)), made.map(value).as_ref(), "setting {setting}");
@@ -123,7 +125,7 @@ impl Device {
         assert!(self.series[series].iter().copied().eq(expected), "series {series}: {:?}", self.series[series]);
     }
 
-    /// Each line has a higher number than the one before.
+    /// Checks that the numbers of the lines ascend.
     fn check_report(&self) {
         let numbers = self.report.lines().map(|line| {
             let (number, rest) = line.split_once(": ").expect("a number and a text");

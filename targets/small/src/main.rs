@@ -1,7 +1,10 @@
-//! Firmware for a chip with 16 KiB of RAM: strings, a map and vectors, in a heap of 8 KiB, for a million operations.
+//! Firmware for a chip with 16 KiB of RAM: strings, a map and vectors in a heap of 8 KiB,
+//! for a million operations.
 //!
-//! The heap is the lines below, as they are in the README. Everything that the device stores follows from the number of the
-//! operation that stored it. So each operation checks what it finds without a second copy, and a failed allocation ends the program.
+//! The lines that declare the heap are those of the README. All data that the device
+//! stores is derived from the number of the operation that stored it. So each operation
+//! can check the data that it touches without a second copy. A failed allocation ends the
+//! program.
 
 #![no_std]
 #![no_main]
@@ -20,7 +23,8 @@ hpalloc::static_heap! {
 }
 
 const OPERATIONS: u32 = 1_000_000;
-/// After so many operations, all that the device stores is checked, and not only what an operation touches.
+/// The number of operations between two checks of all stored data. Each operation checks
+/// only the data that it touches.
 const BETWEEN_CHECKS: u32 = 10_000;
 
 fn run() {
@@ -40,7 +44,7 @@ fn run() {
     println!("{}", HEAP.usage());
 
     drop(device);
-    assert_eq!((HEAP.used(), HEAP.largest_free()), (0, at_first), "what is freed is merged, to the last byte");
+    assert_eq!((HEAP.used(), HEAP.largest_free()), (0, at_first), "not all freed memory was merged");
     println!("all free again: {at_first} bytes in one piece");
 }
 

@@ -1,7 +1,7 @@
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 
-/// What the host prints.
+/// The console of the host.
 struct Console;
 
 impl Write for Console {
@@ -10,7 +10,7 @@ impl Write for Console {
         unsafe extern "C" {
             fn print(start: *const u8, length: usize);
         }
-        // SAFETY: the host reads the text, and doesn't keep it.
+        // SAFETY: the host reads the text and doesn't keep the pointer.
         unsafe { print(text.as_ptr(), text.len()) };
         Ok(())
     }

@@ -1,9 +1,9 @@
-//! A WebAssembly module whose global allocator is a heap that grows with `memory.grow`,
-//! and its host a few lines of JavaScript.
+//! A WebAssembly module whose global allocator is a heap that grows with `memory.grow`.
+//! Its host is a few lines of JavaScript.
 //!
-//! Strings and maps live in it for hundreds of rounds, while the host takes memory as
-//! well. What was freed is used again, so that the module's memory doesn't grow after the
-//! first round. Then all memory is used up, and the program goes on.
+//! Strings and maps use the heap for hundreds of rounds, while the host takes memory as
+//! well. Freed memory is reused, so the module's memory doesn't grow after the first
+//! rounds. Then the program exhausts all memory and continues.
 
 #![no_std]
 #![no_main]
@@ -69,27 +69,28 @@ unsafe impl PageSource for Growth {
 static HEAP: Locked<Heap<Growth>, Spin> = Locked::new(Heap::new(Growth::new()));
 
 const ROUNDS: u32 = 200;
-/// How many words a round counts.
+/// The number of words that a round counts.
 const WORDS: u32 = 20_000;
-/// What the host writes to its pages.
+/// The byte with which the host fills its pages.
 const HOSTS: u8 = 0xEE;
 
-/// The size of the module's memory in steps of 64 KiB.
+/// Returns the size of the module's memory in steps of 64 KiB.
 fn memory_size() -> usize {
     wasm32::memory_size::<0>()
 }
 
-/// Memory that the host takes between two growths of the heap.
+/// Returns a page of memory that the host takes between two growths of the heap.
 fn hosts_page() -> &'static [u8] {
     #[link(wasm_import_module = "host")]
     unsafe extern "C" {
         fn take_page(byte: u8) -> usize;
     }
-    // SAFETY: the host makes the memory grow by a page of its own, fills it, and returns its address.
+    // SAFETY: the host grows the memory by a page that only it uses, fills the page, and
+    // returns its address.
     unsafe { core::slice::from_raw_parts(ptr::with_exposed_provenance(take_page(HOSTS)), 64 * 1024) }
 }
 
-/// Counts words, and checks how often each came.
+/// Counts words, and checks how often each occurs.
 fn round(number: u32) {
     let mut counts = BTreeMap::<String, u32>::new();
     for word in 0..WORDS {
@@ -99,7 +100,8 @@ fn round(number: u32) {
     assert!(counts.iter().all(|(word, &count)| count == 4 && word.parse().is_ok_and(|word: u32| word - number < 5000)));
 }
 
-/// Takes all memory in parts, checks them, and frees them. Returns how many there were.
+/// Allocates all memory in parts, checks them, and frees them. Returns the number of
+/// parts.
 fn exhaust() -> usize {
     const PART: usize = 100_000;
     let mut parts = Vec::with_capacity(256);
@@ -113,17 +115,17 @@ fn exhaust() -> usize {
     }
     assert!(Vec::<u8>::new().try_reserve_exact(isize::MAX as usize).is_err());
     for (number, part) in (0..).zip(&parts) {
-        assert!(part.iter().all(|&byte| byte == number), "part {number} was written to");
+        assert!(part.iter().all(|&byte| byte == number), "part {number} was overwritten");
     }
     parts.len()
 }
 
-/// What the host calls.
+/// The entry point, which the host calls.
 #[unsafe(no_mangle)]
 extern "C" fn run() {
     let at_first = memory_size();
     let fresh = vec![0_u8; 300_000];
-    assert!(fresh.iter().all(|&byte| byte == 0), "fresh memory is zero");
+    assert!(fresh.iter().all(|&byte| byte == 0), "fresh memory is not zero");
     let first_hosts = hosts_page();
     round(0);
     let second_hosts = hosts_page();
@@ -133,24 +135,24 @@ extern "C" fn run() {
     for number in 2..ROUNDS {
         round(number);
     }
-    assert_eq!(memory_size(), after_first, "what was freed is used again");
+    assert_eq!(memory_size(), after_first, "the memory grew, although enough of it was freed");
     print_line(format_args!("{ROUNDS} rounds, in {} steps of 64 KiB", after_first - at_first));
 
     let aligned = Layout::from_size_align(4096, 64 * 1024).expect("a power of two");
     let block = HEAP.with(|heap| heap.allocate(aligned)).expect("there is memory");
     assert_eq!(block.addr().get() % aligned.align(), 0);
-    // SAFETY: it came from this heap with this layout, and isn't used any more.
+    // SAFETY: the block came from this heap with this layout, and isn't used afterwards.
     HEAP.with(|heap| unsafe { heap.deallocate(block, aligned) });
 
     let parts = exhaust();
-    assert_eq!(exhaust(), parts, "all of it is free again");
+    assert_eq!(exhaust(), parts, "the second run got a different number of parts");
     round(ROUNDS);
     let zeroed = vec![0_u8; 300_000];
-    assert!(zeroed.iter().all(|&byte| byte == 0), "memory that was used is zeroed");
+    assert!(zeroed.iter().all(|&byte| byte == 0), "reused memory was not zeroed");
     drop(zeroed);
     print_line(format_args!("exhausted after {parts} parts of 100000 bytes, at {} KiB", memory_size() * 64));
 
-    assert!(first_hosts.iter().chain(second_hosts).all(|&byte| byte == HOSTS), "the host's memory was written to");
+    assert!(first_hosts.iter().chain(second_hosts).all(|&byte| byte == HOSTS), "the host's memory was overwritten");
     assert_eq!(HEAP.with(|heap| heap.used()), 0);
     print_line(format_args!("{}", HEAP.with(|heap| heap.usage())));
 }

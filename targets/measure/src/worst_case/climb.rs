@@ -1,15 +1,16 @@
-//! A search that goes from the worst states that are known to worse ones.
+//! A search that climbs from the worst known states to worse ones.
 
 use super::exercise::Most;
 use super::state::{Room, Segment, State};
 use crate::calls::OPERATIONS;
 use crate::random::random;
 
-/// How many states are kept for each operation: from the worst one alone, the search would soon get stuck.
+/// The number of states that are kept for each operation. With only the worst state, the
+/// search would soon get stuck.
 const KEPT: usize = 6;
 
 pub(crate) struct Climb {
-    /// The worst states for each operation, and what that took there.
+    /// The worst states for each operation, each with the cost of the operation.
     worst: [[(State, u32); KEPT]; OPERATIONS],
     random: u32,
 }
@@ -19,10 +20,11 @@ impl Climb {
         Self { worst: [[(State::new(1, &[Segment::Live(1)]), 0); KEPT]; OPERATIONS], random: 1 }
     }
 
-    /// Goes on from a state for the operations for which it is among the worst ones.
+    /// Keeps a state for each operation for which it is among the worst.
     pub(crate) fn consider(&mut self, state: &State, Most(costs): Most) {
         for (kept, cost) in self.worst.iter_mut().zip(costs) {
-            // States of the same cost are mostly much the same: the newer one takes the place of the older one.
+            // States of the same cost are mostly similar, so the newer one replaces the
+            // older one.
             let is_same = kept.iter().position(|&(_, known)| known == cost);
             let least = (0..KEPT).min_by_key(|&index| kept[index].1).unwrap_or(0);
             let place = is_same.unwrap_or(least);
@@ -32,7 +34,7 @@ impl Climb {
         }
     }
 
-    /// A state that is like one of the worst ones for an operation.
+    /// Returns a state that is similar to one of the worst for an operation.
     pub(crate) fn neighbour(&mut self, operation: usize, room: &Room) -> State {
         let mut state = self.worst[operation][random(&mut self.random) as usize % KEPT].0;
         for _ in 0..=random(&mut self.random) % 3 {

@@ -1,4 +1,5 @@
-//! Builds a state of a heap, tries what may take long in it, and takes it down, with each operation measured.
+//! Builds a state of a heap, tries the operations that may be expensive in it, and takes
+//! it down. Every operation is measured.
 
 use core::alloc::Layout;
 use core::mem::MaybeUninit;
@@ -9,7 +10,7 @@ use crate::board::Board;
 use crate::calls::{Calls, DEALLOCATE, Heap, OPERATIONS};
 use crate::random::random;
 
-/// The most that each operation took.
+/// The maximum cost of each operation.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Most(pub(crate) [u32; OPERATIONS]);
 
@@ -25,18 +26,19 @@ impl Most {
     }
 }
 
-/// The most bytes that are copied when a block is resized.
+/// The maximum number of bytes that are copied when a block is resized.
 const COPIED: usize = 64;
-/// No block is larger than this part of the memory, but for those that are to be.
+/// Blocks that are not meant to be large have at most one part in `SMALL` of the memory.
 const SMALL: usize = 32;
+/// Blocks that are meant to be large have one part in `LARGE` of the memory.
 const LARGE: usize = 10;
 
-/// A block: where it is, and how many units it has.
+/// A block: its address and its size in units.
 #[derive(Clone, Copy)]
 struct Block {
     start: NonNull<u8>,
     units: usize,
-    /// Whether it is to be a hole.
+    /// `true` if the block will be freed to make a hole.
     is_hole: bool,
 }
 
@@ -59,18 +61,19 @@ impl Measured<'_> {
         block
     }
 
-    /// The block has this layout, and isn't used any more.
+    /// The block must have this layout and not be used afterwards.
     unsafe fn deallocate(&mut self, block: NonNull<u8>, units: usize, align: usize) {
-        // SAFETY: as the caller promises.
+        // SAFETY: guaranteed by the caller.
         let cost = unsafe { self.calls.deallocate(self.heap, block, self.layout(units, align)) };
         self.most.record(DEALLOCATE, cost);
     }
 
-    /// Grows or shrinks the block, whose alignment is a unit. `false` if there is no room.
+    /// Grows or shrinks the block, whose alignment is a unit. Returns `false` if there is
+    /// no room.
     fn resize(&mut self, block: &mut Block, units: usize) -> bool {
         assert!(block.units.min(units) * self.unit <= COPIED);
         let layout = self.layout(block.units, 1);
-        // SAFETY: the block is live, and has this layout.
+        // SAFETY: the block is live and has this layout.
         let (moved, operation, cost) = unsafe { self.calls.resize(self.heap, block.start, layout, units * self.unit) };
         self.most.record(operation, cost);
         if let Some(moved) = moved {
@@ -87,18 +90,18 @@ pub(crate) struct Exercise<'m> {
 }
 
 impl<'m> Exercise<'m> {
-    /// Of heaps of so many bytes.
+    /// Creates an exercise of heaps of `bytes` bytes.
     pub(crate) fn new(board: &'m mut Board, bytes: usize) -> Self {
         let memory = &mut board.heap[..bytes];
-        let heap = Heap::from_uninit(memory).expect("it isn't too small");
+        let heap = Heap::from_uninit(memory).expect("the memory isn't too small");
         let free = heap.free();
         assert!(heap.allocate(Layout::new::<u8>()).is_some());
         let unit = free - heap.free();
         let units = free / unit;
         let tables: NonNull<[MaybeUninit<u64>]> = NonNull::from(&mut *board.tables);
         let count = tables.len() * size_of::<u64>() / size_of::<Block>();
-        // SAFETY: the tables are borrowed for as long, aligned to more, and so long. Nothing in them is assumed to be
-        // initialised.
+        // SAFETY: the tables are borrowed for `'m`, have at least this alignment, and
+        // contain `count` blocks. The elements need not be initialized.
         let blocks = unsafe { NonNull::slice_from_raw_parts(tables.cast(), count).as_mut() };
         Self { memory, blocks, room: Room { unit, units, dense: units.min(2048) } }
     }
@@ -107,10 +110,11 @@ impl<'m> Exercise<'m> {
         &self.room
     }
 
-    /// Builds a state, tries it and takes it down. In the end the heap has to be as it was made.
+    /// Builds a state, tries it and takes it down. Panics if the heap isn't empty and in
+    /// one piece afterwards.
     pub(crate) fn run(&mut self, state: &State) -> Most {
         let Room { unit, .. } = self.room;
-        let heap = Heap::from_uninit(self.memory).expect("it isn't too small");
+        let heap = Heap::from_uninit(self.memory).expect("the memory isn't too small");
         let first = heap.largest_free();
         let mut measured = Measured { heap: &heap, calls: Calls::new(&heap), unit, most: Most::default() };
         let mut random_state = state.seed;
@@ -121,12 +125,12 @@ impl<'m> Exercise<'m> {
         allocate_and_free(&mut measured, state, &self.room, &mut below);
         resize(&mut measured, live, state, &self.room, &mut below);
         take_down(&mut measured, live, &mut below);
-        assert_eq!((heap.used(), heap.largest_free()), (0, first), "all is free again");
+        assert_eq!((heap.used(), heap.largest_free()), (0, first), "not all memory is free and in one piece again");
         measured.most
     }
 }
 
-/// Fills the memory with blocks, of which some are to be holes.
+/// Fills the memory with blocks, including those that will be freed to make holes.
 fn build<'b>(
     measured: &mut Measured<'_>,
     state: &State,
@@ -154,7 +158,8 @@ fn build<'b>(
             break;
         }
         left -= 1;
-        // In blocks that aren't large, which the heap might place elsewhere.
+        // The piece is divided into blocks that aren't large, because the heap may place
+        // large blocks elsewhere.
         while units > 0 {
             let part = units.min(small);
             if !add(measured, part, is_free) {
@@ -172,11 +177,11 @@ fn build<'b>(
             }
         }
     }
-    // SAFETY: so many were written.
+    // SAFETY: the first `count` blocks were written.
     unsafe { blocks[..count].assume_init_mut() }
 }
 
-/// Frees the blocks that are to be holes, and leaves the others.
+/// Frees the blocks that become holes and keeps the others in `live`.
 fn make_holes(
     measured: &mut Measured<'_>,
     live: &mut &mut [Block],
@@ -193,7 +198,7 @@ fn make_holes(
     for index in 0..blocks.len() {
         let block = blocks[index];
         if block.is_hole {
-            // SAFETY: the block is live, and forgotten.
+            // SAFETY: the block is live, and isn't used afterwards.
             unsafe { measured.deallocate(block.start, block.units, 1) };
         } else {
             blocks[count] = block;
@@ -209,7 +214,7 @@ fn shuffle(blocks: &mut [Block], below: &mut impl FnMut(usize) -> usize) {
     }
 }
 
-/// The sizes that may make a difference, in units.
+/// Returns the sizes that may differ in cost, in units.
 fn sizes(state: &State, room: &Room) -> impl Iterator<Item = usize> {
     let holes = state.segments().iter().filter_map(|segment| segment.hole());
     let around = holes.flat_map(|hole| [hole.saturating_sub(1), hole, hole + 1, hole + hole / 16 + 1]);
@@ -217,18 +222,19 @@ fn sizes(state: &State, room: &Room) -> impl Iterator<Item = usize> {
     around.chain([1, 2, 5]).chain(large).map(|units| units.clamp(1, 2 * room.units))
 }
 
-/// Allocates and frees blocks of all sizes that may make a difference, one by one and several at a time.
+/// Allocates and frees blocks of all sizes that may differ in cost, one by one and
+/// several at a time.
 fn allocate_and_free(measured: &mut Measured<'_>, state: &State, room: &Room, below: &mut impl FnMut(usize) -> usize) {
     const AT_ONCE: usize = 12;
 
     for units in sizes(state, room) {
         for align in [1, 16, 64, 512, 4096] {
             if let Some(block) = measured.allocate(units, align) {
-                // SAFETY: it was allocated just now.
+                // SAFETY: the block was allocated just now.
                 unsafe { measured.deallocate(block, units, align) };
             }
         }
-        // As many as there is room for, so that the largest holes go.
+        // Up to `AT_ONCE` blocks, so that the largest holes are used up.
         let mut blocks = [None; AT_ONCE];
         let align = [1, 1, 64][below(3)];
         for block in &mut blocks {
@@ -237,14 +243,14 @@ fn allocate_and_free(measured: &mut Measured<'_>, state: &State, room: &Room, be
         for last in (0..AT_ONCE).rev() {
             blocks.swap(below(last + 1), last);
             if let Some(block) = blocks[last] {
-                // SAFETY: it was allocated above.
+                // SAFETY: the block was allocated above.
                 unsafe { measured.deallocate(block, units, align) };
             }
         }
     }
 }
 
-/// Grows small blocks and shrinks them again; and shrinks larger ones.
+/// Grows small blocks and shrinks them again. Shrinks larger blocks.
 fn resize(
     measured: &mut Measured<'_>,
     live: &mut [Block],
@@ -276,11 +282,11 @@ fn resize(
     }
 }
 
-/// Frees all blocks, in a random order.
+/// Frees all blocks in random order.
 fn take_down(measured: &mut Measured<'_>, live: &mut [Block], below: &mut impl FnMut(usize) -> usize) {
     shuffle(live, below);
     for block in live {
-        // SAFETY: it is live, and forgotten.
+        // SAFETY: the block is live, and isn't used afterwards.
         unsafe { measured.deallocate(block.start, block.units, 1) };
     }
 }

@@ -1,4 +1,4 @@
-//! Families of states that are made to be bad. To add one, add it to the list.
+//! Families of states that are built to be bad. To add a family, add it to the list.
 
 use super::state::{MOST, Room, Segment, State, spread};
 use crate::random::random;
@@ -6,7 +6,8 @@ use Segment::{Comb, Free, Live, Stairs};
 
 pub(crate) struct Family {
     pub(crate) name: &'static str,
-    /// A state, with a function that returns a random number below its argument.
+    /// Creates a state from a seed, the size of the heap, and a function that returns a
+    /// random number below its argument.
     make: fn(u32, &Room, &mut dyn FnMut(usize) -> usize) -> State,
 }
 
@@ -21,7 +22,8 @@ const fn family(name: &'static str, make: fn(u32, &Room, &mut dyn FnMut(usize) -
     Family { name, make }
 }
 
-/// The length of a stretch that may be full of holes: a power of two, or a little more.
+/// Returns the length of a stretch that may be full of holes: a power of two, or a little
+/// more.
 fn stretch(below: &mut dyn FnMut(usize) -> usize, room: &Room) -> usize {
     (16 << below(7)).min(room.dense / 2) + below(2) * below(16)
 }
@@ -34,7 +36,7 @@ pub(crate) const FAMILIES: [Family; 16] = [
         let hole = spread(&mut below, 300);
         State::new(seed, &[Live(room.units - hole - below(8)), Free(hole)])
     }),
-    family("holes are just too small, but for the last", |seed, room, below| {
+    family("holes are just too small, except the last", |seed, room, below| {
         let (hole, live) = (1 + below(20), room.units - room.dense);
         let fits = hole + 1 + below(2);
         let comb = Comb { hole, live: 1, len: room.dense.saturating_sub(2 * fits + 8) };
@@ -44,7 +46,7 @@ pub(crate) const FAMILIES: [Family; 16] = [
             &if below(2) == 0 { [comb, Live(between), Free(fits)] } else { [Live(between), comb, Free(fits)] },
         )
     }),
-    family("holes are just too small, but for the first", |seed, room, below| {
+    family("holes are just too small, except the first", |seed, room, below| {
         let (hole, live) = (1 + below(20), room.units - room.dense);
         let fits = hole + 1 + below(2);
         let comb = Comb { hole, live: 1, len: room.dense - fits };
@@ -100,14 +102,14 @@ pub(crate) const FAMILIES: [Family; 16] = [
         let state = State::new(seed, &[stairs(true), live, stairs(below(2) == 0)]);
         if steps > 8 && below(2) == 0 { state.repeated() } else { state }
     }),
-    family("holes that fit, but not where they would be aligned", |seed, room, below| {
+    family("holes that are large enough, but not when aligned", |seed, room, below| {
         let align = [16, 32, 64, 256][below(4)] / room.unit;
         let hole = align + below(align - 1).min(align - 2);
         let live = 2 * align - hole % align;
         let comb = Comb { hole, live: live.max(1), len: room.dense };
         State::new(seed, &[Live(1 + below(align)), comb, Free(3 * align), Live(2)])
     }),
-    family("holes that fit, but not where they would be aligned to a page", |seed, room, below| {
+    family("holes that are large enough, but not when aligned to a page", |seed, room, below| {
         let align = (4096 / room.unit).min(room.units / 16);
         let hole = align + below(align / 2);
         State::new(
@@ -120,7 +122,7 @@ pub(crate) const FAMILIES: [Family; 16] = [
         let hole = spread(&mut below, 64);
         State::new(seed, &[Comb { hole, live: spread(&mut below, 64), len: room.dense * (1 + below(3)) }])
     }),
-    family("a full stretch before memory that was never used", |seed, room, below| {
+    family("a full stretch before memory that was never handed out", |seed, room, below| {
         let length = stretch(below, room);
         let blocks =
             [Live(1 + below(length)), Comb { hole: 1, live: 1, len: length }, Free(1 + below(9)), Live(1 + below(3))];

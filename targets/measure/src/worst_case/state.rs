@@ -1,15 +1,15 @@
-//! What a heap's memory looks like: which of it is live, and which is free.
+//! The state of a heap's memory: which parts are live and which are free.
 
 use crate::random::random;
 
-/// How large a heap is.
+/// The size of a heap.
 #[derive(Clone, Copy)]
 pub(crate) struct Room {
-    /// What sizes are rounded up to: all lengths are numbers of such units.
+    /// The number of bytes to which sizes are rounded up. All lengths are in these units.
     pub(crate) unit: usize,
-    /// How long the memory is that can be handed out.
+    /// The length of the memory that can be handed out.
     pub(crate) units: usize,
-    /// How long a piece of it can be in which each second unit is free.
+    /// The maximum length of a piece in which every other unit is free.
     pub(crate) dense: usize,
 }
 
@@ -18,15 +18,16 @@ pub(crate) struct Room {
 pub(crate) enum Segment {
     /// One live block.
     Live(usize),
-    /// One hole, unless free memory is beside it.
+    /// One hole, which is larger if free memory is beside it.
     Free(usize),
-    /// Holes of `hole` units and blocks of `live` units in turn, over `len` units.
+    /// Alternating holes of `hole` units and blocks of `live` units, over `len` units.
     Comb { hole: usize, live: usize, len: usize },
-    /// Holes of all sizes from one unit on, with blocks of one unit between them, the largest one last if they are `rising`.
+    /// Holes of all sizes from one unit to `steps` units, with blocks of one unit between
+    /// them. The largest hole is last if `rising` is set, otherwise first.
     Stairs { steps: usize, rising: bool },
 }
 
-/// In which order the holes are made.
+/// The order in which the holes are made.
 #[derive(Clone, Copy)]
 pub(crate) enum Order {
     Upwards,
@@ -34,7 +35,7 @@ pub(crate) enum Order {
     Shuffled,
 }
 
-/// The most segments of a state.
+/// The maximum number of segments of a state.
 pub(crate) const MOST: usize = 10;
 
 /// A state of a heap.
@@ -42,14 +43,15 @@ pub(crate) const MOST: usize = 10;
 pub(crate) struct State {
     pub(crate) segments: [Segment; MOST],
     pub(crate) count: usize,
-    /// Whether the segments begin again after the last one.
+    /// `true` if the segments are repeated until the memory is full.
     pub(crate) repeats: bool,
-    /// Whether what follows the segments was never handed out. Otherwise it is live.
+    /// `true` if the memory after the segments was never handed out. Otherwise it is
+    /// live.
     pub(crate) is_fresh: bool,
-    /// How many large blocks are allocated first, of which every other one is freed.
+    /// The number of large blocks that are allocated first. Every other one is freed.
     pub(crate) large: usize,
     pub(crate) order: Order,
-    /// Of what is random.
+    /// The seed of the random numbers.
     pub(crate) seed: u32,
 }
 
@@ -69,14 +71,15 @@ impl State {
         &self.segments[..self.count]
     }
 
-    /// The blocks and the holes in the order of their addresses: how long each is, and whether it is free.
+    /// Returns the length of each block and hole, in the order of their addresses, and
+    /// whether it is free.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = (usize, bool)> {
         let once = self.segments();
         let all = once.iter().cycle().take(if self.repeats { usize::MAX } else { once.len() });
         all.flat_map(|segment| (0..segment.pieces()).map(|index| segment.piece(index)))
     }
 
-    /// Changes one thing.
+    /// Changes one property at random.
     pub(crate) fn mutate(&mut self, random_state: &mut u32, room: &Room) {
         let mut below = |end: usize| random(random_state) as usize % end;
         match below(12) {
@@ -107,7 +110,8 @@ impl State {
     }
 }
 
-/// A length, of which each doubling up to `most` is as likely as any other.
+/// Returns a random length up to `most`. Every order of magnitude, in powers of two, is
+/// equally likely.
 pub(crate) fn spread(below: &mut impl FnMut(usize) -> usize, most: usize) -> usize {
     let power = 1 << below(most.ilog2() as usize + 1);
     (power + below(power)).min(most)
@@ -153,7 +157,7 @@ impl Segment {
         }
     }
 
-    /// How many blocks and holes it has.
+    /// Returns the number of blocks and holes of the segment.
     fn pieces(self) -> usize {
         match self {
             Self::Live(_) | Self::Free(_) => 1,
@@ -174,7 +178,7 @@ impl Segment {
         }
     }
 
-    /// The size of the largest hole that it has.
+    /// Returns the size of the largest hole of the segment, if it has one.
     pub(crate) fn hole(self) -> Option<usize> {
         match self {
             Self::Live(_) => None,
