@@ -24,9 +24,9 @@ use core::ptr::{self, NonNull};
 use console::print_line;
 use hpalloc::{Heap, Locked, PAGE_SIZE, Page, PageSource, Spin};
 
-/// Memory that the module grows by when pages are asked for.
+/// A page source that grows the memory of the module.
 struct Growth {
-    /// What is left of the last growth, from one address to another.
+    /// The unused rest of the last growth: its first address and its end.
     rest: Cell<(usize, usize)>,
 }
 
@@ -36,8 +36,9 @@ impl Growth {
     }
 }
 
-// SAFETY: what the memory grows by is new, zero, and belongs to whoever made it grow. All of it is one memory, which doesn't
-// reach to the last byte of the address space. Each page is handed out once, because `rest` begins after it from then on.
+// SAFETY: the memory that a growth adds is new and zero, and belongs to whoever caused the
+// growth. It is part of one memory, which doesn't reach the last byte of the address space.
+// Each page is handed out once, because `rest` begins after it from then on.
 unsafe impl PageSource for Growth {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.take_zeroed_pages(count).map(|(first, _)| first)
@@ -51,16 +52,19 @@ unsafe impl PageSource for Growth {
         let (mut start, mut end) = self.rest.get();
         if end - start < size {
             let steps = size.div_ceil(STEP);
-            // The old size in steps, or `usize::MAX` if the memory can't grow: then the product overflows.
+            // The old size in steps. It is `usize::MAX` if the memory can't grow: then the
+            // product overflows.
             let grown = wasm32::memory_grow::<0>(steps).checked_mul(STEP)?;
-            // If somebody else made the memory grow since, it doesn't continue the rest, which stays unused.
+            // If the host has grown the memory since, the new part doesn't follow the
+            // rest, which then stays unused.
             if grown != end {
                 start = grown;
             }
             end = grown.checked_add(steps * STEP)?;
         }
         self.rest.set((start + size, end));
-        // Rust knows nothing of this memory, so a pointer to it is made of its address.
+        // The memory has no Rust object to which a pointer could belong, so the pointer
+        // comes from its address.
         Some((NonNull::new(ptr::with_exposed_provenance_mut(start))?, true))
     }
 }
