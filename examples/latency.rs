@@ -147,7 +147,7 @@ impl Blocks for FixedBlock<Arena<Mapping>> {
 
 struct Malloc {
     layout: Layout,
-    /// Whether the process keeps freed memory instead of returning it to the system.
+    /// `true` if the process keeps freed memory instead of returning it to the system.
     is_warm: bool,
 }
 

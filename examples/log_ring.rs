@@ -110,7 +110,7 @@ unsafe impl Region for FilePages {
 
 type Records = Pool<Record, Arena<FilePages>>;
 
-/// The newest records, as many as the file holds.
+/// The newest records, up to the number that the file has room for.
 struct Log<'p> {
     records: &'p Records,
     ring: VecDeque<PoolBox<Record, &'p Records>>,

@@ -1,5 +1,5 @@
-//! A limit order book whose orders are in a pool, beside the same book with the system's
-//! `malloc`. It prints a histogram of the time that each event needs.
+//! Compares a limit order book whose orders are in a pool with the same book over the
+//! system's `malloc`, and prints a histogram of the time that each event needs.
 //!
 //! ```sh
 //! cargo run --release --features mmap --example order_book
@@ -10,11 +10,11 @@
 //! and the rest of it waits. Nearly half of the events cancel an order.
 //!
 //! The two books differ only in the storage of waiting orders. They receive the same
-//! events and must make the same trades. They take turns for `--rounds` rounds, and swap
-//! places in each. A first round isn't recorded, so that both are warm: the pool has
-//! carved its blocks, and `malloc` is told to keep freed memory, as a pool does. The
-//! table of orders and the histograms don't depend on the storage, and are created once
-//! for all rounds.
+//! events and must make the same trades. They take turns for `--rounds` rounds, and the
+//! order alternates from round to round. A first round isn't recorded, so that both are
+//! warm: the pool has carved its blocks, and `malloc` is told to keep freed memory, as a
+//! pool does. The table of orders and the histograms don't depend on the storage, and are
+//! created once for all rounds.
 
 #![allow(clippy::cast_precision_loss, reason = "all counts are far below 2^52")]
 

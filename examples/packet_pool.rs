@@ -24,7 +24,7 @@ struct Options {
     /// The number of packets that arrive
     #[arg(long, default_value = "1000000")]
     packets: u32,
-    /// The largest number of packets that arrive at once
+    /// The largest number of packets that arrive in one burst
     #[arg(long, default_value = "12", value_parser = clap::value_parser!(u32).range(1..))]
     burst: u32,
     /// The seed of the random packets
@@ -39,7 +39,7 @@ const LONG: usize = 1480;
 /// The number of packets that each port sends in the time between two bursts.
 const PORT_RATES: [usize; 2] = [4, 3];
 
-/// The memory for the expected packets: 128 at once, half of them short.
+/// The memory for the expected packets: 128 at the same time, half of them short.
 const PLAN: MemoryPlan =
     MemoryPlan::new().values::<Packet<'static>>(128).values::<[u8; SHORT]>(64).values::<[u8; LONG]>(64);
 
@@ -146,7 +146,7 @@ impl<'a> Router<'a> {
     }
 
     /// Stores a packet, or returns `None` if there is no memory for all of it. Blocks
-    /// that were allocated before the failure return to their pools by themselves.
+    /// that were allocated before the failure return to their pools automatically.
     fn store(&self, header: Header, bytes: &[u8]) -> Option<Block<'a, Packet<'a>>> {
         let len = bytes.len();
         let payload = if len <= SHORT {
@@ -222,7 +222,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{arrived} packets arrived: {sent} sent, {damaged} damaged, {expired} expired, {refused} out of memory");
     println!("{} pages of {PAGE_SIZE} bytes, as planned:", arena.total_pages());
     for (name, pool) in [("headers", packets.blocks()), ("short", short.blocks()), ("long", long.blocks())] {
-        println!("{name:>8}: blocks of {:4} bytes, at most {:3} in use at once", pool.block_size(), pool.peak_blocks());
+        println!(
+            "{name:>8}: blocks of {:4} bytes, at most {:3} in use at the same time",
+            pool.block_size(),
+            pool.peak_blocks()
+        );
         if pool.free_blocks() != pool.peak_blocks() {
             return Err(format!("{name}: a block did not return to its pool").into());
         }

@@ -28,7 +28,7 @@ struct Options {
     /// The number of processes to start
     #[arg(long, default_value = "10000")]
     processes: u32,
-    /// The largest number of processes that run at once
+    /// The largest number of processes that run at the same time
     #[arg(long, default_value = "32")]
     at_once: usize,
     /// The seed of the random processes
@@ -289,13 +289,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let at_the_end = frames.in_use();
     println!("{} processes started, {refused} refused because no frames were left", options.processes - refused);
     println!(
-        "{} still running with {at_the_end} frames; at most {peak} of {} frames in use at once",
+        "{} still running with {at_the_end} frames; at most {peak} of {} frames in use at the same time",
         running.len(),
         LOW_PAGES + HIGH_PAGES
     );
     running.clear();
     match frames.0.usage() {
-        // Each part of the memory has been merged to one piece.
+        // Each part of the memory has been merged into one piece.
         usage if usage.used == 0 && usage.free_blocks == 2 => Ok(()),
         usage => Err(format!("not all frames were freed and merged: {usage}").into()),
     }

@@ -24,7 +24,7 @@ struct Options {
     /// The number of trees that each thread builds
     #[arg(long, default_value = "100")]
     trees: u64,
-    /// How many numbers each tree holds
+    /// The number of values in each tree
     #[arg(long, default_value = "10000")]
     numbers: u64,
 }
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         if peak as u64 != options.numbers {
             return Err("a tree did not reuse the memory of the one before".into());
         }
-        println!("thread {thread}: {} trees, at most {peak} nodes live at once", options.trees);
+        println!("thread {thread}: {} trees, at most {peak} nodes live at the same time", options.trees);
     }
     let arena = pages.into_inner();
     println!("the pools took {} of {} pages", arena.pages_allocated(), arena.total_pages());
@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Builds the trees of a thread. Returns the largest number of nodes that were live at
-/// once.
+/// the same time.
 fn work(thread: u64, pages: &Pages, options: &Options) -> Result<usize, &'static str> {
     let nodes = Pool::new(pages);
     for tree in 0..options.trees {

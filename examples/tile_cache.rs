@@ -5,10 +5,10 @@
 //! cargo run --release --features allocator-api2 --example tile_cache
 //! ```
 //!
-//! A random walk crosses a map whose tiles are costly to draw. The cache keeps the tiles
-//! that were visited last: its hash map and its list are in blocks of a heap of size
-//! classes, the tiles in a pool. Once the cache is full, it allocates nothing: the
-//! least recently used tile gives its block to the next.
+//! A random walk crosses a map whose tiles are costly to draw. The cache keeps the most
+//! recently visited tiles. Its hash map and its list are in blocks of a heap of size
+//! classes, and the tiles are in a pool. Once the cache is full, it allocates nothing
+//! more: a new tile replaces the least recently used one in its block.
 
 #![allow(clippy::cast_precision_loss, reason = "the counts are far below 2^52")]
 

@@ -81,14 +81,14 @@ impl<H: ByLayout, M: Lock> ByLayout for Locked<H, M> {
 /// can fail as well: `shrink_to_fit` aborts if no block of the smaller class is
 /// available.
 ///
-/// # What must not allocate
+/// # Code that must not allocate
 ///
 /// - **The page source** must not allocate from the heap that it serves. So don't use
 ///   `Boxed`, whose pages come from the global allocator. Use a mapping, a static buffer
 ///   or an address range.
 /// - **Code that runs while the heap is locked** by [`with`](Locked::with) must not
 ///   allocate: a spin lock would wait forever. Printing may allocate, so read the usage
-///   of a heap first and print it afterward: see [`SizeClasses::usage`].
+///   of a heap first and print it afterwards: see [`SizeClasses::usage`].
 /// - **The lock** must not allocate, and must be held while the process forks: see
 ///   [`Lock`]. On a host, use `OsLock`. The locks of the crate `parking_lot` allocate
 ///   when threads contend for them.
@@ -144,7 +144,8 @@ unsafe impl<P: PageSource, M: Lock, const N: usize> GlobalAlloc for Locked<SizeC
     }
 }
 
-/// Makes a locked heap a global allocator, for whatever the program allocates.
+/// Makes a locked heap a global allocator: `Box`, `Vec`, `String` and everything else
+/// that allocates uses its memory.
 ///
 /// ```
 /// # #[cfg(feature = "critical-section")] mod firmware {
@@ -158,8 +159,9 @@ unsafe impl<P: PageSource, M: Lock, const N: usize> GlobalAlloc for Locked<SizeC
 /// If there is no memory for a request, the returned pointer is null. Most collections
 /// then return an error or abort the program. Shrinking a block never fails.
 ///
-/// The rules for locked [`SizeClasses`] apply here as well: what must not allocate, and
-/// what happens if the page source, the lock or the misuse hook panics.
+/// Two sections of the documentation for locked [`SizeClasses`] apply here as well: the
+/// code that must not allocate, and panics of the page source, the lock or the misuse
+/// hook.
 ///
 /// # Time complexity
 ///

@@ -210,7 +210,7 @@ impl core::error::Error for ArenaError {}
 impl From<ArenaError> for std::io::Error {
     /// Wraps the error in an `io::Error` of the kind that fits it best.
     ///
-    /// Takes the time of an allocation by the global allocator. Never panics.
+    /// Costs the time of an allocation by the global allocator. Never panics.
     ///
     /// ```
     /// use hpalloc::{Arena, Boxed};

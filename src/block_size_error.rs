@@ -107,7 +107,7 @@ impl core::error::Error for BlockSizeError {}
 impl From<BlockSizeError> for std::io::Error {
     /// Wraps the error in an `io::Error` of the kind `InvalidInput`.
     ///
-    /// Takes the time of an allocation by the global allocator. Never panics.
+    /// Costs the time of an allocation by the global allocator. Never panics.
     ///
     /// ```
     /// let error = std::io::Error::from(hpalloc::BlockSize::new(0).unwrap_err());

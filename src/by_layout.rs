@@ -54,7 +54,7 @@ pub(crate) type Zeroed = Result<Option<(NonNull<[u8]>, bool)>, MisuseError>;
 /// The result of [`ByLayout::resize`].
 pub(crate) type Resized = Result<Option<Option<NonNull<[u8]>>>, MisuseError>;
 
-/// Allocates a block for the layout, and reports misuse that is detected on the way.
+/// Allocates a block for the layout, and reports misuse that the allocator detects.
 #[inline]
 #[cfg_attr(hpalloc_hardened, track_caller)]
 pub(crate) fn allocate(heap: &impl ByLayout, layout: Layout) -> Option<NonNull<[u8]>> {

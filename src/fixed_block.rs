@@ -243,7 +243,8 @@ impl<P: PageSource> FixedBlock<P> {
     /// - `block` must come from [`allocate`](Self::allocate) of this pool, or of another
     ///   pool with the same block size over the same source, such as a reference to the
     ///   same arena. Its pages are then valid for as long as those of this pool. With
-    ///   `--cfg hpalloc_hardened`, both pools must be [of one family](Self::in_family).
+    ///   `--cfg hpalloc_hardened`, both pools must be [members of one
+    ///   family](Self::in_family).
     /// - It must not have been deallocated since: a block that is in the free list twice
     ///   is handed out twice.
     /// - Nothing may use it any more.
@@ -299,7 +300,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// Returns a block to the pool as [`deallocate`](Self::deallocate) does, but returns
     /// detected misuse instead of reporting it to the hook.
     ///
-    /// Takes time linear in the block size, because the block is filled, plus the search
+    /// The time is linear in the block size, because the block is filled, plus the search
     /// for the block's run. Never panics.
     ///
     /// # Errors
@@ -337,8 +338,8 @@ impl<P: PageSource> FixedBlock<P> {
     /// Call this when you create the pool: once the pool has memory, it has no effect. A
     /// pool in a slice has memory from the start, and can't share its source.
     ///
-    /// Only a build with `--cfg hpalloc_hardened` needs it, because there a block of
-    /// another pool is reported as foreign. Without hardening, pools with the same block
+    /// Only a build with `--cfg hpalloc_hardened` needs it, because such a build reports
+    /// a block of another pool as foreign. Without hardening, pools with the same block
     /// size and source may always free each other's blocks.
     ///
     /// A family is checked less strictly than a pool on its own. The pool must assume
@@ -355,7 +356,7 @@ impl<P: PageSource> FixedBlock<P> {
     /// let one = FixedBlock::new(&arena, 64)?.in_family(1);
     /// let other = FixedBlock::new(&arena, 64)?.in_family(1);
     /// let block = one.allocate().unwrap();
-    /// // SAFETY: the pools are of one family and one arena. The block is no longer used.
+    /// // SAFETY: the pools share a family and an arena. The block is no longer used.
     /// unsafe { other.deallocate(block) };
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```

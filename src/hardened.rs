@@ -9,7 +9,8 @@
 //! # How to turn it on
 //!
 //! It is a `--cfg`, not a Cargo feature, because it changes the whole program. So only
-//! the one who builds the program can turn it on, for example in `.cargo/config.toml`:
+//! the builder of the program can turn it on. To do so permanently, edit
+//! `.cargo/config.toml`:
 //!
 //! ```toml
 //! [build]
@@ -17,12 +18,12 @@
 //! rustdocflags = ["--cfg", "hpalloc_hardened"] # for doctests
 //! ```
 //!
-//! or for one command: `RUSTFLAGS="--cfg hpalloc_hardened" cargo test`. Cargo takes flags
-//! from one place only. If the file has `rustflags` in a section for the target, as is
-//! usual for firmware, add the flag to that list: Cargo doesn't merge it with `[build]`
-//! or `RUSTFLAGS`. The constant [`IS_HARDENED`](crate::IS_HARDENED) tells whether the
-//! flag is in effect. Chips without compare-and-swap, such as a Cortex-M0, also need the
-//! feature `critical-section`.
+//! To turn it on for one command, use `RUSTFLAGS="--cfg hpalloc_hardened" cargo test`.
+//! Cargo takes flags from one place only. If the file has `rustflags` in a section for
+//! the target, as is usual for firmware, add the flag to that list: Cargo doesn't merge
+//! it with `[build]` or `RUSTFLAGS`. The constant [`IS_HARDENED`](crate::IS_HARDENED)
+//! tells whether the flag is in effect. Chips without compare-and-swap, such as a
+//! Cortex-M0, also need the feature `critical-section`.
 //!
 //! This module exists only in a hardened build. Put `#[cfg(hpalloc_hardened)]` before
 //! code that calls [`set_hook`] or [`set_key`], and declare the name in your
@@ -47,8 +48,8 @@
 //! that tell whether the block is live, and a pattern in each free block. To decide
 //! whether a pointer is one of its blocks, it reads only its own memory.
 //!
-//! A [`Heap`](crate::Heap) keeps no records or guards, and detects only what free memory
-//! reveals. It does not detect:
+//! A [`Heap`](crate::Heap) keeps no records or guards, and detects only the misuse that
+//! its free memory reveals. It does not detect:
 //!
 //! - overflows and leaks;
 //! - a double free, or a write to a freed block, once the memory was handed out again;
@@ -148,7 +149,7 @@ pub struct MisuseError {
     pub block_size: usize,
     /// The number of the pool that detected the misuse. Pools are numbered in the order
     /// in which they took their first pages; the number is zero before that, and for a
-    /// `Heap`. For a pool of a family, the number of the family.
+    /// `Heap`. For a member of a family, the number of the family.
     pub pool: usize,
 }
 
@@ -338,7 +339,7 @@ fn mask_with(key: usize, address: usize) -> usize {
 
 /// An odd number with well-mixed bits: 2^64 divided by the golden ratio (Knuth, *The Art
 /// of Computer Programming*, volume 3, section 6.4).
-#[allow(clippy::cast_possible_truncation, reason = "the lower half is odd and well-mixed, too")]
+#[allow(clippy::cast_possible_truncation, reason = "the lower half is also odd and well-mixed")]
 const SPREAD: usize = 0x9E37_79B9_7F4A_7C15_u64 as usize;
 
 /// Mixes two words. For a fixed value of either argument, it is a one-to-one function of

@@ -60,8 +60,8 @@ impl<P: PageSource> Heap<P> {
     ///
     /// From a source that it owns, such as an arena, the heap takes all pages at its
     /// first request, in one run. From a source that others may use as well (a reference,
-    /// or a source with a lock), it takes at least what a request needs. If it can, it
-    /// takes more, up to as much as it already has, so that there are few runs.
+    /// or a source with a lock), it takes at least the pages that a request needs. If it
+    /// can, it takes more, up to as much as it already has, so that there are few runs.
     ///
     /// Each run is a *part*. A block is in one part and merges within it. A request is
     /// tried in each part, the oldest first.
@@ -208,8 +208,8 @@ impl<P: PageSource> Heap<P> {
     }
 
     /// Makes a block larger. It grows in place if there is room after it. Otherwise it
-    /// moves to where a new block would be placed if its own memory were free. That may
-    /// be its own memory together with free memory before it.
+    /// moves to the place that a new block would get if its own memory were free. That
+    /// may be its own memory together with free memory before it.
     ///
     /// Returns the block with its contents. Returns `None` if there is no room, and
     /// leaves the block unchanged. The alignments of the two layouts may differ.
@@ -241,8 +241,8 @@ impl<P: PageSource> Heap<P> {
         unsafe { self.resize(block, old, new) }
     }
 
-    /// Makes a block smaller, and frees the rest. The block moves to where a new block
-    /// would be placed if its own memory were free. It stays in place if nothing else
+    /// Makes a block smaller, and frees the rest. The block moves to the place that a new
+    /// block would get if its own memory were free. It stays in place if nothing else
     /// fits.
     ///
     /// Returns the block with as much of its contents as fits. Returns `None` only if the

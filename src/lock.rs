@@ -184,7 +184,7 @@ fn try_with<M: Acquire, R>(lock: &M, f: impl FnOnce() -> R) -> Option<R> {
 pub struct RawLock<M>(M);
 
 #[cfg(feature = "lock-api")]
-// SAFETY: by its contract, a `RawMutex` is exclusive, and what is written before its
+// SAFETY: by its contract, a `RawMutex` is exclusive, and everything written before its
 // `unlock` is visible after the next `lock`.
 unsafe impl<M: lock_api::RawMutex> Lock for RawLock<M> {
     const UNLOCKED: Self = Self(M::INIT);

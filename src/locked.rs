@@ -261,7 +261,7 @@ impl<T, M: Acquire> Locked<T, M> {
 /// A guard that holds the lock of a [`Locked`] and derefs to its value. Dropping the
 /// guard releases the lock.
 ///
-/// Returned by [`Locked::lock`], where there is an example.
+/// Returned by [`Locked::lock`], whose documentation has an example.
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct LockedGuard<'l, T, M: Acquire> {
     /// *Invariant (Locked):* this guard holds its lock.
@@ -339,8 +339,8 @@ impl<T, M> Locked<T, M> {
 
 /// A pool over a locked source acquires the lock only to take pages.
 ///
-/// Each core or thread can have such a pool. A block may be freed to another pool than
-/// the one it came from if both have the same block size and the same source: see
+/// Each core or thread can have such a pool. A block may be freed to a pool other than
+/// its own if both have the same block size and the same source: see
 /// [`FixedBlock::deallocate`](crate::FixedBlock::deallocate). The pool to which it was
 /// freed hands it out again. So the pool that carved it may need another page although
 /// blocks are free elsewhere. `peak_blocks` then counts the blocks that a pool carved,
@@ -350,8 +350,8 @@ impl<T, M> Locked<T, M> {
 /// the other end accumulates free blocks until no page is left. In that case, share one
 /// pool instead.
 ///
-/// With `--cfg hpalloc_hardened`, pools that free each other's blocks must be [in one
-/// family](crate::FixedBlock::in_family).
+/// With `--cfg hpalloc_hardened`, pools that free each other's blocks must be [members of
+/// one family](crate::FixedBlock::in_family).
 // SAFETY: the pages come from a source that can't be borrowed mutably through the lock
 // and that serves one call at a time.
 unsafe impl<P: PageSource, M: Lock> PageSource for Locked<P, M> {

@@ -34,7 +34,7 @@ pub struct Page([MaybeUninit<u8>; PAGE_SIZE]);
 impl Page {
     /// Creates a page of uninitialized memory.
     ///
-    /// In a `static`, it takes space in `.bss` and none in the image.
+    /// In a `static`, it uses space in `.bss` and none in the image.
     ///
     /// Constant time. Never panics.
     ///

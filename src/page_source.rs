@@ -61,7 +61,7 @@ use crate::{PAGE_SIZE, Page};
 ///     free: Cell<usize>,
 /// }
 ///
-/// // SAFETY: whoever created the value promised that nothing else uses the frames. Each
+/// // SAFETY: the creator of the value promised that nothing else uses the frames. Each
 /// // is returned once, because `free` falls below it.
 /// unsafe impl PageSource for Frames {
 ///     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
@@ -130,7 +130,7 @@ pub unsafe trait PageSource {
     /// write zeros. Both types also call this function for blocks of more than a page
     /// that need not be zero.
     ///
-    /// Takes the time of `take_pages`, and should not panic either.
+    /// Costs the time of `take_pages`, and should not panic either.
     ///
     /// ```
     /// # #[cfg(feature = "std")] {
@@ -154,9 +154,10 @@ pub unsafe trait PageSource {
     /// others may take pages as well.
     ///
     /// This is a hint. A [`Heap`](crate::Heap) that owns such a source takes all of these
-    /// pages at once, so that its memory is in one piece. From other sources it takes
-    /// only the pages that it needs. An arena therefore returns the number of pages that
-    /// remain, and a reference to an arena returns 0.
+    /// pages in one run, so that its memory is in one piece. From other sources it takes
+    /// only the pages that a request needs or, if they are available, up to as many as it
+    /// already has. An arena therefore returns the number of pages that remain, and a
+    /// reference to an arena returns 0.
     ///
     /// Constant time for an arena. An implementation should not panic.
     ///

@@ -52,7 +52,7 @@ pub use pool_full::PoolFull;
 ///
 /// # Values of size zero
 ///
-/// They need no block, so allocating them never fails.
+/// Values of size zero need no block, so allocating them never fails.
 ///
 /// # What the compiler rejects
 ///
@@ -68,7 +68,7 @@ pub use pool_full::PoolFull;
 /// assert_eq!(*seven, 7);
 /// ```
 ///
-/// Nor can anything be dropped that its values borrow:
+/// Data that its values borrow can't be dropped either:
 ///
 /// ```compile_fail,E0597
 /// # use hpalloc::{Arena, Page, Pool};
@@ -96,7 +96,7 @@ pub use pool_full::PoolFull;
 /// Pool::new(&arena).alloc(OverAligned(0));
 /// ```
 ///
-/// Nor does a type that is larger than any block:
+/// A type that is larger than any block doesn't compile either:
 ///
 /// ```compile_fail,E0080
 /// # use hpalloc::{Arena, Page, Pool};
@@ -118,7 +118,7 @@ pub use pool_full::PoolFull;
 /// });
 /// ```
 pub struct Pool<T, P: PageSource> {
-    /// Their size and alignment are those of a `T`.
+    /// Blocks with the size and the alignment of a `T`.
     blocks: FixedBlock<P>,
     values: PhantomData<fn() -> T>,
 }

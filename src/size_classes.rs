@@ -99,7 +99,7 @@ use page_runs::PageRuns;
 ///   serve a request for both, and a page that went to a class stays there.
 /// - Blocks are not cut. A free block serves only its own class, even if it occupies
 ///   whole pages.
-/// - In a hardened build, heaps [of a family](Self::in_family) don't cut runs.
+/// - In a hardened build, [members of a family](Self::in_family) don't cut runs.
 ///
 /// A vector that grows beyond the last class leaves its earlier, smaller buffers on the
 /// free lists of their sizes. Together they have about as many pages as the vector
@@ -169,7 +169,7 @@ assert_not_impl_any!(SizeClasses<&Arena<RawRegion>>: Send, Sync);
 impl<P: PageSource> SizeClasses<P> {
     /// Creates a heap with the block sizes of [`DEFAULT_SIZES`]. It takes no pages yet.
     ///
-    /// Linear in the number of classes; free in a constant. Never panics.
+    /// Linear in the number of classes, or no time at all in a constant. Never panics.
     ///
     /// ```
     /// use hpalloc::{Arena, Page, SizeClasses};
@@ -188,7 +188,7 @@ impl<P: PageSource> SizeClasses<P> {
 impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// Creates a heap with your own block sizes. It takes no pages yet.
     ///
-    /// Linear in the number of classes; free in a constant. Never panics.
+    /// Linear in the number of classes, or no time at all in a constant. Never panics.
     ///
     /// ```
     /// use core::alloc::Layout;
@@ -322,7 +322,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     ///
     /// - `block` was returned for this layout by this heap, or by another one with the
     ///   same table over the same source. With `--cfg hpalloc_hardened`, the two heaps
-    ///   must be [of one family](Self::in_family).
+    ///   must be [members of one family](Self::in_family).
     /// - It was not deallocated since.
     /// - It is no longer used.
     /// - The pointer is the returned one, or derived from it and still valid for the

@@ -30,7 +30,7 @@ fn boxes_take_blocks_until_none_is_left_and_give_them_back() {
             assert!(boxes.iter().zip(0..).all(|(boxed, number)| **boxed == number));
         }
         assert_eq!((pool.free_blocks(), pool.peak_blocks()), (64, 64));
-        // Once too large for a block, and once aligned to more than a block.
+        // One layout is too large for a block, and the other has too large an alignment.
         assert!(Box::try_new_in([0_u8; 65], &pool).is_err());
         assert!(Box::try_new_in(Aligned(0), &pool).is_err());
         assert_eq!(pool.free_blocks(), 64);
@@ -113,7 +113,7 @@ fn requests_of_no_bytes_take_no_block() {
         let nothing = Layout::from_size_align(0, 4096).unwrap();
         let block = pool.allocate_zeroed(nothing).unwrap();
         assert_eq!((block.len(), block.cast::<u8>().addr().get() % 4096, pool.peak_blocks()), (0, 0, 0));
-        // From zero bytes to some, and back.
+        // Grow from zero bytes, and shrink back to zero.
         let some = Layout::from_size_align(10, 2).unwrap();
         let empty = Layout::from_size_align(0, 2).unwrap();
         // SAFETY: each block is passed with its current layout, and isn't used otherwise.

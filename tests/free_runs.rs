@@ -1,5 +1,6 @@
-//! Tests of the runs of pages that a heap of size classes has freed: which requests they
-//! serve once the source is empty, and which memory is known to be zero.
+//! Tests of the runs of pages that a heap of size classes has freed. The tests check the
+//! requests that they serve once the source is empty, and the memory that must be zeroed
+//! again.
 #![cfg_attr(
     target_os = "none",
     no_std,

@@ -289,14 +289,14 @@ fn growing_forwards_and_backwards() {
         }
         let [first, second, third, _] = [0, 1, 2, 3].map(|slot| world.live[slot].unwrap().start);
         assert!(first < second && second < third);
-        // Forwards: the block after it is free.
+        // The block grows forwards, because the block after it is free.
         world.free(1);
         world.resize(0, layout(400, 1));
         assert_eq!(world.live[0].unwrap().start, first);
-        // And back to the old size.
+        // It shrinks back to the old size.
         world.resize(0, layout(200, 1));
         assert_eq!((world.live[0].unwrap().start, heap.used()), (first, 600));
-        // Backwards: into the hole before it, which overlaps the block itself.
+        // It grows backwards into the hole before it. The old and the new place overlap.
         world.free(0);
         world.resize(2, layout(500, 1));
         assert_eq!(world.live[2].unwrap().start, first);
@@ -369,7 +369,7 @@ fn a_heap_asks_its_source() {
     });
 }
 
-/// Page runs are blocks: a pool can be over a heap, and a page is freed as a block.
+/// Runs of pages are blocks: a pool can be over a heap, and a page is freed as a block.
 #[test]
 fn a_heap_is_a_source_of_pages() {
     with_pages(3, |pages| {

@@ -127,7 +127,7 @@ fn an_alignment_of_the_whole_memory() {
     });
 }
 
-/// A failed request leaves the memory that was never handed out as it is.
+/// A failed request doesn't change the memory that was never handed out.
 #[test]
 fn a_failed_grow_touches_nothing() {
     with_pages(16, |pages| {

@@ -83,8 +83,8 @@ fn hammer<M: Lock + Sync>(threads: u32, pool: &'static Locked<Pool<Value, Memory
             });
         }
     });
-    // All blocks have returned: as many are free as were ever live at once, and all of
-    // them can be allocated again.
+    // All blocks have returned: the number of free blocks is the largest number that were
+    // ever live at the same time, and all of them can be allocated again.
     pool.with(|pool| {
         let (free, peak) = (pool.blocks().free_blocks(), pool.blocks().peak_blocks());
         assert_eq!(free, peak);

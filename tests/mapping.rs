@@ -1,4 +1,5 @@
-//! Tests of memory mappings: what the operating system provides, refuses and takes back.
+//! Tests of memory mappings: the memory that the operating system provides, the requests
+//! that it refuses, and unmapping.
 #![cfg(target_os = "linux")]
 
 mod common;

@@ -85,8 +85,8 @@ impl Left {
     }
 }
 
-/// A plan's requests succeed in any order, all live at once, in exactly the plan's pages,
-/// and use all of these pages.
+/// A plan's requests succeed in any order, with all blocks live at the same time, in
+/// exactly the plan's pages, and use all of these pages.
 #[test]
 fn a_plan_holds_in_every_order() {
     // The smallest chips have only three pages, so the test omits the raw page.
@@ -118,7 +118,7 @@ fn run(pages: &mut [Page], order: &[Request]) {
         match request {
             Request::Large => {
                 // A block that was freed before doesn't count: the plan is for the blocks
-                // that are live at once.
+                // that are live at the same time.
                 drop(large.alloc([0; 250]).unwrap());
                 *places.next().unwrap() = Some(large.alloc([1; 250]).unwrap());
             }

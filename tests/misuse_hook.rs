@@ -67,8 +67,8 @@ fn a_program_can_log_and_go_on() {
             assert_eq!(take(), [Misuse::Overflow]);
             assert_ne!(pool.allocate(), Some(fresh));
         }
-        // Still live are the block from the free list, the one with the overwritten
-        // guard, and the last one.
+        // Three blocks are still live: the one from the free list, the one with the
+        // overwritten guard, and the last one.
         drop(pool);
         assert_eq!(take(), [Misuse::Leaked { blocks: 3 }]);
 
@@ -95,7 +95,7 @@ fn a_program_can_log_and_go_on() {
         assert_eq!(take(), [Misuse::Leaked { blocks: per_page }]);
 
         // A box that is leaked on purpose isn't reported. A box that became a raw pointer
-        // is.
+        // is reported.
         let pool = Pool::<u64, _>::new(&arena);
         let leaked: &mut u64 = PoolBox::leak(pool.alloc(7).unwrap());
         assert_eq!(*leaked, 7);
@@ -136,8 +136,8 @@ fn a_program_can_log_and_go_on() {
         assert!(nothing.is_err());
         assert_eq!((take(), pool.blocks().free_blocks()), (vec![Misuse::DoubleFree], 1));
 
-        // Correct use is not reported. Nor are live blocks of a pool in a family, because
-        // another pool may have freed them.
+        // Correct use is not reported. Live blocks of a member of a family aren't
+        // reported either, because another pool may have freed them.
         let pool = FixedBlock::new(&arena, 64).unwrap();
         let block = pool.allocate().unwrap();
         // SAFETY: the block is live and isn't used afterwards.

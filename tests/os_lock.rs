@@ -38,7 +38,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static GLOBAL: Counting = Counting;
 
-/// What the contending threads observed.
+/// The observations of the contending threads.
 #[derive(Default)]
 struct Seen {
     /// The number of attempts that failed because the lock was held.

@@ -62,9 +62,9 @@ fn a_child_allocates_if_handlers_hold_the_lock() {
     passes_alone("alone_with_handlers");
 }
 
-/// Runs eight threads that allocate all the time, and panic now and then. Each thread
-/// frees what the previous one allocated. The heap writes zeros and moves blocks under
-/// the lock, so a thread is often preempted while it holds the lock.
+/// Runs eight threads that allocate all the time, and sometimes panic. Each thread frees
+/// the memory that the previous one allocated. The heap writes zeros and moves blocks
+/// under the lock, so a thread is often preempted while it holds the lock.
 #[test]
 #[ignore = "may wait forever; another test runs it in a separate process"]
 fn alone_with_threads() {
@@ -156,7 +156,7 @@ fn alone_with_forks() {
     fork_among_threads(|| HEAP.with(|_| unsafe { fork() }));
 }
 
-/// What a program does if its libraries fork: fork handlers acquire and release the lock.
+/// A program whose libraries fork: its fork handlers acquire and release the lock.
 #[test]
 #[ignore = "may wait forever; another test runs it in a separate process"]
 fn alone_with_handlers() {

@@ -1,4 +1,4 @@
-//! Tests of several arenas in an array that is one page source: when each of them is
+//! Tests of an array of arenas as one page source, and of the time at which each arena is
 //! created.
 
 use std::alloc::Layout;

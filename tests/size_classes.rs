@@ -1,5 +1,5 @@
-//! Tests of heaps of size classes: which class serves a request, and what is guaranteed
-//! of its blocks.
+//! Tests of heaps of size classes: the choice of the class that serves a request, and the
+//! guarantees for its blocks.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -45,7 +45,7 @@ fn run_sizes() -> impl Iterator<Item = usize> {
     common::run_sizes().map(|pages| pages * PAGE_SIZE)
 }
 
-/// Returns what `usable_size` must return, by a linear search.
+/// Computes the expected result of `usable_size` by a linear search.
 fn usable_size(sizes: impl IntoIterator<Item = usize>, layout: Layout) -> usize {
     let mut classes = sizes.into_iter().filter(|&size| alignment(size) >= layout.align());
     match classes.find(|&size| size >= layout.size()) {

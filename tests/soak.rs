@@ -30,7 +30,7 @@ impl Random {
 }
 
 /// Allocates or frees at random places, so that the order of operations can't be
-/// foreseen.
+/// predicted.
 fn soak(
     size: impl Fn(usize) -> usize,
     allocate: impl Fn(usize) -> Option<NonNull<u8>>,

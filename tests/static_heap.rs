@@ -60,10 +60,10 @@ fn a_heap_as_a_global_allocator_uses_it() {
     // were written are read.
     unsafe {
         block.write_bytes(0xA5, 50);
-        // In place, and back.
+        // Grow in place, and shrink back.
         assert_eq!(HEAP.realloc(block, small, 64), block);
         assert_eq!(HEAP.realloc(block, layout(64, 2), 50), block);
-        // To another class.
+        // Grow to another class.
         let moved = HEAP.realloc(block, small, 300);
         assert!(!moved.is_null() && moved != block);
         assert_eq!(bytes(moved, 50), [0xA5; 50]);

@@ -73,7 +73,7 @@ fn over<P: PageSource>(source: P, memory: Vec<std::ops::Range<usize>>, steps: &[
     model.write_after_free();
 }
 
-/// Checks that the heap leaves pages alone that another user took from the same source.
+/// Checks that the heap doesn't change pages that another user took from the same source.
 fn over_a_shared_source(pages: usize, others: u8, steps: &[Operation]) {
     with_pages(pages, |pages| {
         let within = range(bytes(pages));

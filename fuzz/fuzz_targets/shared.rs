@@ -122,7 +122,7 @@ fn global(heap: &impl GlobalAlloc, steps: &[Operation]) {
     }
 }
 
-/// Does the same as `global`. Afterwards all memory must be free, in one piece.
+/// Does the same as `global`. Afterwards, all memory must be free and in one piece.
 fn any_size<P: PageSource, M: Lock>(heap: &Locked<Heap<P>, M>, steps: &[Operation])
 where
     Locked<Heap<P>, M>: GlobalAlloc,
@@ -148,15 +148,15 @@ fn family(pages: usize, steps: &[Operation]) {
                 let Some(index) = usize::from(place).checked_rem(live.len()) else { continue };
                 let block = live.swap_remove(index);
                 check(block, 120);
-                // SAFETY: the pools are of one family, and the block isn't used
+                // SAFETY: the pools are members of one family, and the block isn't used
                 // afterwards.
                 unsafe { pools[usize::from(place) % 3].deallocate(block.0) };
             }
         }
     }
     live.iter().for_each(|block| check(*block, 120));
-    // This target commits no misuse: a pool can't detect a foreign block if it may be one
-    // of the family. See SECURITY.md.
+    // This target commits no misuse: a pool can't detect a foreign block if it may belong
+    // to the family. See SECURITY.md.
 }
 
 fuzz_target!(|input: Input| {

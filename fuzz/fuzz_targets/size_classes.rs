@@ -1,5 +1,5 @@
-//! Compares a heap of size classes, with the default sizes, few, odd and no sizes, with
-//! the model of the tests. Also exercises collections in such a heap.
+//! Compares a heap of size classes with the model of the tests, for the default sizes and
+//! for tables of few, odd and no sizes. Also exercises collections in such a heap.
 #![no_main]
 
 #[path = "../../tests/common/mod.rs"]

@@ -193,8 +193,8 @@ allocator! {
 }
 
 allocator! {
-    /// Lets boxes and collections allocate from size classes of their own, which account
-    /// for their memory and free all of it when they are dropped.
+    /// Lets boxes and collections allocate from a separate heap of size classes, which
+    /// counts their memory and frees all of it when it is dropped.
     ///
     /// A request of zero bytes needs no block. A block that grows or shrinks stays in
     /// place while its class serves the new size.
@@ -234,8 +234,8 @@ allocator! {
 }
 
 allocator! {
-    /// Lets boxes and collections of any size and alignment allocate from a heap of their
-    /// own.
+    /// Lets boxes and collections of any size and alignment allocate from a separate
+    /// heap.
     ///
     /// ```
     /// use core::mem::MaybeUninit;

@@ -18,8 +18,7 @@ impl Arena {
     /// otherwise the built-in static buffer of `static-buffer`. The same line of code
     /// works with both.
     ///
-    /// Takes the time of a system call with `mmap`, otherwise constant time. Never
-    /// panics.
+    /// Costs a system call with `mmap`, otherwise constant time. Never panics.
     ///
     /// # Errors
     ///

@@ -11,8 +11,8 @@ use crate::shared::Shared;
 
 static_assertions::const_assert_eq!(size_of::<Words>(), GUARD_BYTES);
 
-/// The bit that is set in the numbers of families, and clear in those that pools get by
-/// themselves.
+/// The bit that is set in the numbers of families, and clear in the numbers of other
+/// pools.
 const FAMILY: usize = 1 << (usize::BITS - 1);
 
 /// The state by which a pool recognizes its blocks.
@@ -29,7 +29,7 @@ const FAMILY: usize = 1 << (usize::BITS - 1);
 ///
 /// A pool reads these words only in its own runs, and there only after blocks that it has
 /// carved. Any other memory may be borrowed, in use by another thread, or never written.
-/// The exception is a pool of a family: it must trust that a block that isn't its own
+/// The exception is a member of a family: it must trust that a block that isn't its own
 /// belongs to the family.
 pub(crate) struct Guard {
     /// The runs that contain this pool's blocks.
@@ -115,8 +115,8 @@ impl Guard {
         self.family = family as usize | FAMILY;
     }
 
-    /// Settles the number when the first memory arrives. It never changes after that, so
-    /// the pool always recognizes its own blocks.
+    /// Fixes the number when the pool gets its first memory. It never changes after that,
+    /// so the pool always recognizes its own blocks.
     fn begin(&self) {
         if self.number.get() == 0 {
             self.number.set(if self.family == 0 { next_number() } else { self.family });
@@ -146,8 +146,8 @@ impl Guard {
             .map_err(|Overwritten| self.error(start, self.block_size.get(), Misuse::RecordOverwritten))
     }
 
-    /// Removes a run that is a single live block, so that its pages can be used in
-    /// another way.
+    /// Removes a run that is a single live block, so that its pages can be used for
+    /// another purpose.
     ///
     /// # Errors
     ///
@@ -282,9 +282,10 @@ impl Guard {
     ///
     /// # Safety
     ///
-    /// The shape is that of this pool. If the pool is of a family and the pointer is in
-    /// none of its own runs, then it points to a block of the family, or to at least
-    /// `bytes` bytes and an initialized guard that nothing else writes to meanwhile.
+    /// The shape is that of this pool. If the pool is a member of a family and the
+    /// pointer is in none of its own runs, then it points to a block of the family, or to
+    /// at least `bytes` bytes and an initialized guard that nothing else writes to
+    /// meanwhile.
     pub(crate) unsafe fn check_live(
         &self,
         block: NonNull<u8>,
@@ -337,7 +338,7 @@ impl Guard {
     ///
     /// There are `bytes` bytes and a guard, and the guard is initialized.
     unsafe fn compare(&self, block: NonNull<u8>, bytes: usize) -> Result<(), Option<Misuse>> {
-        // SAFETY: the caller upholds the contract. Only in a family the guard may be
+        // SAFETY: the caller upholds the contract. Only in a family may the guard be
         // misaligned.
         let found = unsafe { words(block, bytes).read_unaligned() };
         let live = self.live(block, bytes);

@@ -33,7 +33,7 @@ impl Part {
         self.check_marks(live, &free);
         for &(start, _) in free.iter().chain((wilderness.1 != 0).then_some(&wilderness)) {
             let run = if start == self.low { self.wilderness() } else { self.hole(start) };
-            // SAFETY: the run is free memory as it is now. By Filled, its bytes are
+            // SAFETY: the run is current free memory. By Filled, its bytes are
             // initialized.
             let inspected = unsafe { self.inspect(&run, start, run.end()) };
             assert!(inspected.is_ok(), "free memory at {start} isn't filled");

@@ -132,7 +132,7 @@ impl Parts {
     /// Takes memory for the layout from the source. Returns `false`, and takes none, if
     /// the source has none.
     ///
-    /// If nobody else takes pages from the source, takes the whole of its next run. From
+    /// If nothing else takes pages from the source, takes its whole next run. From
     /// other sources, takes as much as the heap already has if possible, so that there
     /// are few parts. The memory is sufficient for the layout, unless the layout is
     /// aligned to more than a page. In that case, it depends on the address of a source's

@@ -11,10 +11,10 @@ use crate::poison::{lend, poison, unpoison};
 
 impl Part {
     /// Changes the layout of a block. A block that grows stays in place if there is room
-    /// after it. Otherwise it moves to where it would be placed if its memory were free,
-    /// which may overlap the block. Returns `None` if there is no room, and leaves the
-    /// block unchanged. This never happens to a block that shrinks, unless its alignment
-    /// is increased.
+    /// after it. Otherwise it moves to the place that a new block would get if its memory
+    /// were free. That place may overlap the block. Returns `None` if there is no room,
+    /// and leaves the block unchanged. This never happens to a block that shrinks, unless
+    /// its alignment is increased.
     ///
     /// To move, the block is freed, so that it merges with the free memory before and
     /// after it, and is then placed again, there or elsewhere. The granules that freeing

@@ -29,8 +29,8 @@ use crate::{PAGE_SIZE, Page, PageSource};
 /// # Ok::<(), hpalloc::HeapError>(())
 /// ```
 // SAFETY: Run and Aligned hold for a block of this layout. Exclusive holds by the
-// contract of `allocate` until the block is freed, and whoever frees it guarantees that
-// it is no longer used. Fixed holds as for the memory of the heap's source.
+// contract of `allocate` until the block is freed, and the code that frees it guarantees
+// that it is no longer used. Fixed holds as for the memory of the heap's source.
 unsafe impl<P: PageSource> PageSource for Heap<P> {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         if count == 0 {

@@ -128,7 +128,7 @@ impl fmt::Display for HeapUsage {
         let Self { used, peak, free, free_blocks, largest_free } = self;
         write!(
             f,
-            "{used} bytes used, {peak} at the peak; {free} bytes free in {free_blocks} blocks, the largest of {largest_free}"
+            "{used} bytes used, {peak} at the peak; {free} bytes free in {free_blocks} pieces, {largest_free} of them in one piece"
         )
     }
 }

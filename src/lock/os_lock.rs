@@ -22,7 +22,7 @@ use super::{Acquire, Lock};
 /// thread that finds the lock held spins briefly and then sleeps until it is released.
 ///
 /// It is a [`std::sync::Mutex`] without poisoning: a panic in [`with`](Lock::with)
-/// releases the lock, and the next holder sees what was written before the panic.
+/// releases the lock, and the next holder sees everything written before the panic.
 ///
 /// A call of `with` inside another for the same lock waits forever, or panics on targets
 /// without threads. In the same place, [`try_with`](Lock::try_with) returns `None`.

@@ -27,7 +27,7 @@ pub struct Boxed {
 impl Boxed {
     /// Allocates `size_in_bytes` bytes of zeroed memory from the global allocator.
     ///
-    /// Takes the time of an allocation by the global allocator. Never panics.
+    /// Costs the time of an allocation by the global allocator. Never panics.
     ///
     /// # Errors
     ///

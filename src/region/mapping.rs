@@ -34,7 +34,7 @@ pub struct Mapping {
 impl Mapping {
     /// Maps `size_in_bytes` bytes of memory with the default [`MappingOptions`].
     ///
-    /// Takes the time of a system call. Never panics.
+    /// Costs the time of a system call. Never panics.
     ///
     /// # Errors
     ///
@@ -348,7 +348,7 @@ impl MappingOptions {
         let first = NonNull::new(first).ok_or(failed(0))?;
         let before = guard + first.addr().get().wrapping_add(guard).wrapping_neg() % align;
         // SAFETY: `before` is at most `guard` and the padding, so the pages are within
-        // what was mapped.
+        // the mapped range.
         let pages = unsafe { first.add(before) }.cast::<Page>();
         let mapping = Mapping {
             pages: NonNull::slice_from_raw_parts(pages, size / PAGE_SIZE),
@@ -356,8 +356,8 @@ impl MappingOptions {
             backing,
         };
         if self.guards {
-            // SAFETY: the guards are before and after the usable memory, within what was
-            // mapped.
+            // SAFETY: the guards are before and after the usable memory, within the
+            // mapped range.
             let protected = unsafe {
                 let (low, high) = (first.add(before - guard), first.add(before + usable));
                 mprotect(low.as_ptr().cast(), guard, MprotectFlags::empty())

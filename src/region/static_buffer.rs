@@ -16,7 +16,7 @@ use crate::{ArenaError, MAX_ARENA_SIZE, PAGE_SIZE, Page, Region};
 /// must provide the critical section: see the crate `critical-section`. For a single-core
 /// Cortex-M, the crate `cortex-m` has a feature that provides it.
 ///
-/// The pages are a separate static, so that `PAGES` pages take exactly `PAGES * 4096`
+/// The pages are a separate static, so that `PAGES` pages use exactly `PAGES * 4096`
 /// bytes of `.bss`. If the record of the claim followed them in the same static, padding
 /// would add another page.
 ///

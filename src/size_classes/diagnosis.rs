@@ -137,8 +137,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// [`SizeTable::largest_request`](crate::SizeTable::largest_request): a request for
     /// the larger of the two results succeeds.
     ///
-    /// In a hardened build, a heap [of a family](Self::in_family) doesn't cut runs, so a
-    /// request that is smaller than a free run may fail.
+    /// In a hardened build, a [member of a family](Self::in_family) doesn't cut runs, so
+    /// a request that is smaller than a free run may fail.
     ///
     /// # Time complexity
     ///

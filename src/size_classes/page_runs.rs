@@ -97,7 +97,7 @@ impl PageRuns {
         let Some(size) = self.filled.first(pages) else { return Ok(None) };
         let Some(run) = self.pop(size)? else { return Ok(None) };
         // SAFETY: by Runs, it is a whole run that nothing uses; this guard added it, as
-        // the guard is not of a family.
+        // the guard is not a member of a family.
         unsafe { self.guard.remove_run(run) }?;
         // SAFETY: the run has at least `pages` pages.
         let rest = unsafe { run.add(pages * PAGE_SIZE) };

@@ -47,7 +47,7 @@ impl<const N: usize> SizeTable<N> {
     ///
     /// # Time complexity
     ///
-    /// Quadratic in the number of classes; free in a constant.
+    /// Quadratic in the number of classes, or no time at all in a constant.
     ///
     /// # Panics
     ///
@@ -98,7 +98,7 @@ impl<const N: usize> SizeTable<N> {
     /// see [`SizeClasses`](crate::SizeClasses#large-requests). For a heap in use, see
     /// [`SizeClasses::largest_free`](crate::SizeClasses::largest_free).
     ///
-    /// Linear in the number of classes; free in a constant. Never panics.
+    /// Linear in the number of classes, or no time at all in a constant. Never panics.
     ///
     /// ```
     /// # #[cfg(not(hpalloc_hardened))] {

@@ -228,7 +228,7 @@ fn no_link_is_handed_out() {
             assert!(words.iter().all(|&word| word == words[0]), "{words:x?}");
         }
     });
-    // Nor may a fresh block contain links that an earlier pool left there.
+    // A fresh block must not contain links that an earlier pool left in its memory.
     with_pages(1, |pages| {
         let mut arena = Arena::from_pages(pages).unwrap();
         let pool = FixedBlock::new(&arena, 24).unwrap();

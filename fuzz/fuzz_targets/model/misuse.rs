@@ -1,4 +1,4 @@
-//! Commits misuse on purpose, and checks what a hardened heap reports.
+//! Commits misuse on purpose, and checks the reports of a heap in a hardened build.
 
 use std::alloc::Layout;
 use std::cell::RefCell;
@@ -19,7 +19,7 @@ pub fn listen() {
     take();
 }
 
-/// Returns what was reported since the last call.
+/// Returns the misuse that was reported since the last call.
 pub fn take() -> Vec<Misuse> {
     FOUND.take()
 }
@@ -102,8 +102,8 @@ impl<P: PageSource> Model<'_, P> {
         assert_eq!(take(), [Misuse::WrittenAfterFree], "{freed:?}");
     }
 
-    /// Frees or resizes something that isn't a live block, and returns what the heap
-    /// reports.
+    /// Frees or resizes something that isn't a live block, and returns the reports of the
+    /// heap.
     fn try_misuse(&self, block: Block, new: Layout, resizes: bool) -> Misuse {
         let Block { start, layout, .. } = block;
         if !resizes {
