@@ -103,9 +103,8 @@ impl<H: ByLayout, M: Lock> ByLayout for Locked<H, M> {
 ///   function that creates the arena of a `Lazy` must return its error instead of
 ///   unwrapping.
 /// - If there is no memory for a backtrace, the standard library waits for itself
-///   forever. On a host, turn on the feature `std`, with which no second panic is needed
-///   to abort, or install [a hook](crate::guide::hosts#testing-code-for-chips) that
-///   aborts.
+///   forever. On a host, turn on the feature `std`, which aborts without a second panic,
+///   or install [a hook](crate::guide::hosts#testing-code-for-chips) that aborts.
 ///
 /// # Time complexity
 ///

@@ -48,7 +48,7 @@ use crate::PAGE_SIZE;
 /// ```
 pub const MAX_ARENA_SIZE: usize = 256 * 1024 * 1024;
 
-/// The error of creating an arena or the region under it.
+/// The reason why an arena, or the region under it, could not be created.
 ///
 /// The failed operation has written to no memory, and leaves nothing claimed, allocated
 /// or mapped.
@@ -124,7 +124,7 @@ pub enum ArenaError {
         /// The operating system's error number.
         errno: i32,
     },
-    /// The machine's pool of huge pages is too small, or it has none.
+    /// The machine has too few reserved huge pages, or none.
     NoHugePages {
         /// The size that was passed, in bytes.
         size: usize,

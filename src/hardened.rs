@@ -42,7 +42,7 @@
 //! | A freed pointer did not come from the pool ([`Foreign`](Misuse::Foreign), [`NotABlock`](Misuse::NotABlock), [`NeverAllocated`](Misuse::NeverAllocated)) | immediately |
 //! | A write past the end of a block ([`Overflow`](Misuse::Overflow), [`RecordOverwritten`](Misuse::RecordOverwritten)) | when that block is freed |
 //! | A write to a freed block ([`WrittenAfterFree`](Misuse::WrittenAfterFree), [`LinkOverwritten`](Misuse::LinkOverwritten)) | when the block is handed out again |
-//! | Blocks are live when their pool is dropped ([`Leaked`](Misuse::Leaked)), except by [`PoolBox::leak`](crate::PoolBox::leak) | at the drop |
+//! | Blocks, except those passed to [`PoolBox::leak`](crate::PoolBox::leak), are live when their pool is dropped ([`Leaked`](Misuse::Leaked)) | at the drop |
 //!
 //! A pool keeps a record of each run of pages that it took, two words after each block
 //! that tell whether the block is live, and a pattern in each free block. To decide

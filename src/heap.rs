@@ -183,8 +183,8 @@ impl<P: PageSource> Heap<P> {
     ///
     /// # Safety
     ///
-    /// - `block` was returned by this heap for this layout, or for another one that has
-    ///   become this one by [`grow`](Self::grow) or [`shrink`](Self::shrink).
+    /// - `block` was returned by this heap for this layout, or its layout was last
+    ///   changed to this one by [`grow`](Self::grow) or [`shrink`](Self::shrink).
     /// - It has not been deallocated since, and is no longer used.
     ///
     /// ```

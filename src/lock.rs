@@ -7,7 +7,7 @@ pub(crate) mod os_lock;
 
 /// A lock for a [`Locked`](crate::Locked), with one holder at a time.
 ///
-/// | If it is shared by | use | feature |
+/// | If the pool, heap or arena is shared by | use | feature |
 /// |---|---|---|
 /// | the threads of a host program, also for its global allocator | `OsLock` | `std` |
 /// | threads or cores that are not interrupted while they hold it | `Spin` | `spin` |
@@ -27,8 +27,8 @@ pub(crate) mod os_lock;
 ///
 /// If several cores and their interrupts allocate, use a spin lock that disables
 /// interrupts while it is held. That is a type of a few lines, such as the one in
-/// [`guide::kernels`](crate::guide::kernels). Both the pools and the arena below them
-/// need it then.
+/// [`guide::kernels`](crate::guide::kernels). The locks of the pools and of the arena
+/// must then both be of this kind.
 ///
 /// # Global allocators
 ///

@@ -1,6 +1,6 @@
 use crate::{BlockSize, PAGE_SIZE};
 
-/// The number of pages that a program needs at most, as a constant.
+/// The maximum number of pages that a program needs, as a constant.
 ///
 /// If you know the maximum number of live blocks of each pool, a plan computes how much
 /// memory is enough, and the compiler can check that the program has that much. Under the
@@ -47,7 +47,7 @@ use crate::{BlockSize, PAGE_SIZE};
 /// # }
 /// ```
 ///
-/// If the size of the memory is given, let the compiler check that the plan fits:
+/// If the size of the memory is fixed, let the compiler check that the plan fits:
 ///
 /// ```compile_fail,E0080
 /// # use hpalloc::MemoryPlan;

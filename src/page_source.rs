@@ -93,8 +93,8 @@ pub unsafe trait PageSource {
     ///
     /// # Time complexity
     ///
-    /// Depends on the source. A pool's refill costs this and a few instructions, so it
-    /// determines the worst case of
+    /// Depends on the source. A refill costs one call and a few instructions, so
+    /// `take_pages` determines the worst case of
     /// [`FixedBlock::allocate`](crate::FixedBlock::allocate).
     ///
     /// A source should not use the pool that calls it. It is sound to do so, but the
@@ -147,11 +147,11 @@ pub unsafe trait PageSource {
         Some((self.take_pages(count)?, false))
     }
 
-    /// Returns how many pages the next run of at least `least` pages can have, if nothing
-    /// but the caller takes pages from this source.
+    /// Returns the length in pages of the longest run that the next call can take, if the
+    /// caller is the only user of this source.
     ///
-    /// Returns 0 if there is no such run. The default implementation returns 0, because
-    /// others may take pages as well.
+    /// Returns 0 if that is less than `least`. The default implementation returns 0,
+    /// because others may take pages as well.
     ///
     /// This is a hint. A [`Heap`](crate::Heap) that owns such a source takes all of these
     /// pages in one run, so that its memory is in one piece. From other sources it takes

@@ -17,7 +17,7 @@ pub use pool_full::PoolFull;
 
 /// A pool of values of one type, in boxes that return their block when they are dropped.
 ///
-/// Allocating and freeing a block needs constant time. On a Cortex-M3, a pool over an
+/// Allocating and freeing a block take constant time. On a Cortex-M3, a pool over an
 /// arena needs 9 instructions to allocate a free block, 16 for a fresh one, 46 with a new
 /// page, and 6 to free a block. Moving the value, a lock and the first use of a
 /// [`Lazy`](crate::Lazy) come on top. With `--cfg hpalloc_hardened`, the time is linear
@@ -276,8 +276,8 @@ impl<T, P: PageSource> Pool<T, P> {
     }
 
     /// Converts a raw pointer to a value in this pool back into a box. The pointer is one
-    /// that [`PoolBox::into_raw`] returned, or leads to a value that was constructed in a
-    /// block of [`blocks`](Self::blocks).
+    /// that [`PoolBox::into_raw`] returned, or points to a value that was constructed in
+    /// a block of [`blocks`](Self::blocks).
     ///
     /// Constant time. Never panics.
     ///

@@ -118,7 +118,7 @@ use page_runs::PageRuns;
 /// last may be partly unused. So a program with at most `n[c]` live blocks of class `c`
 /// needs no more than the sum of `n[c].div_ceil(k[c])` pages, in whatever order it
 /// allocates and frees. [`MemoryPlan`](crate::MemoryPlan) computes that sum as a
-/// constant, and [`peak_blocks`](Self::peak_blocks) returns the `n` of an actual run of
+/// constant, and [`peak_blocks`](Self::peak_blocks) returns the `n` of one execution of
 /// the program. While the program keeps to its plan, no request finds the source empty,
 /// so no run is cut. If there are few pages, use a table of few sizes, because each size
 /// needs at least one page once it is used.

@@ -43,7 +43,7 @@ const STEPS: usize = 64;
 /// The number of steps depends only on the request and the block sizes, never on what was
 /// allocated and freed before.
 ///
-/// # Sizes that are aligned to little
+/// # Sizes with a small alignment
 ///
 /// A block is aligned to the largest power of two that divides its size. So in a table of
 /// 24, 40, 104 and 1000 bytes, no block is aligned to more than 8 bytes, and **a `u128`,
@@ -292,7 +292,7 @@ impl<const N: usize> defmt::Format for SizeTable<N> {
 ///
 /// Multiples of 16 serve types of every usual alignment. If a size is not a multiple of
 /// 16, check [`SizeTable::worst_for`](crate::SizeTable::worst_for): a `u128` [may occupy
-/// a page](crate::SizeTable#sizes-that-are-aligned-to-little).
+/// a page](crate::SizeTable#sizes-with-a-small-alignment).
 ///
 /// Sizes that [`SizeTable::new`](crate::SizeTable::new) refuses do not compile:
 ///

@@ -15,8 +15,8 @@ impl<P: PageSource> FixedBlock<P> {
     ///
     /// # Time complexity
     ///
-    /// Constant. No operation counts it: it is the number of blocks in all runs, minus
-    /// the fresh ones.
+    /// Constant. No operation maintains a counter: it is the number of blocks in all
+    /// runs, minus the fresh ones.
     ///
     /// # Panics
     ///

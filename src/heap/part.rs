@@ -96,8 +96,8 @@ impl Part {
         (self.granules - self.virgin.1.saturating_sub(self.virgin.0)) * GRANULE
     }
 
-    /// Returns the largest size that is sure to be allocated now, with an alignment of at
-    /// most a granule.
+    /// Returns the size of the largest request that is sure to succeed now, with an
+    /// alignment of at most a granule.
     pub(super) fn largest_free(&self) -> usize {
         self.largest_hole().max(self.high - self.low) * GRANULE
     }

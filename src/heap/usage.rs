@@ -45,9 +45,9 @@ impl<P: PageSource> Heap<P> {
         self.parts().each(|part| part.bytes() - part.used()).sum()
     }
 
-    /// Returns the largest size that is sure to be allocated now without more pages from
-    /// the source, for an alignment of at most 8 bytes. A request that is up to a quarter
-    /// larger may also succeed.
+    /// Returns the size of the largest request that is sure to succeed now without more
+    /// pages from the source, for an alignment of at most 8 bytes. A request that is up
+    /// to a quarter larger may also succeed.
     ///
     /// # Time complexity
     ///
@@ -119,7 +119,8 @@ pub struct HeapUsage {
     pub free: usize,
     /// The number of pieces of free memory.
     pub free_blocks: usize,
-    /// The largest size that is sure to be allocated: see [`Heap::largest_free`].
+    /// The size of the largest request that is sure to succeed: see
+    /// [`Heap::largest_free`].
     pub largest_free: usize,
 }
 

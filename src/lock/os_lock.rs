@@ -25,10 +25,10 @@ use super::{Acquire, Lock};
 /// releases the lock, and the next holder sees everything written before the panic.
 ///
 /// A call of `with` inside another for the same lock waits forever, or panics on targets
-/// without threads. In the same place, [`try_with`](Lock::try_with) returns `None`.
+/// without threads. A nested [`try_with`](Lock::try_with) returns `None` instead.
 ///
-/// A child process that is forked while another thread holds the lock waits for it
-/// forever. Hold the lock while you fork: see [the
+/// If a process forks while another thread holds the lock, the child can never acquire
+/// it. Hold the lock while you fork: see [the
 /// guide](crate::guide::hosts#processes-that-fork).
 ///
 /// # Targets

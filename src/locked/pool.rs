@@ -93,7 +93,7 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
     }
 
     /// Allocates a block and sets all bytes of the value to zero, as
-    /// [`Pool::alloc_zeroed`] does. The zeros are written after the lock was released.
+    /// [`Pool::alloc_zeroed`] does. The zeros are written after the lock is released.
     ///
     /// The time is linear in the size of `T`, plus waiting for the holder of the lock.
     /// Panics if [`Pool::alloc_zeroed`] or the lock does.

@@ -16,7 +16,7 @@ mod uninit;
 /// A value in a block of a [`Pool`], and the owner of both, like a `Box`.
 ///
 /// The box derefs to the value. Dropping it drops the value and then returns the block to
-/// the pool, even if the drop of the value panics. It compares, hashes and formats like
+/// the pool, even if dropping the value panics. It compares, hashes and formats like
 /// the value.
 ///
 /// `H` is the place to which the block returns: a reference to the pool, or an `Rc` or
@@ -87,7 +87,7 @@ impl<T, H: Home<Value = T>> PoolBox<T, H> {
     /// # Errors
     ///
     /// [`PoolFull`], which contains the value, if no block is free and the page source
-    /// has no more pages. The `home` is dropped then.
+    /// has no more pages. In that case `home` is dropped.
     ///
     /// # Time complexity
     ///
@@ -139,7 +139,7 @@ impl<T, H: Home> PoolBox<T, H> {
     /// # Errors
     ///
     /// [`PoolFull`], which contains the value, if no block is free and the page source
-    /// has no more pages. The `home` is dropped then.
+    /// has no more pages. In that case `home` is dropped.
     ///
     /// # Time complexity
     ///

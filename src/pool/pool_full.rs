@@ -24,7 +24,7 @@ use core::fmt;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PoolFull<T>(
-    /// The value that didn't fit.
+    /// The value that wasn't stored.
     pub T,
 );
 

@@ -7,7 +7,7 @@ use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mlock, mmap_anonymous, mpro
 use crate::arena_error::pages_in;
 use crate::{ArenaError, PAGE_SIZE, Page, Region};
 
-/// A private anonymous memory mapping, unmapped when the region is dropped (feature
+/// A private anonymous memory mapping, unmapped when it is dropped (feature
 /// `mmap`).
 ///
 /// The memory starts zeroed, and the operating system commits each page when it is first
@@ -114,8 +114,8 @@ const GUARD_SIZE: usize = 64 * 1024;
 
 /// The kind of pages that a [`Mapping`] requests from the operating system.
 ///
-/// A page fault commits one page, and each entry of the processor's address translation
-/// covers one page. An ordinary page usually has 4 KiB, a huge page 2 MiB.
+/// A page fault commits one page, and each TLB entry covers one page. An ordinary page is
+/// usually 4 KiB, a huge page 2 MiB.
 ///
 /// ```
 /// use hpalloc::{Backing, HugePages, MappingOptions};
@@ -160,8 +160,8 @@ pub enum HugePages {
 pub enum Backing {
     /// The machine's ordinary pages.
     Ordinary,
-    /// Transparent huge pages: the operating system accepted the advice to use them. It
-    /// decides only when memory is touched.
+    /// Transparent huge pages: the operating system accepted the advice to use them.
+    /// Whether a page is huge is decided when it is first touched.
     Transparent,
     /// Explicit huge pages, reserved for this mapping.
     Explicit,
@@ -219,14 +219,14 @@ impl MappingOptions {
         self
     }
 
-    /// Sets whether 64 KiB before and after the memory are inaccessible, so that running
-    /// past either end causes a fault immediately.
+    /// Sets whether the 64 KiB on each side of the memory are inaccessible, so that
+    /// running past either end causes a fault immediately.
     ///
     /// With huge pages, the guard after the memory starts where the last huge page ends.
     /// Guards use addresses but no memory, except with explicit huge pages: then each
-    /// guard is one huge page of the pool. On a machine whose ordinary pages are larger
-    /// than 4 KiB, the size must be a multiple of its page size, or the operating system
-    /// refuses the mapping.
+    /// guard is one of the huge pages that the administrator reserved. On a machine whose
+    /// ordinary pages are larger than 4 KiB, the size must be a multiple of its page
+    /// size, or the operating system refuses the mapping.
     ///
     /// Constant time. Never panics.
     ///
@@ -254,8 +254,8 @@ impl MappingOptions {
         self
     }
 
-    /// Sets whether [`map`](Self::map) touches every page before it returns, so that none
-    /// must be committed later.
+    /// Sets whether [`map`](Self::map) touches every page before it returns, so that no
+    /// page is committed later.
     ///
     /// Constant time. Never panics.
     ///

@@ -275,7 +275,7 @@ impl Claim {
 /// hpalloc::static_buffer! { static TWO_PAGES: StaticBuffer<1 + 1>; }
 /// ```
 ///
-/// A buffer of no pages does not compile either:
+/// A buffer with no pages does not compile either:
 ///
 /// ```compile_fail,E0080
 /// hpalloc::static_buffer! {

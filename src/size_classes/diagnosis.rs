@@ -78,7 +78,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// Returns the number of pages in runs, live and free.
     ///
     /// These are the pages that were taken from the source for [large
-    /// requests](Self#large-requests), except those that went to a class since.
+    /// requests](Self#large-requests), except those that have since gone to a class.
     ///
     /// Constant time. Never panics.
     ///

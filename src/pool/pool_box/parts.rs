@@ -11,8 +11,8 @@ use crate::seal::SEAL;
 
 impl<T: ?Sized, H: Home> PoolBox<T, H> {
     /// Splits the box into the address of its value and its home.
-    /// [`from_parts`](Self::from_parts) turns them into a box again. Without that, the
-    /// value is never dropped and its block never returns to the pool.
+    /// [`from_parts`](Self::from_parts) turns them into a box again. Otherwise the value
+    /// is never dropped and its block never returns to the pool.
     ///
     /// Constant time. Never panics.
     ///
@@ -43,10 +43,10 @@ impl<T: ?Sized, H: Home> PoolBox<T, H> {
     ///
     /// # Safety
     ///
-    /// Both came from [`into_parts`](Self::into_parts) of the same box, the value is
-    /// still there, and no other box was created from them. The type of the value may
-    /// have changed to one that holds the same bytes, such as a `dyn Trait`, a slice or a
-    /// wrapper.
+    /// Both came from [`into_parts`](Self::into_parts) of the same box, the value has not
+    /// been moved out or dropped, and no other box was created from them. The type of the
+    /// value may have changed to one that holds the same bytes, such as a `dyn Trait`, a
+    /// slice or a wrapper.
     ///
     /// See [`into_parts`](Self::into_parts) for an example.
     #[must_use = "the value is dropped with its box"]
@@ -137,7 +137,7 @@ where
 {
     /// Returns the address of the value and leaves the value in its block.
     /// [`Pool::from_raw`](crate::Pool::from_raw) turns the address into a box again.
-    /// Without that, the value is never dropped and its block never returns to the pool.
+    /// Otherwise the value is never dropped and its block never returns to the pool.
     ///
     /// For a box that owns a share of its pool, use [`into_parts`](Self::into_parts).
     ///
