@@ -1,4 +1,4 @@
-//! Complete programs for firmware, kernels and hosts, with explanations: pages to read.
+//! Complete programs for firmware, kernels and hosts, with explanations.
 //!
 //! | If you | read |
 //! |---|---|

@@ -1,11 +1,11 @@
-//! A memory allocator for firmware, kernels and low-latency programs, with a worst case
-//! that is counted in instructions.
+//! A memory allocator for firmware, kernels and low-latency programs: pools whose worst
+//! case is an exact number of instructions, and a heap that needs little memory.
 //!
 //! [`Pool`] allocates values of one type in constant time. On a Cortex-M3 that is 9
-//! instructions for a free block, 16 for a fresh block, 46 with a new page, and 6 to
-//! free; a lock, a [`Lazy`] and moving the value come on top. [`Heap`] serves any size in
-//! a bounded number of steps, merges freed memory immediately, and can be the global
-//! allocator.
+//! instructions for a freed block, 16 for a block never used before, 46 with a new page,
+//! and 6 to free. A lock, the first use of a [`Lazy`], and moving the value are extra.
+//! [`Heap`] serves any size in a bounded number of steps, merges freed memory
+//! immediately, and can be the global allocator.
 //!
 //! ```
 //! use hpalloc::{Arena, Page, Pool};
@@ -20,9 +20,9 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! The guides begin with a whole program for [firmware](guide::firmware), for
-//! [kernels](guide::kernels) and for [hosts](guide::hosts). [Migration](guide::migration)
-//! translates the calls of other allocators, and
+//! The guides for [firmware](guide::firmware), [kernels](guide::kernels) and
+//! [hosts](guide::hosts) each begin with a complete program.
+//! [Migration](guide::migration) translates the calls of other allocators, and
 //! [troubleshooting](guide::troubleshooting) lists error messages and their remedies.
 //!
 //! # Which type
@@ -30,16 +30,16 @@
 //! | If you need | use |
 //! |---|---|
 //! | values of one type, in boxes that return their block | [`Pool`] |
-//! | any size in little memory: `Box`, `Vec`, the global allocator | [`Heap`] |
-//! | the same in about 20 instructions, for known sizes and at least 64 pages | [`SizeClasses`] |
+//! | blocks of any size in little memory; `Box` and `Vec`; a global allocator | [`Heap`] |
+//! | blocks of any size in 20 to 60 instructions, with several times the memory | [`SizeClasses`], for known sizes and at least 64 pages |
 //! | a pool or a heap in a `static`, with its memory | [`static_pool!`], [`static_heap!`] |
 //! | to share one between threads, cores or interrupts | [`Locked`] around it |
-//! | a box for another thread, a task or a queue, which keeps its pool alive | [`PoolBox::new_in`] |
+//! | a box that keeps its pool alive, for another thread, a task or a queue | [`PoolBox::new_in`] |
 //! | trait objects, slices or tasks in a pool | [`unsize!`], [`PoolBox::fit_in`] |
 //! | raw blocks of one size | [`FixedBlock`] |
 //! | pages of 4 KiB that are never freed one by one | [`Arena`] |
-//! | pages that are freed | [`FixedBlock`], for single pages in constant time; [`Heap`], for any number of contiguous pages |
-//! | the memory that a plan needs, as a constant | [`MemoryPlan`] |
+//! | pages that you free one by one | [`FixedBlock`], for single pages in constant time; [`Heap`], for any number of contiguous pages |
+//! | the number of pages that your pools need, as a constant | [`MemoryPlan`] |
 //!
 //! # Where the memory comes from
 //!
@@ -48,9 +48,9 @@
 //! | a slice of pages | [`Arena::from_pages`] |
 //! | a slice of bytes | [`Arena::from_uninit`], [`Arena::from_uninit_trimmed`] |
 //! | a few KiB, without pages | [`Pool::from_uninit`], [`Heap::from_uninit`], [`FixedBlock::from_uninit`] |
-//! | an address range | [`Arena::from_raw`] |
+//! | an address range of whole pages | [`Arena::from_raw`], for up to 256 MiB |
 //! | a `static`, a memory mapping, boxed pages | [`Arena::from_region`] of a `StaticBuffer`'s claim, a `Mapping`, a `Boxed` |
-//! | a `static` that must not need an `init` | [`Lazy`] |
+//! | an arena in a `static`, created at its first use | [`Lazy`] |
 //! | anything else | a [`Region`] of your own, or a [`PageSource`] without an arena |
 //!
 //! A [`Region`] owns the memory. An [`Arena`] hands out its pages in order. Pools and
@@ -72,12 +72,12 @@
 //!
 #![doc = include_str!("../examples/memory_map.svg")]
 //!
-//! - An arena is a positive multiple of 4096 bytes, at most [`MAX_ARENA_SIZE`]. For more
-//!   memory, a pool takes an array of arenas. Pages return only when the arena is reset
-//!   or dropped.
-//! - A block of a pool is at least as large as a pointer, a multiple of a pointer's size,
-//!   and at most as large as an arena. Its address is a multiple of the largest power of
-//!   two that divides its size, up to 4096. Blocks have no headers.
+//! - The size of an arena is a positive multiple of 4096 bytes, at most
+//!   [`MAX_ARENA_SIZE`]. For more memory, a pool takes an array of arenas. Pages return
+//!   only when the arena is reset or dropped.
+//! - The size of a block is at least that of a pointer, a multiple of it, and at most
+//!   that of an arena. The address of a block is a multiple of the largest power of two
+//!   that divides its size, up to 4096. Blocks have no headers.
 //! - Fresh blocks are carved in ascending order. The block that was freed last is
 //!   allocated first.
 //! - Memory that was never handed out is not touched, unless it is prefaulted.
@@ -90,31 +90,31 @@
 //! | dropping a [`PoolBox`] | constant time, and dropping the value | never |
 //! | [`FixedBlock::allocate`] | constant time; one call to the page source if no block is free or fresh | no block is free and no page is left |
 //! | [`FixedBlock::deallocate`] | two stores | never |
-//! | [`Heap::allocate`], [`deallocate`](Heap::deallocate) | logarithmic in the size of the heap | no free memory is large enough and no page is left; freeing never |
-//! | [`Heap::grow`], [`shrink`](Heap::shrink) | the same, and a copy if the block moves | as `allocate`; then nothing has changed |
-//! | [`SizeClasses::allocate`], [`deallocate`](SizeClasses::deallocate) | constant time for up to 128 words: a pool's, and a table lookup. Otherwise a few steps more, which depend on the layout and the block sizes alone | no block of the class is free, and neither the source nor a free run has the pages; an alignment above 4096 |
-//! | [`SizeClasses::grow`], [`shrink`](SizeClasses::shrink) | constant time in place; a copy to another class | as `allocate`; then nothing has changed |
+//! | [`Heap::allocate`], [`deallocate`](Heap::deallocate) | logarithmic in the size of the heap | no free memory is large enough and no page is left; `deallocate` never fails |
+//! | [`Heap::grow`], [`shrink`](Heap::shrink) | the same, and a copy if the block moves | as `allocate`; the block is then unchanged |
+//! | [`SizeClasses::allocate`], [`deallocate`](SizeClasses::deallocate) | up to 128 words: constant time, that of a pool plus a table lookup. Above that: a few more steps, which depend only on the layout and the block sizes | no block of the class is free, and neither the source nor a free run has the pages; an alignment above 4096 |
+//! | [`SizeClasses::grow`], [`shrink`](SizeClasses::shrink) | constant time in place; otherwise a copy to another class | as `allocate`; the block is then unchanged |
 //! | `Allocator` for a pool | constant time, in place | the request doesn't fit a block, or no block is free |
 //! | [`Locked::with`], [`alloc`](Locked::alloc), `GlobalAlloc` | the same as unlocked, and waiting for the lock's holder | as unlocked; `GlobalAlloc` returns null |
 //! | [`Arena::alloc_page`], [`alloc_pages`](Arena::alloc_pages) | constant time | too few pages are left; none is consumed |
 //! | [`Arena::alloc_zeroed_page`] | constant time on a fresh mapping, otherwise a `memset` of one page | no page is left |
 //! | [`Arena::reset`] | constant time | never; it needs `&mut`, so nothing can be in use |
-//! | [`FixedBlock::peak_blocks`] | constant time; allocating doesn't count | never |
-//! | [`FixedBlock::free_blocks`] | linear in the result: for diagnosis | never |
+//! | [`FixedBlock::peak_blocks`] | constant time; `allocate` keeps no counter | never |
+//! | [`FixedBlock::free_blocks`] | linear in the number of free blocks; only for diagnosis | never |
 //!
 //! The first touch of a fresh mapping is a page fault, which costs a thousand times as
 //! much as an allocation: see [prefaulting](guide::hosts).
 //!
 //! A request that can't be served returns `None` or an error that names the violated
 //! bound. hpalloc itself never panics, with one exception: a hardened build panics when
-//! it detects misuse. Closures, hooks, regions, page sources and locks of the program may
+//! it detects misuse. Your own closures, hooks, regions, page sources and locks may
 //! panic.
 //!
 //! # Features
 //!
-//! All features are off by default, and each only adds, with one exception: `mmap` and
-//! `static-buffer` choose the region of an [`Arena`] without a parameter, and so of
-//! `Arena::new`. A library should therefore name its region.
+//! All features are off by default. They are additive, with one exception: `mmap` and
+//! `static-buffer` choose the region of an [`Arena`] without a parameter, and so the
+//! memory that `Arena::new` uses. A library should therefore name its region type.
 //!
 //! | feature | adds |
 //! |---|---|
@@ -122,15 +122,15 @@
 //! | `static-buffer` | `StaticBuffer`, and `Arena::new` over a built-in buffer if `mmap` is off |
 //! | `mmap` | `Mapping`, and `Arena::new` over an anonymous memory mapping, by raw system calls on Linux |
 //! | `alloc` | [`PageSource`] and [`Home`] for `Rc`, `Arc` and `Box`: a struct that owns its arena, a box that owns a share of its pool |
-//! | `std` | `alloc`; `Boxed` pages; errors as `std::io::Error`; `OsLock`, a lock that sleeps |
+//! | `std` | `alloc`; `Boxed` pages; errors as `std::io::Error`; `OsLock`, a lock whose waiting threads sleep |
 //! | `spin` | `Spin`, a spin lock; needs a compare-and-swap |
 //! | `lock-api` | `RawLock`: any lock of the crate `lock_api` |
 //! | `allocator-api2` | `Allocator` for pools and heaps, for collections on stable Rust |
 //! | `stable-deref` | `StableDeref` for [`PoolBox`] |
 //! | `defmt` | `defmt::Format` for the public types and errors |
 //!
-//! Two options change the whole program. They are a `--cfg`, which only the builder of
-//! the program sets, because any dependency can turn on a feature:
+//! Two options affect the whole program. Each is a `--cfg` and not a feature: any
+//! dependency can turn on a feature, but only whoever builds the program sets a `--cfg`.
 //!
 //! | `--cfg` | effect |
 //! |---|---|
@@ -143,15 +143,16 @@
 //! second number, and any other change the third.
 //!
 //! The contract is everything public that is documented: signatures, bounds, the order of
-//! blocks and pages, when an operation fails, and where it takes constant time. The
+//! blocks and pages, when operations fail, and which of them take constant time. The
 //! contract does not include instruction counts, the sizes of types, the values of
 //! [`DEFAULT_SIZES`], the text of errors and of `Debug`, `Display` and `defmt`, or hidden
 //! items. Errors and enums that are `non_exhaustive` may gain variants.
 //!
-//! A new incompatible version of a crate whose types or traits appear here is a breaking
-//! change too: `allocator-api2`, `critical-section`, `defmt`, `lock_api`, `spin`,
-//! `stable_deref_trait`. A newer minimum Rust version (`rust-version` in `Cargo.toml`) is
-//! not, because Cargo then selects a version of hpalloc that the compiler can build.
+//! A new incompatible version of one of these crates, whose types or traits appear here,
+//! is a breaking change too: `allocator-api2`, `critical-section`, `defmt`, `lock_api`,
+//! `spin`, `stable_deref_trait`. A newer minimum Rust version (`rust-version` in
+//! `Cargo.toml`) is not, because Cargo then selects a version of hpalloc that the
+//! compiler can build.
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -18,10 +18,10 @@ pub use pool_full::PoolFull;
 /// A pool of values of one type, in boxes that return their block when they are dropped.
 ///
 /// Allocating and freeing a block take constant time. On a Cortex-M3, a pool over an
-/// arena needs 9 instructions to allocate a free block, 16 for a fresh one, 46 with a new
-/// page, and 6 to free a block. Moving the value, a lock and the first use of a
-/// [`Lazy`](crate::Lazy) come on top. With `--cfg hpalloc_hardened`, the time is linear
-/// in the block size instead.
+/// arena needs 9 instructions for a freed block, 16 for a block never used before, 46
+/// with a new page, and 6 to free. A lock, the first use of a [`Lazy`](crate::Lazy), and
+/// moving the value are extra. With `--cfg hpalloc_hardened`, the time is linear in the
+/// block size instead.
 ///
 /// ```
 /// use hpalloc::{Arena, Page, Pool};

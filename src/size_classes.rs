@@ -53,23 +53,16 @@ use page_runs::PageRuns;
 /// # When to use it
 ///
 /// Use size classes if you know the sizes of your requests, each request must complete in
-/// about 20 instructions, and there are 64 pages or more. A lock, the first use of a
-/// [`Lazy`](crate::Lazy) and page faults come on top of these instructions.
+/// 20 to 60 instructions, and there are 64 pages or more. A lock, the first use of a
+/// [`Lazy`](crate::Lazy), and page faults are extra.
 ///
 /// Otherwise use a [`Heap`](crate::Heap), which merges freed memory and needs far less of
-/// it. Over 19 traces of firmware-like programs, size classes with the default sizes need
-/// 4.6 times the peak of live bytes; the heaps of other crates need 1.1 to 2.2 times.
-/// Over the traces in `benches/memory` of the repository, which are different ones, size
-/// classes need 4.0 times on a 64-bit machine and 4.4 times on a 32-bit one; a `Heap`
-/// needs 1.3 times.
+/// it: over 23 programs, size classes with the default sizes need 4.0 times the live
+/// bytes on a 64-bit machine and 4.4 times on a 32-bit one, and a `Heap` needs 1.3 times.
 ///
-/// In a small heap, most of the memory belongs to classes that don't need it. This table
-/// shows the mean share of the heap that is live when the first request fails, for
-/// requests of 1 to 700 bytes:
-///
-/// | heap, KiB | 8 | 16 | 32 | 64 | 128 | 256 |
-/// |---|---:|---:|---:|---:|---:|---:|
-/// | live, % | 10 | 11 | 13 | 23 | 56 | 75 |
+/// In a small heap, most of the memory belongs to classes that don't need it. When random
+/// requests first fail, 3 % of a heap of 16 KiB is live, 6 % of 64 KiB, and 68 % of 256
+/// KiB (`benches/memory` in the repository).
 ///
 /// # Alignment
 ///
@@ -221,7 +214,7 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// # Time complexity
     ///
     /// Constant, see [`SizeTable`]. If the class has no block, one call to the source for
-    /// pages comes on top. If the source has none, a free run is cut into at most seven.
+    /// pages is extra. If the source has none, a free run is cut into at most seven.
     ///
     /// # Panics
     ///
@@ -353,8 +346,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
     /// Frees a block like [`deallocate`](Self::deallocate), but returns misuse instead of
     /// reporting it to the hook.
     ///
-    /// Linear in the block size, because the block is filled; a search for the block's
-    /// run comes on top. Never panics.
+    /// Linear in the block size, because the block is filled, plus a search for the
+    /// block's run. Never panics.
     ///
     /// # Errors
     ///

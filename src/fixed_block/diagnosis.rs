@@ -47,7 +47,7 @@ impl<P: PageSource> FixedBlock<P> {
     ///
     /// The number of live blocks is [`peak_blocks`](Self::peak_blocks) minus this number.
     /// A pool has no counter for it, because a counter would add up to three instructions
-    /// to each `allocate` and `deallocate`, which have ten and four on `x86_64`.
+    /// to each `allocate` and `deallocate`, which have six and four on `x86_64`.
     ///
     /// # Time complexity
     ///
