@@ -5,10 +5,14 @@
 //! cargo latency
 //! ```
 //!
-//! Each allocator runs three passes over `--count` blocks: a warm-up, a pass that is
-//! timed as a whole (total and mean), and a pass in which each allocation is timed
-//! separately (the percentiles, which include reading the clock). Every pass allocates
-//! and writes all blocks, then checks and frees them.
+//! In each round, each allocator runs three passes over `--count` blocks: a warm-up, a
+//! pass that is timed as a whole (total and mean), and a pass in which each allocation is
+//! timed separately (the percentiles, which include reading the clock). Every pass
+//! allocates and writes all blocks, then checks and frees them.
+//!
+//! Each round begins with another allocator. Otherwise a kernel that throttles real-time
+//! processes would always pause the same allocators. Times are medians of the rounds; the
+//! percentiles and the maximum are those of all rounds together.
 //!
 //! Each pass begins with fresh memory, except those of `malloc-warm`. The time to prepare
 //! a pass is its setup: mapping memory and touching it, or the warm-up for `malloc-warm`.
@@ -24,6 +28,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::error::Error;
+use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
@@ -32,14 +37,18 @@ use hdrhistogram::Histogram;
 use hpalloc::{Arena, BlockSize, FixedBlock, HugePages, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE};
 use lexopt::prelude::{Long, Short, ValueExt};
 
+/// Enough that each allocator has its turn early, in the middle and late.
+const ROUNDS: usize = 3;
+
 /// The highest latency that is recorded: a minute.
 const LONGEST_NS: u64 = 60_000_000_000;
 
 const HELP: &str = "Measures the latency of allocating blocks of a fixed size and writing to them.
 
 Options:
-    --count <COUNT>        the number of blocks, which are all live at the peak
-                           [default: 4000000, or fewer if an arena of 256 MiB holds fewer]
+    --count <COUNT>        the number of blocks; all of them are live at the end. hpalloc
+                           has one arena of at most 256 MiB: 4194304 blocks of 64 bytes
+                           [default: 4000000, or fewer if the arena holds fewer]
     --block-size <BYTES>   the size of a block [default: 64]
     --allocator <NAME>     measure only this allocator
     -h, --help             print this help
@@ -102,8 +111,7 @@ enum Allocator {
     MallocWarm,
 }
 
-/// In the order of measurement. `malloc-warm` is last because it changes the options of
-/// `malloc` for the rest of the process.
+/// In the order of the table, which is the order of measurement in the first round.
 const ALLOCATORS: [(Allocator, &str, &str); 6] = [
     (Allocator::Hpalloc, "hpalloc", "hpalloc over a plain memory mapping"),
     (
@@ -114,7 +122,11 @@ const ALLOCATORS: [(Allocator, &str, &str); 6] = [
     (Allocator::HpallocHugePages, "hpalloc-huge-pages", "hpalloc over the best available huge pages"),
     (Allocator::HpallocHugePrefaulted, "hpalloc-huge-prefaulted", "hpalloc over prefaulted huge pages"),
     (Allocator::Malloc, "malloc", "the system's malloc"),
-    (Allocator::MallocWarm, "malloc-warm", "the system's malloc, which keeps the memory of earlier passes"),
+    (
+        Allocator::MallocWarm,
+        "malloc-warm",
+        "the system's malloc after a warm-up: it reuses the memory of earlier passes",
+    ),
 ];
 
 /// An allocator of blocks of one size.
@@ -160,13 +172,15 @@ unsafe extern "C" {
 impl Malloc {
     fn new(size: BlockSize, is_warm: bool) -> Result<Self, Box<dyn Error>> {
         #[cfg(target_env = "gnu")]
-        if is_warm {
+        {
             const M_TRIM_THRESHOLD: std::ffi::c_int = -1;
             const M_MMAP_MAX: std::ffi::c_int = -4;
-            // SAFETY: both parameters and values are documented: never trim, and never
-            // map a block separately.
-            if unsafe { mallopt(M_TRIM_THRESHOLD, -1) != 1 || mallopt(M_MMAP_MAX, 0) != 1 } {
-                return Err("mallopt failed, so malloc would not keep its memory".into());
+            // Never trim, and never map a block separately; or the defaults, because an
+            // earlier turn of `malloc-warm` has changed the options of the process.
+            let (threshold, mappings) = if is_warm { (-1, 0) } else { (128 << 10, 1 << 16) };
+            // SAFETY: both parameters and values are documented.
+            if unsafe { mallopt(M_TRIM_THRESHOLD, threshold) != 1 || mallopt(M_MMAP_MAX, mappings) != 1 } {
+                return Err("mallopt failed, so malloc would not keep its memory, or not return it".into());
             }
         }
         // The alignment that malloc guarantees: a greater one would measure another
@@ -200,11 +214,18 @@ impl Drop for Malloc {
     /// begins with untouched memory. With a C library other than glibc, the memory may
     /// still be resident after the first pass.
     fn drop(&mut self) {
-        #[cfg(target_env = "gnu")]
         if !self.is_warm {
-            // SAFETY: `malloc_trim` only affects free memory.
-            unsafe { malloc_trim(0) };
+            trim();
         }
+    }
+}
+
+/// Returns the free memory of the system's `malloc` to the system, if it is glibc's.
+fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: `malloc_trim` only affects free memory.
+    unsafe {
+        malloc_trim(0);
     }
 }
 
@@ -219,6 +240,10 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(error) => {
+            let error = match error {
+                lexopt::Error::ParsingFailed { value, error } => format!("invalid value {value:?}: {error}"),
+                other => other.to_string(),
+            };
             eprintln!("error: {error}. For more information, try --help.");
             return ExitCode::from(2);
         }
@@ -233,6 +258,30 @@ fn main() -> ExitCode {
     }
     blocks.resize(count, NonNull::dangling());
 
+    let chosen: Vec<_> = ALLOCATORS
+        .into_iter()
+        .filter(|(allocator, ..)| options.allocator.is_none_or(|only| only == *allocator))
+        .collect();
+    let mut figures: Vec<_> = chosen.iter().map(|_| Figures::new()).collect();
+    let progress = |text: &str| {
+        if stderr().is_terminal() {
+            eprint!("\r{text:20}\r");
+        }
+    };
+    for round in 0..ROUNDS {
+        progress(&format!("round {} of {ROUNDS}", round + 1));
+        for turn in 0..chosen.len() {
+            let index = (turn + round * chosen.len() / ROUNDS) % chosen.len();
+            let (allocator, name, _) = chosen[index];
+            if let Err(error) = measure_allocator(allocator, size, &mut blocks, &mut figures[index]) {
+                progress("");
+                eprintln!("error: {name}: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    progress("");
+
     println!(
         "{count} blocks of {} bytes: each is allocated and written to. Times are in ns unless the heading says ms.\n\
          The percentiles include {} ns for reading the clock.\n",
@@ -243,17 +292,16 @@ fn main() -> ExitCode {
         "{:<24}{:>9} {:>8} {:>6} {:>5} {:>6} {:>6} {:>9} {:>10}",
         "allocator", "setup ms", "total ms", "mean", "p50", "p99", "p99.9", "max", "peak MiB"
     );
-    for (allocator, name, _) in ALLOCATORS {
-        if options.allocator.is_some_and(|only| only != allocator) {
-            continue;
-        }
-        match measure_allocator(allocator, size, &mut blocks) {
-            Ok(row) => println!("{name:<24}{row}"),
-            Err(error) => {
-                eprintln!("error: {name}: {error}");
-                return ExitCode::FAILURE;
-            }
-        }
+    for ((_, name, _), figures) in chosen.iter().zip(&mut figures) {
+        println!("{name:<24}{}", figures.row(count));
+    }
+    if cfg!(target_os = "linux") {
+        let program = std::env::args().next().unwrap_or_else(|| "latency".to_owned());
+        println!(
+            "\nA maximum includes the time in which other threads ran. To avoid most of them, run the program on one\n\
+             core with a real-time priority, as root: chrt -f 50 taskset -c 1 {program}\n\
+             By default, the kernel may still pause real-time threads for 50 ms in each second (sched_rt_runtime_us)."
+        );
     }
     ExitCode::SUCCESS
 }
@@ -270,16 +318,15 @@ fn default_count(size: BlockSize) -> usize {
 
 /// Returns the median time between two readings of the clock.
 fn clock_cost() -> Duration {
-    let mut costs: Vec<_> = (0..10_001).map(|_| Instant::now().elapsed()).collect();
-    costs.sort_unstable();
-    costs[costs.len() / 2]
+    median(&mut (0..10_001).map(|_| Instant::now().elapsed()).collect::<Vec<_>>())
 }
 
 fn measure_allocator(
     allocator: Allocator,
     size: BlockSize,
     blocks: &mut [NonNull<u8>],
-) -> Result<String, Box<dyn Error>> {
+    figures: &mut Figures,
+) -> Result<(), Box<dyn Error>> {
     let count = blocks.len();
     let pool = |mapping: MappingOptions| {
         let region = mapping.map(arena_size(count, size))?;
@@ -287,12 +334,16 @@ fn measure_allocator(
     };
     let (plain, huge) = (MappingOptions::new(), MappingOptions::new().huge_pages(HugePages::Best));
     match allocator {
-        Allocator::Hpalloc => measure(|| pool(plain.clone()), blocks),
-        Allocator::HpallocPrefaulted => measure(|| pool(plain.clone().prefault(true)), blocks),
-        Allocator::HpallocHugePages => measure(|| pool(huge.clone()), blocks),
-        Allocator::HpallocHugePrefaulted => measure(|| pool(huge.clone().prefault(true)), blocks),
-        Allocator::Malloc => measure(|| Malloc::new(size, false), blocks),
-        Allocator::MallocWarm => measure(|| Malloc::new(size, true), blocks),
+        Allocator::Hpalloc => measure(|| pool(plain.clone()), blocks, figures),
+        Allocator::HpallocPrefaulted => measure(|| pool(plain.clone().prefault(true)), blocks, figures),
+        Allocator::HpallocHugePages => measure(|| pool(huge.clone()), blocks, figures),
+        Allocator::HpallocHugePrefaulted => measure(|| pool(huge.clone().prefault(true)), blocks, figures),
+        Allocator::Malloc => measure(|| Malloc::new(size, false), blocks, figures),
+        Allocator::MallocWarm => {
+            let measured = measure(|| Malloc::new(size, true), blocks, figures);
+            trim();
+            measured
+        }
     }
 }
 
@@ -305,12 +356,56 @@ fn arena_size(count: usize, block_size: BlockSize) -> usize {
     pages.saturating_mul(PAGE_SIZE).min(MAX_ARENA_SIZE)
 }
 
-/// Measures an allocator, which `make` creates for each pass, and returns its row of the
-/// table.
+/// The figures of an allocator in all rounds.
+struct Figures {
+    setups: Vec<Duration>,
+    /// The times of allocating all blocks.
+    allocating: Vec<Duration>,
+    /// The times of allocating and freeing all blocks.
+    totals: Vec<Duration>,
+    latencies: Histogram<u64>,
+    /// The most bytes of memory that became resident, if the system reports them.
+    peak: Option<usize>,
+}
+
+impl Figures {
+    fn new() -> Self {
+        let latencies = Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("valid bounds");
+        Self { setups: Vec::new(), allocating: Vec::new(), totals: Vec::new(), latencies, peak: None }
+    }
+
+    /// Returns the row of the table.
+    fn row(&mut self, count: usize) -> String {
+        let [setup, allocating, total] =
+            [&mut self.setups, &mut self.allocating, &mut self.totals].map(|times| median(times).as_secs_f64());
+        let peak = self.peak.map_or_else(|| "unknown".to_owned(), |bytes| format!("{:.1}", bytes as f64 / MIB));
+        format!(
+            "{:>9.1} {:>8.1} {:>6.1} {:>5} {:>6} {:>6} {:>9} {:>10}",
+            setup * 1e3,
+            total * 1e3,
+            allocating * 1e9 / count as f64,
+            self.latencies.value_at_quantile(0.5),
+            self.latencies.value_at_quantile(0.99),
+            self.latencies.value_at_quantile(0.999),
+            self.latencies.max(),
+            peak,
+        )
+    }
+}
+
+const MIB: f64 = 1_048_576.0;
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// Measures an allocator for a round. `make` creates it for each pass.
 fn measure<A: Blocks>(
     make: impl Fn() -> Result<A, Box<dyn Error>>,
     blocks: &mut [NonNull<u8>],
-) -> Result<String, Box<dyn Error>> {
+    figures: &mut Figures,
+) -> Result<(), Box<dyn Error>> {
     let resident_before = resident_bytes();
 
     let start = Instant::now();
@@ -326,29 +421,19 @@ fn measure<A: Blocks>(
     drop(whole);
 
     let single = make()?;
-    let mut latencies = Histogram::<u64>::new_with_bounds(1, LONGEST_NS, 3)?;
     pass(&single, blocks, |index| {
         let start = Instant::now();
         let block = allocate_and_write(&single, index);
-        latencies.saturating_record(u64::try_from(start.elapsed().as_nanos()).unwrap_or(LONGEST_NS));
+        figures.latencies.saturating_record(u64::try_from(start.elapsed().as_nanos()).unwrap_or(LONGEST_NS));
         block
     })?;
 
-    let peak = match (resident_before, totals.resident) {
-        (Some(before), Some(peak)) => format!("{:.1}", peak.saturating_sub(before) as f64 / f64::from(1 << 20)),
-        _ => "unknown".to_owned(),
-    };
-    Ok(format!(
-        "{:>9.1} {:>8.1} {:>6.1} {:>5} {:>6} {:>6} {:>9} {:>10}",
-        setup.as_secs_f64() * 1e3,
-        (totals.allocating + totals.freeing).as_secs_f64() * 1e3,
-        totals.allocating.as_secs_f64() * 1e9 / blocks.len() as f64,
-        latencies.value_at_quantile(0.5),
-        latencies.value_at_quantile(0.99),
-        latencies.value_at_quantile(0.999),
-        latencies.max(),
-        peak,
-    ))
+    figures.setups.push(setup);
+    figures.allocating.push(totals.allocating);
+    figures.totals.push(totals.allocating + totals.freeing);
+    let peak = totals.resident.zip(resident_before).map(|(peak, before)| peak.saturating_sub(before));
+    figures.peak = figures.peak.max(peak);
+    Ok(())
 }
 
 /// The times and the memory of a pass.
@@ -390,7 +475,7 @@ fn pass<A: Blocks>(
     let freeing = start.elapsed();
     if live < count {
         return Err(format!(
-            "{} of {count} allocations failed: the memory holds only {live} blocks of this size",
+            "{} of {count} allocations failed: the memory holds only {live} blocks of this size. Pass a lower --count",
             count - live
         )
         .into());
