@@ -61,6 +61,13 @@ impl Chart {
     }
 }
 
+/// Returns the name of an allocator as all charts write it, and `true` if it is of
+/// hpalloc.
+fn allocator(name: &str) -> (String, bool) {
+    let is_ours = ["Heap", "Pool", "SizeClasses"].iter().any(|ours| name.starts_with(ours));
+    (if is_ours { format!("hpalloc {name}") } else { name.to_owned() }, is_ours)
+}
+
 /// Returns all charts, with the figures of `benches/RESULTS.md`,
 /// `benches/memory/RESULTS.md` and `targets/README.md`.
 pub(crate) fn all(results: &Document, memory: &Document, targets: &Document) -> Result<[Chart; 3]> {

@@ -3,8 +3,8 @@
 use tables::{Cells, Document};
 
 use crate::Result;
-use crate::charts::Chart;
 use crate::charts::picture::{Anchor, Ink, NORMAL, Picture, SMALL};
+use crate::charts::{Chart, allocator};
 
 const TARGET: &str = "thumbv7m-none-eabi";
 const TOP: f64 = 118.0;
@@ -55,11 +55,13 @@ pub(crate) fn chart(targets: &Document) -> Result<Chart> {
     };
     let mut rows = Vec::new();
     if let Some(costs) = fixed() {
-        rows.push(Row { name: "Pool, FixedBlock".to_owned(), is_ours: true, costs });
+        let (name, is_ours) = allocator("Pool, FixedBlock");
+        rows.push(Row { name, is_ours, costs });
     }
-    for name in peers.rows() {
-        if let Some(costs) = any_size(name) {
-            rows.push(Row { name: name.to_owned(), is_ours: ["Heap", "SizeClasses"].contains(&name), costs });
+    for heap in peers.rows() {
+        if let Some(costs) = any_size(heap) {
+            let (name, is_ours) = allocator(heap);
+            rows.push(Row { name, is_ours, costs });
         }
     }
     rows.sort_by(|a, b| a.costs[0].most.total_cmp(&b.costs[0].most));
@@ -72,12 +74,11 @@ pub(crate) fn chart(targets: &Document) -> Result<Chart> {
         draw: Box::new(move |picture| {
             picture.heading(
                 "Instructions on a Cortex-M3",
-                "Dot: the median over 23 programs; for a pool, a free block. Bar: for hpalloc the worst case, in \
-                 64 KiB;",
+                "Dot: median over 23 programs; of a pool: a free block. Bar, hpalloc: worst case found (Heap: of 64 KiB).",
             );
             picture.text(
                 (12.0, 62.0),
-                "for the others the most that one request of these programs needed, which is not a bound. Log scale.",
+                "Bar, others: most seen in these programs; their worst case may be higher. Logarithmic scale.",
                 NORMAL,
                 Ink::Muted,
                 Anchor::Start,
@@ -130,7 +131,7 @@ fn draw(picture: &mut Picture, rows: &[Row], panel: usize, bottom: f64) {
         picture.dot((common, y), 5.0, ink);
         picture.line(&[(most, y - 8.0), (most, y + 8.0)], ink, 3.0, "");
         picture.text((most + 8.0, y), &cost.most.to_string(), NORMAL, Ink::Text, Anchor::Start);
-        if common - left > 30.0 {
+        if cost.common < cost.most && common - left > 30.0 {
             picture.text((common - 9.0, y), &cost.common.to_string(), NORMAL, Ink::Text, Anchor::End);
         }
         y += ROW;

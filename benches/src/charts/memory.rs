@@ -3,12 +3,12 @@
 use tables::{Cells, Document};
 
 use crate::Result;
-use crate::charts::Chart;
 use crate::charts::picture::{Anchor, Ink, NORMAL, Picture, SMALL};
+use crate::charts::{Chart, allocator};
 
 /// The two word sizes: the section of the tables, the title, and where the panel begins.
 const PANELS: [(&str, &str, f64); 2] = [("memory-64", "64-bit", 206.0), ("memory-32", "32-bit", 528.0)];
-/// The longest bar, and the ratio that it stands for. A longer one is cut.
+/// The longest bar, and the ratio that it stands for. A longer one ends in an arrow.
 const LENGTH: f64 = 168.0;
 const LONGEST: f64 = 2.5;
 /// Where the column of the worst traces ends, right of the beginning of the bars.
@@ -70,7 +70,7 @@ fn worst(traces: &Cells<'_>, heap: &str) -> Option<f64> {
 fn describe(bars: &[Bar], traces: usize) -> String {
     let figures = bars.iter().map(|bar| {
         let means = bar.needs.iter().flatten().map(|need| format!("{:.2}", need.mean));
-        format!("{} {}", bar.heap, means.collect::<Vec<_>>().join(" and "))
+        format!("{} {}", allocator(&bar.heap).0, means.collect::<Vec<_>>().join(" and "))
     });
     format!(
         "Bar chart of the memory that programs need over the bytes that they have live, as the geometric mean of \
@@ -83,7 +83,8 @@ fn draw(picture: &mut Picture, bars: &[Bar], traces: usize) {
     picture.heading(
         "Memory that a program needs, relative to its live bytes",
         &format!(
-            "Bars: geometric mean over {traces} traces of programs. 1× is the live bytes alone, without any overhead."
+            "Bars: geometric mean over {traces} traces of programs. 1× is the live bytes alone, without any overhead. \
+             An arrow: beyond {LONGEST}×."
         ),
     );
     let x = |ratio: f64| (ratio.min(LONGEST) - 1.0) / (LONGEST - 1.0) * LENGTH;
@@ -97,11 +98,11 @@ fn draw(picture: &mut Picture, bars: &[Bar], traces: usize) {
     }
     let mut middle = TOP + ROW / 2.0;
     for bar in bars {
-        let is_ours = bar.heap == "Heap" || bar.heap.starts_with("SizeClasses");
-        let (name, ink) = match bar.heap.as_str() {
-            "Heap" => ("hpalloc Heap".to_owned(), Ink::Ours),
-            heap if is_ours => (format!("hpalloc {heap}"), Ink::OursFaint),
-            heap => (heap.to_owned(), Ink::Peer),
+        let (name, is_ours) = allocator(&bar.heap);
+        let ink = match bar.heap.as_str() {
+            "Heap" => Ink::Ours,
+            _ if is_ours => Ink::OursFaint,
+            _ => Ink::Peer,
         };
         let at = (PANELS[0].2 - 10.0, middle);
         if is_ours {
@@ -114,9 +115,9 @@ fn draw(picture: &mut Picture, bars: &[Bar], traces: usize) {
             picture.rectangle((left, middle - 8.0), (x(need.mean), 16.0), ink);
             let mut end = left + x(need.mean);
             if need.mean > LONGEST {
-                // A gap shows that the bar is cut.
-                picture.line(&[(end - 16.0, middle + 10.0), (end - 10.0, middle - 10.0)], Ink::Background, 4.0, "");
-                end += 2.0;
+                let tip = end + 13.0;
+                picture.polygon(&[(end, middle - 12.0), (tip, middle), (end, middle + 12.0)], ink);
+                end = tip;
             }
             let mean = format!("{:.2}×", need.mean);
             picture.bold((end + 6.0, middle), &mean, NORMAL, Ink::Text, Anchor::Start);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use svg::Document;
 use svg::node::Node;
-use svg::node::element::{Circle, Polyline, Rectangle, Text, Title};
+use svg::node::element::{Circle, Polygon, Polyline, Rectangle, Text, Title};
 
 /// The width of a README on GitHub: a picture of this width is shown at its own size, so
 /// text is as large as it is drawn.
@@ -135,9 +135,8 @@ impl Picture {
 
     /// Draws a line through points. The dashes are as in SVG: empty for a solid line.
     pub(crate) fn line(&mut self, points: &[Point], ink: Ink, width: f64, dashes: &str) {
-        let points: Vec<_> = points.iter().map(|&(x, y)| format!("{},{}", round(x), round(y))).collect();
         let mut line = Polyline::new()
-            .set("points", points.join(" "))
+            .set("points", list(points))
             .set("fill", "none")
             .set("stroke", self.color(ink))
             .set("stroke-width", width)
@@ -146,6 +145,10 @@ impl Picture {
             line = line.set("stroke-dasharray", dashes);
         }
         self.document.append(line);
+    }
+
+    pub(crate) fn polygon(&mut self, points: &[Point], ink: Ink) {
+        self.document.append(Polygon::new().set("points", list(points)).set("fill", self.color(ink)));
     }
 
     pub(crate) fn dot(&mut self, (x, y): Point, radius: f64, ink: Ink) {
@@ -166,6 +169,11 @@ impl Picture {
     pub(crate) fn save(&self, path: &Path) -> std::io::Result<()> {
         svg::save(path, &self.document)
     }
+}
+
+/// The points as an attribute.
+fn list(points: &[Point]) -> String {
+    points.iter().map(|&(x, y)| format!("{},{}", round(x), round(y))).collect::<Vec<_>>().join(" ")
 }
 
 /// To tenths, which is as fine as anyone can see.
