@@ -11,7 +11,7 @@ use crate::effort::Effort;
 use crate::floor::{BulkList, PointerStack, Successive};
 use crate::general;
 use crate::heaps::{Behind, Buddy, LinkedList, Rlsf, Talc};
-use crate::mallocs::{Glibc, Jemalloc, Mimalloc, Snmalloc};
+use crate::mallocs::{Glibc, Jemalloc, Mimalloc, Snmalloc, Warm};
 use crate::ours::{AnySize, Classes, Hpalloc, HpallocShared, Huge, HugePrefaulted, Plain, Prefaulted};
 use crate::peers::Heapless;
 use crate::programs::{self, Prepared};
@@ -137,7 +137,9 @@ pub(crate) enum Contestant {
     HpallocHugePrefaulted,
     Seed,
     Glibc,
+    GlibcWarm,
     Mimalloc,
+    MimallocWarm,
     Jemalloc,
     Snmalloc,
     Bumpalo,
@@ -187,7 +189,9 @@ impl Contestant {
             Self::HpallocHugePrefaulted => "hpalloc, huge pages, prefaulted",
             Self::Seed => "baseline: eager carving",
             Self::Glibc => "glibc malloc",
+            Self::GlibcWarm => "glibc malloc, warm",
             Self::Mimalloc => "mimalloc",
+            Self::MimallocWarm => "mimalloc, warm",
             Self::Jemalloc => "jemalloc",
             Self::Snmalloc => "snmalloc",
             Self::Bumpalo => "bumpalo",
@@ -248,7 +252,10 @@ impl Contestant {
             Self::HpallocHugePrefaulted if first_touch => of_heap::<Hpalloc<HugePrefaulted>>(workload),
             Self::Seed => of_heap::<Seed>(workload),
             Self::Glibc => of_general::<Glibc>(workload),
+            // The repeated workloads are warm with each contestant.
+            Self::GlibcWarm if workload == Latency => of_general::<Warm<Glibc>>(workload),
             Self::Mimalloc => of_general::<Mimalloc>(workload),
+            Self::MimallocWarm if workload == Latency => of_general::<Warm<Mimalloc>>(workload),
             Self::Jemalloc => of_general::<Jemalloc>(workload),
             Self::Snmalloc => of_general::<Snmalloc>(workload),
             // It frees all blocks at once, so it can't run workloads that free single

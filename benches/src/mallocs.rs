@@ -1,13 +1,14 @@
 //! The general allocators that programs on a host use, as the allocator of a workload.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::ffi::{c_int, c_long};
 use std::ptr::NonNull;
 
 use libmimalloc_sys::{
     mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc, mi_zalloc_aligned,
 };
 
-use crate::allocator::{General, Shared};
+use crate::allocator::{General, Shared, Size};
 
 /// Implements the traits of a workload's allocator for a [`GlobalAlloc`].
 macro_rules! global {
@@ -51,6 +52,78 @@ global!(Glibc, std::alloc::System);
 global!(Mimalloc, MiMalloc);
 global!(Jemalloc, tikv_jemallocator::Jemalloc);
 global!(Snmalloc, snmalloc_rs::SnMalloc);
+
+/// A malloc that can be told not to return freed memory to the system.
+pub(crate) trait Keeping: General {
+    /// Keeps all freed memory from now on, in the whole process.
+    fn keep_memory();
+}
+
+impl Keeping for Glibc {
+    fn keep_memory() {
+        // SAFETY: both parameters and values are documented: never trim, and never map a
+        // block separately.
+        let kept = unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, -1) == 1 && libc::mallopt(libc::M_MMAP_MAX, 0) == 1 };
+        assert!(kept, "mallopt failed, so malloc would not keep its memory");
+    }
+}
+
+unsafe extern "C" {
+    fn mi_option_get(option: c_int) -> c_long;
+    fn mi_option_set(option: c_int, value: c_long);
+}
+
+impl Keeping for Mimalloc {
+    fn keep_memory() {
+        /// `mi_option_purge_delay` of mimalloc.h, which the crate does not export.
+        const PURGE_DELAY: c_int = 15;
+        const DEFAULT_MS: c_long = 1000;
+        // SAFETY: the option exists, and no other thread uses mimalloc.
+        unsafe {
+            assert!(
+                mi_option_get(PURGE_DELAY) == DEFAULT_MS,
+                "option {PURGE_DELAY} of mimalloc is not `purge_delay` with its default of {DEFAULT_MS} ms"
+            );
+            mi_option_set(PURGE_DELAY, -1);
+        }
+    }
+}
+
+/// A malloc that has allocated, written to and freed as many blocks of 64 bytes before,
+/// and has kept their memory. It takes no page faults for them again.
+pub(crate) struct Warm<M>(M);
+
+impl<M: Keeping> General for Warm<M> {
+    fn new(bytes: usize) -> Self {
+        M::keep_memory();
+        let mut malloc = M::new(bytes);
+        let layout = Size::B64.layout();
+        let allocate = |_| {
+            let block = malloc.allocate(layout).expect("a free block");
+            // SAFETY: the block is live, and has room for a word.
+            unsafe { block.cast::<u64>().write_volatile(1) };
+            block
+        };
+        // Leaked: freeing so large a vector makes glibc merge the small free blocks.
+        let blocks = (0..bytes / layout.size()).map(allocate).collect::<Vec<_>>().leak();
+        for &mut block in blocks {
+            // SAFETY: the block is live, and is not used afterwards.
+            unsafe { malloc.deallocate(block, layout) };
+        }
+        Self(malloc)
+    }
+
+    #[inline]
+    fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        self.0.allocate(layout)
+    }
+
+    #[inline]
+    unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller keeps the same contract.
+        unsafe { self.0.deallocate(block, layout) }
+    }
+}
 
 /// mimalloc, called as from C if that provides the alignment. The `GlobalAlloc` of its
 /// crate is a little slower, because it passes an alignment in every call.

@@ -9,7 +9,7 @@ use tables::{Document, Table};
 use crate::contestant::{Contestant, Workload};
 use crate::effort::Effort;
 use crate::rounds::{self, Measurements, number};
-use crate::workload::{QUANTILES, quantile_title};
+use crate::workload::{CLOCK, QUANTILES, clock_ns, quantile_title};
 use crate::{RESULTS, Result, charts, memory, summary};
 
 /// Measures everything, prints the tables, and writes them and the charts. A quick look
@@ -20,7 +20,7 @@ pub(crate) fn run(rounds: usize, effort: Effort) -> Result<()> {
     let measured = rounds::run(rounds, effort, Workload::value_variants(), Contestant::value_variants())?;
     let sections = [
         ("run", run),
-        ("targets", targets(&measured)),
+        ("targets", targets(&measured, rounds)),
         ("time", times(&measured, "ns", &Workload::TIMED)),
         ("heaps", times(&measured, "ns", &Workload::GENERAL)),
         ("programs", times(&measured, "ms", &Workload::PROGRAMS)),
@@ -83,16 +83,21 @@ fn describe_run(rounds: usize) -> Result<String> {
         .unwrap_or_else(|| "unknown".to_owned());
     let huge_pages = read("/sys/kernel/mm/transparent_hugepage/enabled");
     let huge_pages = huge_pages.split(['[', ']']).nth(1).unwrap_or("unknown").to_owned();
-    let pool = read("/proc/sys/vm/nr_hugepages");
-    let mut table = Table::new("run", &["on"]);
+    let explicit = match read("/proc/sys/vm/nr_hugepages").trim() {
+        "" => "unknown".to_owned(),
+        "0" => "none reserved".to_owned(),
+        count => format!("{count} reserved"),
+    };
+    let mut table = Table::new("this run", &[""]);
     let mut row = |name, value: String| table.row(name, [value]);
     row("date", output("date", &["-u", "+%F"])?);
     row("commit", output("git", &["describe", "--always", "--dirty"])?);
     row("processor", format!("{processor}, {} cores in use", std::thread::available_parallelism()?));
     row("system", output("uname", &["-srm"])?);
-    row("huge pages", format!("transparent: {huge_pages}; explicit: a pool of {}", pool.trim()));
+    row("huge pages", format!("transparent: {huge_pages}; explicit: {explicit}"));
     row("compilers", format!("{}; {}", output("rustc", &["--version"])?, output("cc", &["--version"])?));
     row("C library", output("ldd", &["--version"])?.trim_start_matches("ldd ").to_owned());
+    row(CLOCK, format!("{} ns", clock_ns()));
     row("rounds", rounds.to_string());
     Ok(table.into_text())
 }
@@ -103,24 +108,24 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.lines().next().unwrap_or("unknown").to_owned())
 }
 
-/// The aims, and whether the figures reach them.
-fn targets(measured: &Measurements) -> String {
+/// The goals, and whether the figures reach them.
+fn targets(measured: &Measurements, rounds: usize) -> String {
     use Contestant::{
-        Bumpalo, FloorBulk, FloorWritePrefaulted, Glibc, Hpalloc, HpallocClasses, HpallocHeap, HpallocHuge,
-        HpallocPrefaulted, LinkedList, Rlsf, Seed, Talc,
+        Bumpalo, FloorBulk, FloorWritePrefaulted, Glibc, GlibcWarm, Hpalloc, HpallocClasses, HpallocHeap, HpallocHuge,
+        HpallocPrefaulted, LinkedList, MimallocWarm, Rlsf, Seed, Talc,
     };
     use Workload::{
         BatchFifo, BatchLifo, BatchRandom, FirstTouch, Json, Latency, Mixed, MixedSmallBatch, Pair, SmallBatch,
     };
 
-    let mut table = Table::new("ratio of times", &["aim", "measured", "reached"]);
-    let mut at_least = |aim: f64, workload: Workload, other: Contestant, ours: Contestant| {
+    let mut table = Table::new("ratio of times", &GOAL);
+    let mut at_least = |goal: f64, workload: Workload, other: Contestant, ours: Contestant| {
         let ratio = measured.ratio((workload, other, 0), (workload, ours, 0)).unwrap_or(f64::NAN);
         // The rounded figure is compared, so that the row doesn't contradict itself.
         let written = format!("{ratio:.2}");
-        let reached = written.parse().is_ok_and(|ratio: f64| ratio >= aim);
+        let reached = written.parse().is_ok_and(|ratio: f64| ratio >= goal);
         let what = format!("{}: {} ÷ {}", workload.title(), other.title(), ours.title());
-        table.row(&what, [format!("at least {aim}"), written, yes_or_no(reached)]);
+        table.row(&what, [format!("at least {goal}"), written, yes_or_no(reached)]);
     };
     let fastest = |workload| measured.fastest(workload, &Contestant::MALLOCS).unwrap_or(Glibc);
     let fastest_heap = |workload| measured.fastest(workload, &Contestant::HEAPS).unwrap_or(Talc);
@@ -145,26 +150,46 @@ fn targets(measured: &Measurements) -> String {
     at_least(1.0, Json, fastest(Json), HpallocHeap);
 
     let quantile = |figure: usize| format!("latency at {}", quantile_title(QUANTILES[figure]));
-    let ratio = measured.ratio((Latency, Glibc, 3), (Latency, HpallocPrefaulted, 3)).unwrap_or(f64::NAN);
-    let what = format!("{}: {} ÷ {}", quantile(3), Glibc.title(), HpallocPrefaulted.title());
-    table.row(&what, ["at least 20".to_owned(), format!("{ratio:.2}"), yes_or_no(ratio >= 20.0)]);
+    // A title that names no state of the memory means untouched memory.
+    let state = |contestant: Contestant| match contestant {
+        Glibc | Hpalloc => format!("{} (cold)", contestant.title()),
+        _ => contestant.title().to_owned(),
+    };
+    for (goal, other, ours) in [
+        (1.0, Glibc, Hpalloc),
+        (1.0, GlibcWarm, HpallocPrefaulted),
+        (1.0, MimallocWarm, HpallocPrefaulted),
+        (20.0, Glibc, HpallocPrefaulted),
+    ] {
+        let ratio = measured.ratio((Latency, other, 3), (Latency, ours, 3)).unwrap_or(f64::NAN);
+        let what = format!("{}: {} ÷ {}", quantile(3), state(other), state(ours));
+        table.row(&what, [format!("at least {goal}"), format!("{ratio:.2}"), yes_or_no(ratio >= goal)]);
+    }
 
     let ratios = Workload::LIVE.map(|live| measured.ratio((live, Hpalloc, 0), (Workload::LIVE[0], Hpalloc, 0)));
     let ratio = ratios.into_iter().flatten().fold(0.0, f64::max);
     let what = format!("{}: with up to 4,000,000 blocks live ÷ with 1,000", Hpalloc.title());
     table.row(&what, ["at most 1.1".to_owned(), format!("{ratio:.2}"), yes_or_no(ratio <= 1.1)]);
 
+    let most = most_by_chance(rounds);
+    let mut sign_test = Table::new(
+        &format!(
+            "rounds in which \"{}\" is slower than its floor ({rounds} in all; more than {most} would be significant)",
+            HpallocPrefaulted.title()
+        ),
+        &GOAL,
+    );
     for figure in [QUANTILES.len() - 1, QUANTILES.len()] {
         let name = if figure < QUANTILES.len() { quantile(figure) } else { "latencies above 1000 ns".to_owned() };
         let floor = (Latency, FloorWritePrefaulted, figure);
-        let (above, rounds) = measured.above((Latency, HpallocPrefaulted, figure), floor).unwrap_or((1, 1));
-        let (ours, floor) = (HpallocPrefaulted.title(), FloorWritePrefaulted.title());
-        let most = most_by_chance(rounds);
-        let what = format!("{name}: rounds in which \"{ours}\" is above \"{floor}\"");
-        table.row(&what, [format!("at most {most}"), format!("{above} of {rounds}"), yes_or_no(above <= most)]);
+        let above = measured.above((Latency, HpallocPrefaulted, figure), floor).unwrap_or(rounds);
+        sign_test.row(&name, [format!("at most {most}"), above.to_string(), yes_or_no(above <= most)]);
     }
-    table.into_text()
+    format!("{}\n{}", table.into_text(), sign_test.into_text())
 }
+
+/// The columns of the tables of goals.
+const GOAL: [&str; 3] = ["goal", "measured", "reached"];
 
 fn yes_or_no(reached: bool) -> String {
     if reached { "yes" } else { "**no**" }.to_owned()

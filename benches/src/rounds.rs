@@ -125,12 +125,11 @@ impl Measurements {
         Some(median(of.iter().zip(&to).map(|(of, to)| of / to).collect()))
     }
 
-    /// Returns the number of rounds in which one figure is above the other, and the
-    /// number of all rounds.
-    pub(crate) fn above(&self, of: Figure, other: Figure) -> Option<(usize, usize)> {
+    /// Returns the number of rounds in which one figure is above the other.
+    pub(crate) fn above(&self, of: Figure, other: Figure) -> Option<usize> {
         let of = self.all(of.0, of.1, of.2)?;
         let other = self.all(other.0, other.1, other.2)?;
-        Some((of.iter().zip(&other).filter(|(of, other)| of > other).count(), of.len()))
+        Some(of.iter().zip(&other).filter(|(of, other)| of > other).count())
     }
 
     /// Returns the contestant with the lowest median.

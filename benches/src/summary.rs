@@ -22,7 +22,7 @@ const BLOCKS: [(&str, Workload, Contestant); 9] = [
     ("batch of 32", Workload::SmallBatch, Contestant::Hpalloc),
     ("batch of 1000, last freed first", Workload::BatchLifo, Contestant::Hpalloc),
     ("batch of 1000, random order", Workload::BatchRandom, Contestant::Hpalloc),
-    ("batch of 1000, on two threads", Workload::TwoThreads, Contestant::Hpalloc),
+    ("batch of 1000, two threads (hpalloc: a pool each)", Workload::TwoThreads, Contestant::Hpalloc),
     ("100,000 live, random order", Workload::Churn, Contestant::Hpalloc),
     ("a million list nodes of 24 bytes", Workload::List, Contestant::Hpalloc),
     ("first write, fresh memory", Workload::FirstTouch, Contestant::Hpalloc),
@@ -40,10 +40,11 @@ const HEAPS: [(Contestant, &str); 6] = [
 ];
 
 /// The rows, and the section of RESULTS.md that each is in.
-const REQUESTS: [(&str, Workload, &str); 6] = [
+const REQUESTS: [(&str, Workload, &str); 7] = [
     ("10,000 live, random order, ns", Workload::Mixed, "heaps"),
     ("batch of 100, random order, ns", Workload::MixedSmallBatch, "heaps"),
     ("growing vectors, ns per push", Workload::Vectors, "heaps"),
+    ("64 bytes, two threads (heaps: behind a spin lock), ns", Workload::TwoThreads, "time"),
     ("JSON: parse and print, ms", Workload::Json, "programs"),
     ("B-tree of strings, ms", Workload::Btree, "programs"),
     ("Rust source: parse and print, ms", Workload::Source, "programs"),
@@ -64,7 +65,11 @@ pub(crate) fn tables(results: &Document) -> Result<String> {
 
     let mut requests = Table::new("mixed sizes", &HEAPS.map(|(_, title)| title));
     for (name, workload, section) in REQUESTS {
-        let table = if section == "heaps" { &heaps } else { &programs };
+        let table = match section {
+            "time" => &times,
+            "heaps" => &heaps,
+            _ => &programs,
+        };
         requests.row(name, row(table, workload, HEAPS.map(|(contestant, _)| contestant)));
     }
     Ok(format!("{}\n{}", blocks.into_text(), requests.into_text()))

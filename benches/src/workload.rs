@@ -39,6 +39,16 @@ pub(crate) fn quantile_title(quantile: f64) -> String {
     if quantile < 1.0 { format!("p{}", (quantile * 100_000.0).round() / 1000.0) } else { "max".to_owned() }
 }
 
+/// The name of the row with the time to read the clock, which is part of every latency.
+pub(crate) const CLOCK: &str = "reading the clock";
+
+/// Returns the median time between two readings of the clock, in nanoseconds.
+pub(crate) fn clock_ns() -> u128 {
+    let mut times: Vec<_> = (0..10_001).map(|_| Instant::now().elapsed().as_nanos()).collect();
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
 /// A latency of more nanoseconds is an outlier.
 const OUTLIER_NS: u64 = 1000;
 

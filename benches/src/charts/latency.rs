@@ -6,18 +6,30 @@ use crate::Result;
 use crate::charts::Chart;
 use crate::charts::picture::{Anchor, Ink, NORMAL, Picture, SMALL};
 use crate::contestant::Contestant;
-use crate::workload::{QUANTILES, quantile_title};
+use crate::workload::{CLOCK, QUANTILES, quantile_title};
 
-const LEFT: f64 = 70.0;
-const RIGHT: f64 = 535.0;
-const TOP: f64 = 70.0;
-const BOTTOM: f64 = 384.0;
-const HEIGHT: f64 = 436.0;
-/// Where the labels of the lines begin, and how far apart they are at least.
-const LABELS: f64 = 566.0;
-const GAP: f64 = 19.0;
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = 478.0;
+const TOP: f64 = 92.0;
+const BOTTOM: f64 = 392.0;
+const HEIGHT: f64 = 444.0;
 /// The lowest latency of the scale, as a power of ten in nanoseconds.
 const LOWEST: i32 = 1;
+
+/// The key: where the samples of the lines and the names begin, where the columns end,
+/// and the height of a row.
+const SAMPLE: f64 = 514.0;
+const NAME: f64 = 556.0;
+const COLUMNS: [f64; 2] = [750.0, 818.0];
+const ROW: f64 = 22.0;
+/// The quantiles of the columns.
+const KEY: [f64; COLUMNS.len()] = [0.999, 1.0];
+
+/// Lines that are compared, because their memory is in the same state.
+struct Group {
+    title: &'static str,
+    lines: Vec<Line>,
+}
 
 /// A line of the chart, with its quantiles in nanoseconds.
 struct Line {
@@ -28,58 +40,81 @@ struct Line {
     quantiles: Vec<f64>,
 }
 
-/// The lines, from the back to the front.
-const LINES: [(Contestant, &str, Ink, f64, &str); 7] = [
-    (Contestant::Glibc, "glibc malloc", Ink::Gray, 2.0, ""),
-    (Contestant::Jemalloc, "jemalloc", Ink::Purple, 2.0, "7 3"),
-    (Contestant::Snmalloc, "snmalloc", Ink::Green, 2.0, "2 3"),
-    (Contestant::Mimalloc, "mimalloc", Ink::Blue, 2.0, "10 3 2 3"),
-    (Contestant::Hpalloc, "hpalloc, not prefaulted", Ink::OursFaint, 2.0, ""),
-    (Contestant::HpallocPrefaulted, "hpalloc, prefaulted", Ink::Ours, 3.0, ""),
-    (Contestant::HpallocHugePrefaulted, "hpalloc, prefaulted huge pages", Ink::Ours, 3.0, "6 3"),
-];
+/// How a contestant is drawn: its name, color, width and dashes.
+type Style = (Contestant, &'static str, Ink, f64, &'static str);
 
-/// Draws those of the lines that have all their figures.
+/// An allocator has one color; its line is solid in memory that was touched before.
+const WARM: (&str, [Style; 3]) = (
+    "memory touched before",
+    [
+        (Contestant::HpallocPrefaulted, "hpalloc, prefaulted", Ink::Ours, 3.0, ""),
+        (Contestant::GlibcWarm, "glibc malloc, warm", Ink::Gray, 2.0, ""),
+        (Contestant::MimallocWarm, "mimalloc, warm", Ink::Blue, 2.0, ""),
+    ],
+);
+const COLD: (&str, [Style; 5]) = (
+    "untouched memory",
+    [
+        (Contestant::Hpalloc, "hpalloc", Ink::Ours, 2.0, "6 3"),
+        (Contestant::Glibc, "glibc malloc", Ink::Gray, 2.0, "6 3"),
+        (Contestant::Mimalloc, "mimalloc", Ink::Blue, 2.0, "6 3"),
+        (Contestant::Jemalloc, "jemalloc", Ink::Purple, 1.5, "2 3"),
+        (Contestant::Snmalloc, "snmalloc", Ink::Green, 1.5, "2 3"),
+    ],
+);
+
+/// Draws the lines that have all their figures.
 pub(crate) fn chart(results: &Document) -> Result<Chart> {
     let table = results.table("latency", "ns")?;
-    let line = |&(contestant, name, ink, width, dashes): &(Contestant, &'static str, Ink, f64, &'static str)| {
+    let line = |&(contestant, name, ink, width, dashes): &Style| {
         let value = |quantile| table.value(contestant.title(), &quantile_title(quantile));
         let quantiles = QUANTILES.map(value).into_iter().collect::<Option<_>>()?;
         Some(Line { name, ink, width, dashes, quantiles })
     };
-    let lines: Vec<Line> = LINES.iter().filter_map(line).collect();
-    let measured = match results.table("run", "run")?.figure("rounds", "on") {
+    let group = |title, styles: &[Style]| Group { title, lines: styles.iter().filter_map(line).collect() };
+    let groups = [group(WARM.0, &WARM.1), group(COLD.0, &COLD.1)];
+    let run = results.table("run", "this run")?;
+    let measured = match run.figure("rounds", "") {
         None | Some("1") => "one round".to_owned(),
         Some(rounds) => format!("medians of {rounds} rounds"),
     };
+    let clock = run
+        .figure(CLOCK, "")
+        .map_or_else(String::new, |ns| format!("Each latency includes {ns} ns for reading the clock. "));
     Ok(Chart {
         name: "latency",
-        alt: describe(&lines),
+        alt: describe(&groups),
         height: HEIGHT,
-        draw: Box::new(move |picture| draw(picture, &lines, &measured)),
+        draw: Box::new(move |picture| draw(picture, &groups, &measured, &clock)),
     })
 }
 
-fn describe(lines: &[Line]) -> String {
-    let p999 = QUANTILES.iter().position(|&quantile| quantile >= 0.999).unwrap_or(0);
-    // From the front, so that hpalloc comes first.
-    let figures = lines.iter().rev().map(|line| {
-        let last = line.quantiles.last().copied().unwrap_or(f64::NAN);
-        format!("{} {} and {}", line.name, time(line.quantiles[p999]), time(last))
+/// Returns the figure of a column of the key.
+fn key(line: &Line, quantile: f64) -> f64 {
+    QUANTILES.iter().zip(&line.quantiles).find(|(of, _)| **of >= quantile).map_or(f64::NAN, |(_, ns)| *ns)
+}
+
+fn describe(groups: &[Group]) -> String {
+    let figures =
+        |line: &Line| format!("{} {}", line.name, KEY.map(|quantile| time(key(line, quantile))).join(" and "));
+    let groups_text = groups.iter().map(|group| {
+        let lines: Vec<_> = group.lines.iter().map(figures).collect();
+        format!("In {}: {}.", group.title, lines.join("; "))
     });
-    let medians = lines.iter().filter_map(|line| line.quantiles.first().copied());
+    let medians = groups.iter().flat_map(|group| &group.lines).filter_map(|line| line.quantiles.first().copied());
     let (lowest, highest) =
         medians.fold((f64::INFINITY, 0.0_f64), |(low, high), median| (low.min(median), high.max(median)));
     format!(
         "Line chart of the latency of an allocation with the first write to it, from the median to the maximum, on a \
-         logarithmic scale. The medians are {lowest:.0} to {highest:.0} ns. At the 99.9th percentile and at the \
-         maximum: {}.",
-        figures.collect::<Vec<_>>().join("; ")
+         logarithmic scale. The medians are {lowest:.0} to {highest:.0} ns. The 99.9th percentile and the maximum \
+         follow. {}",
+        groups_text.collect::<Vec<_>>().join(" ")
     )
 }
 
-fn draw(picture: &mut Picture, lines: &[Line], measured: &str) {
-    let highest = lines.iter().flat_map(|line| &line.quantiles).copied().fold(1e5, f64::max);
+fn draw(picture: &mut Picture, groups: &[Group], measured: &str, clock: &str) {
+    let lines = || groups.iter().flat_map(|group| &group.lines);
+    let highest = lines().flat_map(|line| &line.quantiles).copied().fold(1e5, f64::max);
     #[allow(clippy::cast_possible_truncation, reason = "a power of ten")]
     let highest = highest.log10().ceil() as i32;
     let y = |ns: f64| {
@@ -91,7 +126,14 @@ fn draw(picture: &mut Picture, lines: &[Line], measured: &str) {
 
     picture.heading(
         "Latency of an allocation and the first write to the block",
-        &format!("4 million blocks of 64 bytes, one after the other; logarithmic scale; {measured}"),
+        &format!("4 million blocks of 64 bytes, one after the other; {measured}; logarithmic scale."),
+    );
+    picture.text(
+        (12.0, 62.0),
+        &format!("{clock}In untouched memory, writes take page faults."),
+        NORMAL,
+        Ink::Muted,
+        Anchor::Start,
     );
     for power in LOWEST..=highest {
         let ns = 10.0_f64.powi(power);
@@ -99,67 +141,58 @@ fn draw(picture: &mut Picture, lines: &[Line], measured: &str) {
         picture.text((LEFT - 8.0, y(ns)), &time(ns), SMALL, Ink::Muted, Anchor::End);
     }
     for (place, &quantile) in QUANTILES.iter().enumerate() {
-        let title = match place {
-            0 => "median".to_owned(),
-            place if place + 1 == QUANTILES.len() => "maximum".to_owned(),
-            _ => quantile_title(quantile),
-        };
-        picture.text((x(place), BOTTOM + 18.0), &title, SMALL, Ink::Muted, Anchor::Middle);
+        let at = (x(place), BOTTOM + 18.0);
+        if KEY.contains(&quantile) {
+            picture.line(&[(x(place), TOP), (x(place), BOTTOM)], Ink::Grid, 1.0, "");
+            picture.bold(at, &title(quantile), SMALL, Ink::Text, Anchor::Middle);
+        } else {
+            picture.text(at, &title(quantile), SMALL, Ink::Muted, Anchor::Middle);
+        }
     }
     let middle = f64::midpoint(LEFT, RIGHT);
     picture.text((middle, BOTTOM + 38.0), "percentile of all allocations", SMALL, Ink::Muted, Anchor::Middle);
 
-    for line in lines {
+    // From the back to the front.
+    for line in lines().collect::<Vec<_>>().into_iter().rev() {
         let points: Vec<_> = line.quantiles.iter().enumerate().map(|(place, &ns)| (x(place), y(ns))).collect();
         picture.line(&points, line.ink, line.width, line.dashes);
         for point in points {
             picture.dot(point, line.width, line.ink);
         }
     }
-    let maximum = |line: &Line| line.quantiles.last().copied().unwrap_or(1.0);
-    let mut labelled: Vec<_> = lines.iter().collect();
-    labelled.sort_by(|a, b| maximum(b).total_cmp(&maximum(a)));
-    let ends: Vec<_> = labelled.iter().map(|line| y(maximum(line))).collect();
-    picture.text((LABELS, TOP - 8.0), "maximum", SMALL, Ink::Muted, Anchor::Start);
-    for ((line, end), label) in labelled.iter().zip(&ends).zip(spread_out(&ends)) {
-        picture.line(&[(RIGHT + 5.0, *end), (LABELS - 5.0, label)], line.ink, 1.0, "");
-        let text = format!("{}  {}", time(maximum(line)), line.name);
-        match line.ink {
-            Ink::Ours => picture.bold((LABELS, label), &text, NORMAL, line.ink, Anchor::Start),
-            Ink::OursFaint => picture.text((LABELS, label), &text, NORMAL, Ink::Ours, Anchor::Start),
-            ink => picture.text((LABELS, label), &text, NORMAL, ink, Anchor::Start),
+    draw_key(picture, groups);
+}
+
+/// Draws the table beside the lines.
+fn draw_key(picture: &mut Picture, groups: &[Group]) {
+    let mut y = TOP;
+    for (end, quantile) in COLUMNS.into_iter().zip(KEY) {
+        picture.bold((end, y), &title(quantile), SMALL, Ink::Text, Anchor::End);
+    }
+    for Group { title, lines } in groups.iter().filter(|group| !group.lines.is_empty()) {
+        picture.text((SAMPLE, y), title, SMALL, Ink::Muted, Anchor::Start);
+        y += ROW;
+        for line in lines {
+            picture.line(&[(SAMPLE, y), (NAME - 8.0, y)], line.ink, line.width, line.dashes);
+            let is_main = line.width > 2.0;
+            let write = if is_main { Picture::bold } else { Picture::text };
+            write(picture, (NAME, y), line.name, NORMAL, line.ink, Anchor::Start);
+            for (end, quantile) in COLUMNS.into_iter().zip(KEY) {
+                write(picture, (end, y), &time(key(line, quantile)), NORMAL, Ink::Text, Anchor::End);
+            }
+            y += ROW;
         }
+        y += ROW / 2.0;
     }
 }
 
-/// Moves places, which are sorted from the top, apart until labels there don't overlap.
-/// Places that are too close become a group, which is centered on them.
-fn spread_out(places: &[f64]) -> Vec<f64> {
-    // The first place of each group after it is spread out, and the number of its
-    // members.
-    let mut groups: Vec<(f64, f64)> = Vec::new();
-    for &place in places {
-        let mut group = (place, 1.0);
-        while let Some(&(before, count)) = groups.last() {
-            if before + count * GAP <= group.0 {
-                break;
-            }
-            groups.pop();
-            // The first place with which the merged group is centered on its members.
-            let first = (before * count + (group.0 - count * GAP) * group.1) / (count + group.1);
-            group = (first.max(TOP + 12.0), count + group.1);
-        }
-        groups.push(group);
+/// The name of a quantile in the chart.
+fn title(quantile: f64) -> String {
+    match quantile {
+        0.5 => "median".to_owned(),
+        1.0 => "maximum".to_owned(),
+        _ => quantile_title(quantile),
     }
-    let mut spread = Vec::new();
-    for (first, count) in groups {
-        let mut place = first;
-        while place < first + (count - 0.5) * GAP {
-            spread.push(place);
-            place += GAP;
-        }
-    }
-    spread
 }
 
 /// A time with its unit, in two or three digits.
