@@ -143,7 +143,7 @@ fn wasm() -> Result<()> {
     quotes(
         "src/guide/hosts.md",
         "targets/wasm/src/main.rs",
-        "/// Memory that the module grows by",
+        "/// A page source that grows the memory of the module.",
         "Growth::new()));\n",
     )?;
     if !Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success()) {
