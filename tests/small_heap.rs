@@ -4,6 +4,7 @@
 #![cfg(hpalloc_hardened)]
 
 use std::alloc::{Layout, alloc, dealloc};
+use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -42,7 +43,8 @@ fn misuse_of_a_small_heap_ends_the_program() {
 fn double_free() {
     // SAFETY: not upheld. This is the misuse under test, and it ends the process.
     unsafe {
-        let block = alloc(Layout::new::<u64>());
+        // Without `black_box`, an optimizing compiler may remove all three calls.
+        let block = black_box(alloc(Layout::new::<u64>()));
         dealloc(block, Layout::new::<u64>());
         dealloc(block, Layout::new::<u64>());
     }

@@ -1,0 +1,85 @@
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::Result;
+
+/// One way to build hpalloc, and which of its tests run then.
+pub(crate) struct Configuration {
+    pub(crate) name: &'static str,
+    features: &'static [&'static str],
+    is_hardened: bool,
+    /// The options of `cargo test` that select the test programs.
+    programs: &'static [&'static str],
+    /// The options of the test harness that select among the examples in the documentation.
+    documentation: &'static [&'static str],
+}
+
+/// All of them share the dependencies, which are built once: a flag for all packages, as
+/// `cargo hardened` has it, would build them again.
+pub(crate) const CONFIGURATIONS: [Configuration; 3] = [
+    Configuration {
+        name: "all features",
+        features: &["--all-features"],
+        is_hardened: false,
+        // The examples in `examples` are no tests. Clippy checks them, and CI runs them.
+        programs: &["--lib", "--tests"],
+        documentation: &[],
+    },
+    Configuration {
+        name: "all features, hardened",
+        features: &["--all-features"],
+        is_hardened: true,
+        programs: &["--lib", "--tests"],
+        // The compiler refuses these examples because of lifetimes and of `Send` and `Sync`.
+        // Signatures are the same in a hardened build, and `tests/contract.rs`, which runs in
+        // all configurations, asserts `Send` and `Sync`.
+        documentation: &["--skip=fail"],
+    },
+    Configuration {
+        name: "without `mmap`",
+        features: &["--features", "static-buffer,std"],
+        is_hardened: false,
+        // `mmap` only decides which type `DefaultRegion` is, and so what `Arena::new` makes. It
+        // occurs in `src/region.rs`, `src/region/static_buffer.rs` and `src/arena/make.rs`. Of
+        // the programs that build without it, these use either, or have tests that are there
+        // only then. Everything else is generic over the region.
+        programs: &["--lib", "--test=contract", "--test=sequences", "--test=static_buffer"],
+        documentation: &["region", "arena"],
+    },
+];
+
+impl Configuration {
+    fn cargo_test(&self) -> Command {
+        let mut cargo = Command::new("cargo");
+        cargo.arg("test").args(self.features).stdin(Stdio::null());
+        if self.is_hardened {
+            cargo.env("RUSTC_WORKSPACE_WRAPPER", concat!(env!("CARGO_MANIFEST_DIR"), "/hardened-rustc"));
+            cargo.arg("--config=build.rustdocflags=['--cfg=hpalloc_hardened']");
+        }
+        cargo
+    }
+
+    /// Builds the test programs and returns their paths.
+    ///
+    /// # Errors
+    ///
+    /// What Cargo printed, if it failed.
+    pub(crate) fn build(&self) -> Result<Vec<PathBuf>> {
+        let output = self.cargo_test().args(["--no-run", "--color=never"]).args(self.programs).output()?;
+        let text = String::from_utf8(output.stderr)?;
+        // Such as `Executable tests/pool.rs (target/debug/deps/pool-0123456789abcdef)`.
+        let path = |line: &str| {
+            let (_, path) = line.trim_start().strip_prefix("Executable ")?.rsplit_once(" (")?;
+            Some(PathBuf::from(path.strip_suffix(')')?))
+        };
+        let programs: Vec<_> = text.lines().filter_map(path).collect();
+        if output.status.success() && !programs.is_empty() { Ok(programs) } else { Err(text.into()) }
+    }
+
+    /// The command that runs the examples in the documentation.
+    pub(crate) fn documentation(&self) -> Command {
+        let mut cargo = self.cargo_test();
+        cargo.args(["--doc", "--"]).args(self.documentation);
+        cargo
+    }
+}
