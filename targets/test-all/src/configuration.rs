@@ -10,7 +10,8 @@ pub(crate) struct Configuration {
     is_hardened: bool,
     /// The options of `cargo test` that select the test programs.
     programs: &'static [&'static str],
-    /// The options of the test harness that select among the examples in the documentation.
+    /// The options of the test harness that select among the examples in the
+    /// documentation.
     documentation: &'static [&'static str],
 }
 
@@ -30,19 +31,20 @@ pub(crate) const CONFIGURATIONS: [Configuration; 3] = [
         features: &["--all-features"],
         is_hardened: true,
         programs: &["--lib", "--tests"],
-        // The compiler refuses these examples because of lifetimes and of `Send` and `Sync`.
-        // Signatures are the same in a hardened build, and `tests/contract.rs`, which runs in
-        // all configurations, asserts `Send` and `Sync`.
+        // The compiler refuses these examples because of lifetimes and of `Send` and
+        // `Sync`. Signatures are the same in a hardened build, and `tests/contract.rs`,
+        // which runs in all configurations, asserts `Send` and `Sync`.
         documentation: &["--skip=fail"],
     },
     Configuration {
         name: "without `mmap`",
         features: &["--features", "static-buffer,std"],
         is_hardened: false,
-        // `mmap` only decides which type `DefaultRegion` is, and so what `Arena::new` makes. It
-        // occurs in `src/region.rs`, `src/region/static_buffer.rs` and `src/arena/make.rs`. Of
-        // the programs that build without it, these use either, or have tests that are there
-        // only then. Everything else is generic over the region.
+        // `mmap` only decides which type `DefaultRegion` is, and so what `Arena::new`
+        // makes. It occurs in `src/region.rs`, `src/region/static_buffer.rs` and
+        // `src/arena/make.rs`. Of the programs that build without it, these use either,
+        // or have tests that are there only then. Everything else is generic over the
+        // region.
         programs: &["--lib", "--test=contract", "--test=sequences", "--test=static_buffer"],
         documentation: &["region", "arena"],
     },

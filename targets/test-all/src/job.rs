@@ -24,8 +24,9 @@ pub(crate) enum Outcome {
 impl Job {
     /// Runs the tests.
     ///
-    /// A test program may be empty in a configuration, but it must say so. The documentation
-    /// always has examples, so none of them means that their selection is wrong.
+    /// A test program may be empty in a configuration, but it must say so. The
+    /// documentation always has examples, so none of them means that their selection is
+    /// wrong.
     pub(crate) fn run(&self) -> Outcome {
         let mut command = match self {
             Self::Program { path, .. } => Command::new(path),
@@ -70,7 +71,8 @@ impl fmt::Display for Job {
 pub(crate) struct Jobs(Arc<Mutex<Receiver<Job>>>);
 
 impl Jobs {
-    /// Returns the next job, or `None` after the last one. Waits while the queue is empty.
+    /// Returns the next job, or `None` after the last one. Waits while the queue is
+    /// empty.
     pub(crate) fn next(&self) -> Option<Job> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
     }

@@ -1,8 +1,8 @@
 //! Runs all tests of hpalloc on the host, in three configurations: `cargo test-all`.
 //!
-//! `cargo test` runs one test program after the other, and a second configuration is not built
-//! before the tests of the first one have passed. Here the next configuration is built while
-//! the programs of the last one run.
+//! `cargo test` runs one test program after the other, and a second configuration is not
+//! built before the tests of the first one have passed. Here the next configuration is
+//! built while the programs of the last one run.
 
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -33,7 +33,7 @@ struct Step {
     run_seconds: f64,
 }
 
-/// What the builder and the workers report.
+/// A report of the builder or of a worker.
 enum Event {
     /// The test programs of a configuration are built.
     Built { configuration: usize, programs: usize, seconds: f64 },
@@ -62,8 +62,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs everything and prints a line per step. Returns the number of tests that passed and the
-/// number of builds and programs that failed.
+/// Runs everything and prints a line per step. Returns the number of tests that passed
+/// and the number of builds and programs that failed.
 fn run() -> (usize, usize) {
     let workers = thread::available_parallelism().map_or(2, usize::from);
     let (queue, jobs) = job::queue();
@@ -104,13 +104,15 @@ fn build(queue: &mpsc::Sender<Job>, events: &mpsc::Sender<Event>) {
         };
         events.send(event).expect("the main thread receives until all senders are gone");
     }
-    // Last, because Cargo locks the target directory: beside a build, they would wait for it.
+    // Last, because Cargo locks the target directory: beside a build, they would wait for
+    // it.
     for configuration in 0..CONFIGURATIONS.len() {
         send(Job::Documentation { configuration });
     }
 }
 
-/// Prints what the builder and the workers report, and sums it up.
+/// Prints the reports of the builder and the workers. Returns the number of tests that
+/// passed and of failures.
 fn report(events: mpsc::Receiver<Event>) -> (usize, usize) {
     let mut programs: [Step; CONFIGURATIONS.len()] = Default::default();
     let (mut passed, mut failures) = (0, 0);

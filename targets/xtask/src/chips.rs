@@ -1,11 +1,12 @@
 use crate::Result;
 use crate::target::{self, Target};
 
-/// A target on which hpalloc isn't tested: what is built for it, and the sentence with which that is refused, if it is.
+/// A build for a target on which hpalloc is not tested.
 struct Chip {
     triple: &'static str,
     features: &'static str,
     hardened: bool,
+    /// A part of the error message, if the build must fail.
     refusal: Option<&'static str>,
 }
 
@@ -13,7 +14,8 @@ const fn chip(triple: &'static str, features: &'static str, refusal: Option<&'st
     Chip { triple, features, hardened: false, refusal }
 }
 
-/// Chips without atomics, or that can't compare and swap; and targets that can't have a feature.
+/// Chips without atomics or without compare-and-swap, and targets that cannot have a
+/// feature.
 const CHIPS: [Chip; 12] = [
     chip("armv4t-none-eabi", "static-buffer,critical-section", None),
     chip("armv4t-none-eabi", "static-buffer", Some("also needs the feature `critical-section`")),
@@ -29,7 +31,8 @@ const CHIPS: [Chip; 12] = [
     chip("x86_64-pc-windows-gnu", "mmap", Some("on Windows turn it off, and use `Boxed`")),
 ];
 
-/// Builds hpalloc for chips that it isn't tested on, and sees that what can't be built is refused with a sentence.
+/// Builds hpalloc for chips on which it is not tested, and checks the error message of
+/// each build that must fail.
 pub(crate) fn run() -> Result<()> {
     for Chip { triple, features, hardened, refusal } in CHIPS {
         let mut cargo = Target::untested(triple).cargo("check")?;
@@ -45,9 +48,9 @@ pub(crate) fn run() -> Result<()> {
         };
         let what = format!("{triple}, features \"{features}\"{}", if hardened { ", hardened" } else { "" });
         if !is_right {
-            return Err(format!("{what}: {} was expected:\n{text}", refusal.unwrap_or("success")).into());
+            return Err(format!("{what}: expected {}:\n{text}", refusal.unwrap_or("success")).into());
         }
-        println!("ok  {what}: {}", if refusal.is_some() { "refused, and says why" } else { "builds" });
+        println!("ok  {what}: {}", if refusal.is_some() { "refused, with a message that says why" } else { "builds" });
     }
     Ok(())
 }

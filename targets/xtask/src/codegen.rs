@@ -5,27 +5,32 @@ use crate::Result;
 use crate::report::{SIZE_CLASSES, build, build_footprint};
 use crate::target::{self, TARGETS, Target};
 
-/// A function, and the most instructions that the paths through it may have, the return included.
+/// A function, and the highest number of instructions of each path through it, including
+/// the return.
 struct Limits {
     function: &'static str,
-    /// Of the paths that return, from the shortest on.
+    /// The limits of the paths that return, in ascending order.
     paths: &'static [usize],
 }
 
-/// What the program `footprint` holds with one of hpalloc's allocators.
+/// The hot path of one of hpalloc's allocators in the program `footprint`.
 struct HotPath {
-    /// The feature that makes it hold that one.
+    /// The feature of `footprint` that selects the allocator.
     allocator: &'static str,
-    /// Functions that are jumped to where the hot path ends, besides the refill.
+    /// The functions, besides the refill, to which the hot path jumps at its end.
     out_of_line: &'static [&'static str],
     functions: [Limits; 3],
 }
 
-/// What isn't small, and what the source has no page for. The length of the name is a part of the symbol, and tells them apart.
+/// The functions for requests that are not small, or for which the page source has no
+/// page. The length of the name is part of the symbol, and excludes longer names that end
+/// alike.
 const OTHER: [&str; 3] = ["14allocate_other", "15give_back_other", "take_from_free_run"];
 
-// From the free list, and a fresh block. A refill is another function, which is jumped to: without a page, and with one. That of
-// `SizeClasses` jumps on without a page.
+// `allocate` has two paths: a block from the free list, and a fresh block. It jumps to
+// the refill, which is another function with two paths: without a page and with one. The
+// refill of `SizeClasses` has no path that returns without a page, because it jumps to
+// another function.
 
 const X86_64: [HotPath; 2] = [
     HotPath {
@@ -69,9 +74,12 @@ const THUMBV7M: [HotPath; 2] = [
     },
 ];
 
-/// Reads the machine code of `allocate`, its refill from an arena, and `deallocate`, of a `FixedBlock` and of `SizeClasses`
-/// for small requests. They hold no backward branch, no call but the jump to the refill or to what serves other requests, no
-/// atomic operation and no division, and no more instructions than these.
+/// Checks the machine code of `allocate`, its refill from an arena, and `deallocate`, for
+/// a `FixedBlock` and for small requests of `SizeClasses`.
+///
+/// They must have no backward branch, no atomic operation, no division, and no more
+/// instructions than the limits above. They must not call, except for a jump to the
+/// refill or to the functions that serve other requests.
 pub(crate) fn run() -> Result<()> {
     let x86 = Capstone::new().x86().mode(x86::ArchMode::Mode64).build()?;
     let thumb = Capstone::new().arm().mode(arm::ArchMode::Thumb).build()?;
@@ -87,16 +95,17 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// A program that calls every function, as a release and as the smallest there is, has nothing of what a panic takes.
+/// Checks that a program that calls every function contains no panic, in a release build
+/// and in the smallest build.
 fn no_panic(target: &Target) -> Result<()> {
     const PROGRAM: &str = "every_function";
     for profile in ["release", "footprint"] {
         let program = build(target, PROGRAM, "silent", profile, false)?;
         let panics = |name: &str| name.contains("panic") || name.contains("unwrap") || name.contains("expect");
         if let Some(function) = program.functions.iter().find(|function| panics(&function.name)) {
-            return Err(format!("{}: {PROGRAM}, as {profile}, holds {}", target.triple, function.name).into());
+            return Err(format!("{}: {PROGRAM}, profile {profile}, contains {}", target.triple, function.name).into());
         }
-        println!("ok  {}: {PROGRAM}, as {profile}, holds nothing that panics", target.triple);
+        println!("ok  {}: {PROGRAM}, profile {profile}, cannot panic", target.triple);
     }
     Ok(())
 }
@@ -119,17 +128,19 @@ fn check(triple: &str, disassembler: &Capstone, path: &HotPath) -> Result<()> {
         follow(&code, &ends, 0, 0, &mut lengths).map_err(|what| wrong(&what))?;
         lengths.sort_unstable();
         if lengths.len() != limit.paths.len() || lengths.iter().zip(limit.paths).any(|(length, most)| length > most) {
-            return Err(wrong(&format!("takes {lengths:?} instructions, and may take {:?}", limit.paths)).into());
+            return Err(
+                wrong(&format!("has paths of {lengths:?} instructions; the limits are {:?}", limit.paths)).into()
+            );
         }
         println!("ok  {triple}: {allocator}: {} takes {lengths:?} instructions", limit.function);
     }
-    // All of it, with what isn't on the hot path.
+    // The rest of the allocator, which is not on the hot path.
     let belongs = |name: &str| name.contains("refill") || SIZE_CLASSES.iter().any(|part| name.contains(part));
     for function in program.functions.iter().filter(|function| belongs(&function.name)) {
         let code = disassembler.disasm_all(&function.code, function.address)?;
         let wrong = |what: &str| format!("{triple}: {allocator}: {} {what}:\n{code}", function.name);
         if code.iter().map(|instruction| instruction.bytes().len()).sum::<usize>() < function.code.len() {
-            return Err(wrong("has more code than can be read").into());
+            return Err(wrong("contains code that cannot be disassembled").into());
         }
         for instruction in code.iter() {
             let mnemonic = instruction.mnemonic().unwrap_or_default();
@@ -147,7 +158,13 @@ fn is_atomic(mnemonic: &str, instruction: &Insn<'_>) -> bool {
         || (mnemonic == "xchg" && memory)
 }
 
-/// Follows all paths from an instruction on to a return or to where the hot path ends, `taken` of them behind it, and adds the lengths of those that return.
+/// Follows all paths from the instruction at `index` to a return or to one of `ends`, and
+/// adds the length of each path that returns. `taken` is the number of instructions
+/// before `index`.
+///
+/// # Errors
+///
+/// If a path calls, branches backward or leaves the function.
 fn follow(
     code: &[Insn<'_>],
     ends: &[u64],
@@ -192,11 +209,11 @@ fn follow(
     }
 }
 
-/// What an Arm branch can depend on.
+/// The conditions of an Arm branch.
 const CONDITIONS: [&str; 16] =
     ["eq", "ne", "hs", "cs", "lo", "cc", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le"];
 
-/// Where control goes after an instruction.
+/// The flow of control after an instruction.
 enum Flow {
     On,
     Return { always: bool },

@@ -4,12 +4,12 @@ use object::{Object, ObjectSection, ObjectSymbol, SectionKind};
 
 use crate::Result;
 
-/// What is measured of a program.
+/// The measured properties of a program.
 pub(crate) struct Program {
-    /// Bytes of code and constants.
+    /// The number of bytes of code and constants.
     pub(crate) size: u64,
     pub(crate) functions: Vec<Function>,
-    /// Symbols that another library would have to define.
+    /// The symbols that another library must define.
     pub(crate) undefined: Vec<String>,
     pub(crate) is_dynamic: bool,
 }
@@ -32,7 +32,7 @@ pub(crate) fn read(path: &Path) -> Result<Program> {
     let name = |symbol: &object::Symbol<'_, '_>| symbol.name().unwrap_or_default().to_owned();
     let is_arm = file.architecture() == object::Architecture::Arm;
     let function = |symbol: object::Symbol<'_, '_>| {
-        // The lowest bit of an address says that the code is Thumb.
+        // The lowest bit of an address marks Thumb code.
         let address = if is_arm { symbol.address() & !1 } else { symbol.address() };
         let section = file.section_by_index(symbol.section_index()?).ok()?;
         let code = section.data_range(address, symbol.size()).ok()??;
@@ -47,14 +47,20 @@ pub(crate) fn read(path: &Path) -> Result<Program> {
 }
 
 impl Program {
-    /// The one function whose name contains this.
+    /// Returns the function whose name contains `part`.
+    ///
+    /// # Errors
+    ///
+    /// If no function or several functions have such a name.
     pub(crate) fn function(&self, part: &str) -> Result<&Function> {
         let mut found = self.functions.iter().filter(|function| function.name.contains(part));
         match (found.next(), found.next()) {
             (Some(function), None) => Ok(function),
-            (first, _) => {
-                Err(format!("{} functions are called {part}", if first.is_some() { "two" } else { "no" }).into())
-            }
+            (first, _) => Err(format!(
+                "{} has {part} in its name",
+                if first.is_some() { "more than one function" } else { "no function" }
+            )
+            .into()),
         }
     }
 }

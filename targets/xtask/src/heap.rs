@@ -1,4 +1,4 @@
-//! What a `Heap` takes in instructions: over traces of programs, and in the worst case.
+//! The instructions of a `Heap`: over traces of programs, and in the worst case.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,8 +11,9 @@ use crate::elf::Function;
 use crate::report::{LIMITED_TARGET, MEASURE, build_footprint};
 use crate::target::{self, TARGETS, Target, succeed};
 
-/// The most instructions that each operation may take in `LIMITED_MEMORY` on `LIMITED_TARGET`: at worst, and in the median
-/// over all traces. The goals are 600 and 150.
+/// The highest number of instructions of each operation in `LIMITED_MEMORY` on
+/// `LIMITED_TARGET`: in the worst case, and as the median over all traces. The goals are
+/// 600 and 150.
 const LIMITS: [Limits; BOUNDED] =
     [Limits { worst: 750, median: 270 }, Limits { worst: 850, median: 440 }, Limits { worst: 480, median: 210 }];
 const LIMITED_MEMORY: &str = "64 KiB";
@@ -23,15 +24,16 @@ const PROPORTIONAL: &str = "1.5 times the live bytes";
 const OPERATIONS: [&str; 5] = ["allocate", "allocate, aligned to more than 8 bytes", "deallocate", "grow", "shrink"];
 const ALLOCATE: usize = 0;
 const DEALLOCATE: usize = 2;
-/// How many of them don't copy.
+/// The number of operations, from the first, that do not copy.
 const BOUNDED: usize = 3;
-/// What is said of the operations over a trace.
+/// The statistics of an operation over a trace.
 const STATISTICS: [&str; 3] = ["median", "99 %", "maximum"];
 
-/// The most bytes that `allocate`, `deallocate`, `grow` and `shrink` may take together on `LIMITED_TARGET`.
+/// The highest code size of `allocate`, `deallocate`, `grow` and `shrink` together on
+/// `LIMITED_TARGET`, in bytes.
 const CODE_LIMIT: u64 = 4650;
 
-/// A part of the name of the function that calls them in the program that is measured.
+/// A part of the name of the function that calls them in the measured program.
 const CALLER: &str = "footprint3run";
 
 struct Limits {
@@ -39,23 +41,24 @@ struct Limits {
     median: u64,
 }
 
-/// What the traces are written to.
+/// The file of traces.
 const TRACES: &str = "target/traces.bin";
 
-/// What one of the programs printed for a memory and one trace or family of states.
+/// The figures that a program printed for one memory and one trace or family of states.
 struct Line {
     memory: String,
     name: String,
     figures: Vec<u64>,
 }
 
-/// What the programs `heap_traces` and `heap_worst_case` printed on one target.
+/// The figures that the programs `heap_traces` and `heap_worst_case` printed on one
+/// target.
 struct Measured {
     traces: Vec<Line>,
     worst: Vec<Line>,
 }
 
-/// Writes the traces to a file, from which they are loaded.
+/// Writes the traces to a file, from which the programs load them.
 fn write_traces() -> Result<&'static Path> {
     let mut cargo = Command::new("cargo");
     cargo.args(["run", "--release", "--package", "hpalloc-memory", "--bin", "memory", "--", "write-traces", TRACES]);
@@ -91,14 +94,15 @@ impl Measured {
         })
     }
 
-    /// A statistic over all traces in a memory. `None` if none fits, or none has such an operation.
+    /// Returns a statistic over all traces in a memory, or `None` if no trace fits or
+    /// none has such an operation.
     fn over_traces(&self, memory: &str, operation: usize, statistic: usize) -> Option<u64> {
         let all = self.traces.iter().find(|line| line.memory == memory && line.name == "all")?;
         Some(statistics(all, operation)[statistic]).filter(|&figure| figure > 0)
     }
 
-    /// The most that an operation took in a memory, over all states and traces. What is copied when a block is resized has no
-    /// bound in a trace.
+    /// Returns the highest cost of an operation in a memory, over all states and traces.
+    /// Operations that copy are not bounded in a trace, so only states count for them.
     fn worst(&self, memory: &str, operation: usize) -> Option<u64> {
         let states = self.worst.iter().filter(|line| line.memory == memory).map(|line| line.figures[operation]);
         let traces = if operation < BOUNDED { self.over_traces(memory, operation, 2) } else { None };
@@ -108,37 +112,42 @@ impl Measured {
 
 /// The code of a `Heap` on one target, in bytes.
 pub(crate) struct Code {
-    /// Of `allocate`, `deallocate`, `grow` and `shrink`, with all of hpalloc's and `core`'s that they take.
+    /// The size of `allocate`, `deallocate`, `grow` and `shrink`, with the functions of
+    /// hpalloc and of `core` that they call.
     pub(crate) functions: u64,
-    /// Of what they take from the compiler's own library.
+    /// The size of the functions that they call in the compiler's library.
     pub(crate) library: u64,
-    /// The names of that.
+    /// The names of those functions.
     pub(crate) library_names: Vec<String>,
 }
 
 impl Code {
-    /// What a program has that calls the four, and one doesn't have that only makes a heap.
+    /// Measures the functions that are in a program that calls the four, but not in one
+    /// that only creates a heap.
     ///
     /// # Errors
     ///
-    /// If that is above the limit, or can panic, or divides without an instruction for it.
+    /// If their size is above the limit, or if they can panic or call a function to
+    /// divide.
     pub(crate) fn measure(target: &Target) -> Result<Self> {
         let made = build_footprint(target, "heap_made,silent", "footprint", false)?;
         let used = build_footprint(target, "heap_resized,silent", "footprint", false)?;
         let is_known =
             |name: &str| name.contains(CALLER) || made.functions.iter().any(|function| function.name == name);
         let mut code = Self { functions: 0, library: 0, library_names: Vec::new() };
-        // Functions with the same code are one, with several names.
+        // The linker merges functions with the same code, which then have several names.
         let mut addresses = BTreeSet::new();
         for Function { name, address, code: bytes } in used.functions.iter().filter(|it| !is_known(&it.name)) {
             if !addresses.insert(*address) {
                 continue;
             }
-            // Or a division by a function, which takes a Cortex-M0 a hundred instructions and more.
+            // A function that divides costs a hundred instructions or more on a
+            // Cortex-M0.
             if ["panic", "divmod", "div_rem"].iter().any(|unwanted| name.contains(unwanted)) {
-                return Err(format!("a Heap brings {name} on {}", target.triple).into());
+                return Err(format!("a Heap links {name} on {}", target.triple).into());
             }
-            // What the compiler calls by itself has a plain name, such as __aeabi_memmove.
+            // Functions that the compiler calls implicitly have plain names, such as
+            // __aeabi_memmove.
             let is_mangled = ["_R", "_ZN", "footprint_"].iter().any(|start| name.starts_with(start));
             if is_mangled && !name.contains("compiler_builtins") {
                 code.functions += bytes.len() as u64;
@@ -149,18 +158,21 @@ impl Code {
         }
         if target.triple == LIMITED_TARGET && code.functions > CODE_LIMIT {
             let bytes = code.functions;
-            return Err(format!("Heap takes {bytes} bytes on {LIMITED_TARGET}: the limit is {CODE_LIMIT}").into());
+            return Err(
+                format!("the code of Heap is {bytes} bytes on {LIMITED_TARGET}: the limit is {CODE_LIMIT}").into()
+            );
         }
         Ok(code)
     }
 }
 
-/// What is known of an operation over a trace. (The first figure is the memory.)
+/// Returns the statistics of an operation over a trace. The first figure of the line is
+/// the memory.
 fn statistics(line: &Line, operation: usize) -> &[u64] {
     &line.figures[1 + operation * STATISTICS.len()..][..STATISTICS.len()]
 }
 
-/// Prints what each trace and each family of states takes on these targets.
+/// Prints the costs of each trace and each family of states on these targets.
 pub(crate) fn print(triples: &[String]) -> Result<()> {
     let mut chosen: Vec<&Target> = triples.iter().map(|triple| target::find(triple)).collect::<Result<_>>()?;
     if chosen.is_empty() {
@@ -174,7 +186,7 @@ pub(crate) fn print(triples: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// A table of each trace in each memory.
+/// Returns a table of each trace in each memory.
 fn programs(lines: &[Line]) -> String {
     let columns: Vec<String> =
         OPERATIONS.iter().flat_map(|name| STATISTICS.map(|statistic| format!("{name}: {statistic}"))).collect();
@@ -186,7 +198,7 @@ fn programs(lines: &[Line]) -> String {
     table.into_text()
 }
 
-/// A table of each family of states in each memory.
+/// Returns a table of each family of states in each memory.
 fn families(lines: &[Line]) -> String {
     let mut table = Table::new("states, memory", &OPERATIONS);
     for line in lines {
@@ -205,7 +217,7 @@ const ANY_SIZE: [(&str, &str); 6] = [
     ("buddy_system_allocator", "buddy_system_allocator"),
 ];
 
-/// The table of `Heap` beside its peers, on the limited target.
+/// Returns the table of `Heap` beside its peers, on the limited target.
 fn peers_table(traces: &Path) -> Result<String> {
     let target = target::find(LIMITED_TARGET)?;
     let mut columns = vec!["programs".to_owned()];
@@ -224,7 +236,7 @@ fn peers_table(traces: &Path) -> Result<String> {
     Ok(table.into_text())
 }
 
-/// What was measured on all targets, and beside peers on one.
+/// The measurements on all targets, and of the peers on one.
 pub(crate) struct Heap {
     targets: BTreeMap<&'static str, Measured>,
     peers: String,
@@ -241,33 +253,36 @@ impl Heap {
         &self.targets[LIMITED_TARGET]
     }
 
-    /// What the README at the root says of the limited target.
+    /// Returns the sentence about the limited target that the README at the root must
+    /// contain.
     pub(crate) fn summary(&self) -> Result<String> {
         let limited = self.limited();
         let figures = [
-            limited.over_traces(LIMITED_MEMORY, ALLOCATE, 0),
-            limited.over_traces(LIMITED_MEMORY, DEALLOCATE, 0),
+            limited.over_traces(PROPORTIONAL, ALLOCATE, 0),
+            limited.over_traces(PROPORTIONAL, DEALLOCATE, 0),
             (0..DEALLOCATE).filter_map(|operation| limited.worst(LIMITED_MEMORY, operation)).max(),
             limited.worst(LIMITED_MEMORY, DEALLOCATE),
         ];
         let [allocate, deallocate, worst_allocate, worst_deallocate] =
             figures.map(|figure| figure.ok_or("an operation of a Heap was not measured"));
         Ok(format!(
-            "{} instructions to allocate and {} to free in the median, {} and {} in the worst states",
+            "{} instructions to allocate and {} to free (median over 23 programs), and {} and {} in the worst states",
             allocate?, deallocate?, worst_allocate?, worst_deallocate?,
         ))
     }
 
-    /// That the bounds hold.
+    /// Checks that no limit is exceeded.
     pub(crate) fn check(&self) -> Result<()> {
         for (operation, (name, limits)) in OPERATIONS.iter().zip(&LIMITS).enumerate() {
             let worst = self.limited().worst(LIMITED_MEMORY, operation);
             let median = self.limited().over_traces(LIMITED_MEMORY, operation, 0);
-            for (what, figure, limit) in [("at worst", worst, limits.worst), ("in the median", median, limits.median)] {
-                let figure = figure.ok_or_else(|| format!("{name} was not measured {what}"))?;
+            for (what, figure, limit) in [("worst case", worst, limits.worst), ("median", median, limits.median)] {
+                let figure = figure.ok_or_else(|| format!("the {what} of {name} was not measured"))?;
                 if figure > limit {
                     let place = format!("in {LIMITED_MEMORY} on {LIMITED_TARGET}");
-                    return Err(format!("{name}: {figure} instructions {what} {place}: the limit is {limit}").into());
+                    return Err(
+                        format!("{name}: the {what} {place} is {figure} instructions: the limit is {limit}").into()
+                    );
                 }
             }
         }
@@ -284,7 +299,8 @@ impl Heap {
         table.into_text()
     }
 
-    /// The table of what is typical: in 1.5 times the live bytes all statistics, in other memories the median.
+    /// Returns the table of typical costs: all statistics in 1.5 times the live bytes,
+    /// and the medians in other memories.
     pub(crate) fn traces_table(&self) -> String {
         let proportional = (0..OPERATIONS.len())
             .flat_map(|operation| (0..STATISTICS.len()).map(move |statistic| (PROPORTIONAL, operation, statistic)));
@@ -296,12 +312,12 @@ impl Heap {
         }))
     }
 
-    /// The table of `Heap` beside its peers.
+    /// Returns the table of `Heap` beside its peers.
     pub(crate) fn peers_table(&self) -> String {
         self.peers.clone()
     }
 
-    /// The table of each trace on the limited target.
+    /// Returns the table of each trace on the limited target.
     pub(crate) fn programs_table(&self) -> String {
         let mut table = Table::new(
             LIMITED_TARGET,
@@ -315,7 +331,7 @@ impl Heap {
         table.into_text()
     }
 
-    /// The table of the worst case.
+    /// Returns the table of the worst case.
     pub(crate) fn worst_table(&self) -> String {
         let rows = MEMORIES.iter().flat_map(|&memory| (0..OPERATIONS.len()).map(move |operation| (memory, operation)));
         self.table(rows.map(|(memory, operation)| {

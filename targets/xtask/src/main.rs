@@ -1,4 +1,5 @@
-//! Runs hpalloc's tests and programs on bare-metal targets, and measures it there: `cargo xtask --help`.
+//! Runs hpalloc's tests and programs on bare-metal targets, and measures it there:
+//! `cargo xtask --help`.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -26,28 +27,31 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Run the tests on these targets, or on all: the files in `tests/`, as on the host
+    /// Run the tests in `tests/`, as on the host, on the given targets or on all
     Test {
-        /// Such as thumbv7m-none-eabi
+        /// For example thumbv7m-none-eabi
         targets: Vec<String>,
     },
-    /// Build for chips without atomics, and see that what a target can't have, and what people write at first, is refused with a
-    /// sentence
+    /// Build for chips without atomics, and check the error messages for features that a
+    /// target cannot have and for common first mistakes
     Chips,
-    /// Run the firmware, the heap, the kernel, the WebAssembly module and the freestanding
-    /// Linux program, and check what they print
+    /// Run the firmware, the heap, the kernel, the WebAssembly module and the
+    /// freestanding Linux program, and check their output
     Programs,
-    /// Read the machine code of the hot path, which has no loop, call, atomic or division, and so many instructions; and
-    /// see that nothing panics in a program that calls every function
+    /// Check the machine code of the hot path: no loop, call, atomic or division, and a
+    /// bounded number of instructions. Check that a program that calls every function
+    /// cannot panic
     Codegen,
-    /// Count the instructions of a `Heap` on these targets, or on all, and print them for each trace and each family of states
+    /// Count the instructions of a `Heap` on the given targets or on all, and print them
+    /// for each trace and each family of states
     Heap {
-        /// Such as thumbv7m-none-eabi
+        /// For example thumbv7m-none-eabi
         targets: Vec<String>,
     },
-    /// Measure code bytes and instructions, and write the tables of targets/README.md
+    /// Measure code size and instructions, and write the tables of targets/README.md
     Report {
-        /// Fail where a figure of hpalloc's is above the one in the tables, instead of writing them
+        /// Do not write the tables, but fail if a figure of hpalloc is above the one in
+        /// them
         #[arg(long)]
         check: bool,
     },
@@ -56,7 +60,7 @@ enum Task {
 fn main() -> ExitCode {
     let options = Options::parse();
     if let Err(error) = std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")) {
-        eprintln!("error: the repository: {error}");
+        eprintln!("error: cannot enter the repository: {error}");
         return ExitCode::FAILURE;
     }
     let done = match options.task {

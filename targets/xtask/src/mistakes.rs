@@ -3,7 +3,8 @@ use std::{env, fs, process};
 
 use crate::Result;
 
-/// What people write at first, with which features, and what the compiler then has to tell them.
+/// Common first mistakes: the features, the code, and what the compiler's message must
+/// contain.
 const MISTAKES: [(&str, &str, &str); 15] = [
     (
         "static-buffer",
@@ -69,7 +70,8 @@ const MISTAKES: [(&str, &str, &str); 15] = [
     ),
 ];
 
-/// Compiles a program with each of the mistakes, and sees that the compiler says what to do.
+/// Compiles a program with each of the mistakes, and checks that the compiler's message
+/// says what to do.
 pub(crate) fn run() -> Result<()> {
     let folder = env::temp_dir().join(format!("hpalloc-mistakes-{}", process::id()));
     fs::create_dir_all(folder.join("src"))?;
@@ -95,12 +97,12 @@ pub(crate) fn run() -> Result<()> {
             .arg(folder.join("Cargo.toml"))
             .output()?;
         let text = String::from_utf8(output.stderr)?;
-        // The compiler breaks long notes.
+        // The compiler wraps long notes.
         let words = text.split_whitespace().filter(|word| *word != "|").collect::<Vec<_>>().join(" ");
         if output.status.success() || !words.contains(sentence) {
-            return Err(format!("{code}: {sentence:?} was expected:\n{text}").into());
+            return Err(format!("{code}: expected {sentence:?}:\n{text}").into());
         }
-        println!("ok  {code:.60}: refused, and says what to do");
+        println!("ok  {code:.60}: refused, with a message that says what to do");
         Ok(())
     });
     fs::remove_dir_all(folder)?;

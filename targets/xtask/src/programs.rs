@@ -6,7 +6,7 @@ use defmt_decoder::{DecodeError, Table};
 use crate::target::{self, Target, succeed};
 use crate::{Result, elf};
 
-/// Builds and runs the programs, and checks what they print.
+/// Builds and runs the programs, and checks their output.
 pub(crate) fn run() -> Result<()> {
     firmware()?;
     small()?;
@@ -18,7 +18,7 @@ pub(crate) fn run() -> Result<()> {
     freestanding()
 }
 
-/// Prints the lines of a program, of which each of `expected` has to be the start of one.
+/// Prints the output of a program, in which a line must start with each of `expected`.
 fn check(name: &str, lines: &[String], expected: &[&str]) -> Result<()> {
     for line in lines {
         println!("    {line}");
@@ -32,7 +32,7 @@ fn check(name: &str, lines: &[String], expected: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Runs on an emulated Cortex-M4F, and logs through `defmt`.
+/// Runs the firmware on an emulated Cortex-M4F. It logs through `defmt`.
 fn firmware() -> Result<()> {
     let target = target::find("thumbv7em-none-eabihf")?;
     let mut cargo = target.cargo("build")?;
@@ -62,7 +62,7 @@ fn firmware() -> Result<()> {
     Ok(())
 }
 
-/// The messages in a `defmt` log, whose texts are in the program that wrote it.
+/// Decodes a `defmt` log. The texts of its messages are in the program that wrote it.
 fn decode(program: &[u8], log: &[u8]) -> Result<Vec<String>> {
     let table = Table::parse(program)?.ok_or("the program has no `defmt` section")?;
     let mut decoder = table.new_stream_decoder();
@@ -71,23 +71,24 @@ fn decode(program: &[u8], log: &[u8]) -> Result<Vec<String>> {
     loop {
         match decoder.decode() {
             Ok(frame) => lines.push(frame.display_message().to_string()),
-            // A panic's text follows in clear where the program failed.
+            // If the program panicked, the message follows as plain text.
             Err(DecodeError::UnexpectedEof | DecodeError::Malformed) => return Ok(lines),
         }
     }
 }
 
-/// Whether a page has what a program has from `start` to `end`, to the letter.
+/// Checks that a page quotes the lines of a program from `start` to `end` verbatim.
 fn quotes(page: &str, program: &str, start: &str, end: &str) -> Result<()> {
     let source = std::fs::read_to_string(program)?;
     let quoted = source.find(start).and_then(|from| Some(&source[from..from + source[from..].find(end)? + end.len()]));
     if quoted.is_some_and(|quoted| std::fs::read_to_string(page).is_ok_and(|page| page.contains(quoted))) {
         return Ok(());
     }
-    Err(format!("{page} has other lines than {program}, which are: {quoted:?}").into())
+    Err(format!("{page} must quote {program} verbatim: {quoted:?}").into())
 }
 
-/// Runs on an emulated Cortex-M0 with 16 KiB of RAM. Its heap is the one of the README, to the letter.
+/// Runs the program `small` on an emulated Cortex-M0 with 16 KiB of RAM. The README
+/// quotes the declaration of its heap verbatim.
 fn small() -> Result<()> {
     quotes("README.md", "targets/small/src/main.rs", "hpalloc::static_heap!", "\n}\n")?;
     let target = target::find("thumbv6m-none-eabi")?;
@@ -97,7 +98,8 @@ fn small() -> Result<()> {
     check("small", &lines(output.stdout)?, &["1000000 operations, with up to ", "all free again: "])
 }
 
-/// Runs on a microcontroller, with hpalloc as the global allocator.
+/// Runs the program `heap` on an emulated microcontroller, with hpalloc as the global
+/// allocator.
 fn heap(triple: &str) -> Result<()> {
     let target = target::find(triple)?;
     let mut cargo = target.cargo_with_alloc("build")?;
@@ -120,7 +122,7 @@ fn heap(triple: &str) -> Result<()> {
     )
 }
 
-/// Boots on an emulated PC.
+/// Boots the kernel on an emulated PC.
 fn kernel() -> Result<()> {
     let target = target::find("x86_64-hpalloc-kernel")?;
     target.needs_qemu()?;
@@ -138,7 +140,7 @@ fn kernel() -> Result<()> {
     )
 }
 
-/// Runs in Node.js. Its source of pages is the one of the guide, to the letter.
+/// Runs the WebAssembly module in Node.js. The guide quotes its page source verbatim.
 fn wasm() -> Result<()> {
     quotes(
         "src/guide/hosts.md",
@@ -158,14 +160,19 @@ fn wasm() -> Result<()> {
     )
 }
 
-/// Runs on this machine, without a C library.
+/// Runs the freestanding program on this machine, without a C library.
 fn freestanding() -> Result<()> {
     let profile = ["--profile", "freestanding", "--manifest-path", "targets/freestanding/Cargo.toml"];
     succeed(Command::new("cargo").args(["build", "--target-dir", "target"]).args(profile))?;
     let path = Path::new("target/freestanding/freestanding");
     let program = elf::read(path)?;
     if program.is_dynamic || !program.undefined.is_empty() {
-        return Err(format!("{} is dynamic, or needs {:?}", path.display(), program.undefined).into());
+        return Err(format!(
+            "{} must be static without undefined symbols, but is dynamic or needs {:?}",
+            path.display(),
+            program.undefined
+        )
+        .into());
     }
     let output = succeed(&mut Command::new(path))?;
     check("freestanding: static, no undefined symbol", &lines(output.stdout)?, &["1000000 blocks allocated and freed"])

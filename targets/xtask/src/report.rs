@@ -7,20 +7,21 @@ use crate::target::{self, TARGETS, Target, succeed};
 use crate::{Result, elf};
 
 const README: &str = "targets/README.md";
-/// The programs that are measured.
+/// The manifest of the programs that are measured.
 pub(crate) const MEASURE: &str = "targets/measure/Cargo.toml";
-/// The most that the functions of `FixedBlock` may take together on `LIMITED_TARGET`, in bytes.
+/// The highest number of bytes that the functions of `FixedBlock` may need together on
+/// `LIMITED_TARGET`.
 const LIMIT: u64 = 160;
 pub(crate) const LIMITED_TARGET: &str = "thumbv7m-none-eabi";
 const FOOTPRINT_TARGETS: [&str; 3] = ["thumbv6m-none-eabi", LIMITED_TARGET, "riscv32imac-unknown-none-elf"];
 const PEERS: [&str; 4] = ["linked_list_allocator", "rlsf", "buddy_system_allocator", "heapless"];
 
-/// What the names contain of the functions that allocating from a `SizeClasses` takes, and giving back. A Cortex-M0 counts
-/// leading zeros in software.
+/// Parts of the names of the functions that `SizeClasses` needs to allocate and free. A
+/// Cortex-M0 counts leading zeros in software.
 pub(crate) const SIZE_CLASSES: [&str; 7] =
     ["footprint_allocate", "footprint_deallocate", "size_classes", "size_table", "carver", "take_pages", "clz"];
 
-/// The tables of the README.
+/// The names of the tables in the README.
 const SECTIONS: [&str; 8] = [
     "footprint",
     "instructions",
@@ -32,7 +33,7 @@ const SECTIONS: [&str; 8] = [
     "hardened instructions",
 ];
 
-/// Measures, and writes the tables of the README, or checks that no figure has grown beyond them.
+/// Measures, and writes the tables of the README, or checks that no figure exceeds them.
 pub(crate) fn run(check: bool) -> Result<()> {
     let mut readme = Document::read(README)?;
     for name in SECTIONS {
@@ -62,9 +63,10 @@ pub(crate) fn run(check: bool) -> Result<()> {
         println!("{table}");
         if check {
             let percent = match name {
-                // In a hardened program, a search takes more or fewer steps depending on where the linker puts the memory.
+                // The number of steps of a search in a hardened build depends on the
+                // addresses that the linker chooses.
                 "hardened instructions" => 40,
-                // The search for the worst state takes another way if anything costs more or less.
+                // The search for the worst state takes another path if any cost changes.
                 "heap worst case" => 15,
                 _ => 0,
             };
@@ -81,13 +83,14 @@ pub(crate) fn run(check: bool) -> Result<()> {
     Ok(())
 }
 
-/// The rows that are hpalloc's.
+/// Returns the rows of hpalloc.
 fn without_peers(table: &str) -> String {
     let ours = |line: &&str| !PEERS.iter().any(|peer| line.contains(peer));
     table.lines().filter(ours).collect::<Vec<_>>().join("\n")
 }
 
-/// The table of code bytes and of RAM, and the bytes of `FixedBlock` on the limited target.
+/// Returns the table of code size and RAM, and the code size of `FixedBlock` on the
+/// limited target.
 fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
     let functions = [
         ("`FixedBlock::with_block_size`", "footprint_with_block_size"),
@@ -109,11 +112,11 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
         let target = target::find(triple)?;
         let build = |features| build_footprint(target, features, "footprint", false);
         let build_hardened = |features| build_footprint(target, features, "footprint", true);
-        // A Cortex-M0 has no instruction that divides: a function would be linked.
+        // A Cortex-M0 has no division instruction, so a division would link a function.
         let unwanted = |name: &str| name.contains("div") || name.contains("panic");
         let (silent, silent_heap) = (build("hpalloc,silent")?, build("size_classes,silent")?);
         if let Some(function) = silent.functions.iter().chain(&silent_heap.functions).find(|it| unwanted(&it.name)) {
-            return Err(format!("hpalloc brings {} on {triple}", function.name).into());
+            return Err(format!("hpalloc links {} on {triple}", function.name).into());
         }
         let nothing = build("")?;
         let program = build("hpalloc")?;
@@ -124,13 +127,13 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
         for ((_, cells), size) in rows.iter_mut().zip(&sizes) {
             cells.push(size.to_string());
         }
-        // All but the arena's.
+        // Without the function of the arena.
         let sum: u64 = sizes[..4].iter().sum();
         if triple == LIMITED_TARGET {
             limited = sum;
         }
         if limited > LIMIT {
-            return Err(format!("FixedBlock takes {sum} bytes on {triple}: the limit is {LIMIT}").into());
+            return Err(format!("the code of FixedBlock is {sum} bytes on {triple}: the limit is {LIMIT}").into());
         }
         sums.push(sum.to_string());
         let of_heap = |name: &str| SIZE_CLASSES.iter().any(|part| name.contains(part));
@@ -145,7 +148,7 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
         hardened_program.push((build_hardened("hpalloc")?.size - nothing.size).to_string());
         peers[0].push((program.size - nothing.size).to_string());
         for (peer, cells) in PEERS.iter().zip(&mut peers[1..]) {
-            // A pool of heapless's needs LL/SC, or a double-word compare-and-swap.
+            // A pool of heapless needs LL/SC or a double-word compare-and-swap.
             let has_it = *peer != "heapless" || triple == LIMITED_TARGET;
             cells.push(if has_it { (build(peer)?.size - nothing.size).to_string() } else { "not there".to_owned() });
         }
@@ -173,12 +176,13 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
     Ok((table.into_text(), limited))
 }
 
-/// The program `footprint` with that allocator, or with none, built in that profile.
+/// Builds the program `footprint` with the allocator that the features select, or with
+/// none.
 pub(crate) fn build_footprint(target: &Target, features: &str, profile: &str, hardened: bool) -> Result<elf::Program> {
     build(target, "footprint", features, profile, hardened)
 }
 
-/// A program of `hpalloc-measure`, built in that profile.
+/// Builds a program of `hpalloc-measure`.
 pub(crate) fn build(
     target: &Target,
     program: &str,
@@ -192,7 +196,8 @@ pub(crate) fn build(
         target::harden(&mut cargo, profile, &["hpalloc", "hpalloc-measure"]);
     }
     if features == "heapless" {
-        // Its build script looks for the instruction with a probe that needs a prebuilt `core`.
+        // Its build script detects the instruction with a probe that needs a precompiled
+        // `core`.
         cargo.args(["--config", &format!("target.{}.rustflags=['--cfg=arm_llsc']", target.triple)]);
     }
     succeed(&mut cargo)?;
@@ -203,7 +208,8 @@ fn position(triple: &str) -> usize {
     TARGETS.iter().position(|target| target.triple == triple).expect("one of the targets")
 }
 
-/// What the programs `instructions` and `heap_instructions` printed, for each of the targets.
+/// The figures that the programs `instructions` and `heap_instructions` printed on each
+/// target.
 #[derive(Default)]
 struct Instructions {
     arena_bytes: Vec<String>,
@@ -256,13 +262,14 @@ impl Instructions {
         Ok(())
     }
 
-    /// What the README at the root says of the limited target, where `FixedBlock` takes that many bytes of code.
+    /// Returns the sentence about the limited target that the README at the root must
+    /// contain. `bytes` is the code size of `FixedBlock` there.
     fn summary(&self, bytes: u64) -> String {
         let target = position(LIMITED_TARGET);
         let most = |operation: usize| self.operations.0[operation].1[target].1;
         format!(
-            "{} instructions for a free block, {} for a fresh one, {} with a new page, {} to free; {bytes} bytes of code \
-             for all of it, {} bytes of RAM for a pool",
+            "{} instructions for a freed block, {} for a block never used before, {} with a new page, and {} to free; \
+             {bytes} bytes of code, {} bytes of RAM per pool",
             most(0),
             most(1),
             most(2),
@@ -271,7 +278,8 @@ impl Instructions {
         )
     }
 
-    /// What it says of a heap there: of small requests, and of any.
+    /// Returns the sentence about size classes there: about small requests, and about
+    /// any.
     fn heap_summary(&self) -> String {
         let target = position(LIMITED_TARGET);
         let most = |names: fn(&str) -> bool| {
@@ -279,7 +287,7 @@ impl Instructions {
             operations.map(|(_, costs)| costs[target].1).max().unwrap_or(0)
         };
         format!(
-            "{} instructions for a small request, {} with a new page, {} to free; at most {} and {} whatever the layout",
+            "{} instructions for a small request, {} with a new page, {} to free; at most {} and {} for any layout",
             most(|name| name == "small: allocate, from the free list"),
             most(|name| name == "small: allocate, with a refill"),
             most(|name| name == "small: deallocate"),
@@ -289,13 +297,14 @@ impl Instructions {
     }
 }
 
-/// Operations by name, with the least and the most instructions that each took on each of the targets.
+/// Operations by name, with the fewest and the most instructions of each on each target.
 #[derive(Default)]
 struct Operations(Vec<(String, Vec<(u64, u64)>)>);
 
 impl Operations {
-    /// Adds what an operation took: the least, the most, and where that was looked at, what it took with few, more and all
-    /// blocks live, which may make a difference in a hardened program only.
+    /// Adds the costs of an operation: the lowest and the highest, and optionally the
+    /// costs with few, more and all blocks live. Only in a hardened build may those
+    /// differ.
     fn record(&mut self, target: &Target, name: &str, value: &str, hardened: bool) -> Result<()> {
         let costs: Vec<u64> = value.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
         let (&[least, most], by_live) = costs.split_first_chunk().ok_or_else(|| format!("{name}: {value}"))?;
@@ -313,7 +322,7 @@ impl Operations {
         Ok(())
     }
 
-    /// The table of instructions.
+    /// Returns the table of instructions.
     fn table(&self) -> String {
         let mut table = Table::new("instructions", &TARGETS.map(|target| target.triple));
         for (name, costs) in &self.0 {

@@ -4,15 +4,16 @@ use std::process::{Command, Output};
 
 use crate::Result;
 
-/// A target, and the machine of QEMU that runs its programs.
+/// A target, and the QEMU machine that runs its programs.
 pub(crate) struct Target {
     pub(crate) triple: &'static str,
-    /// What the runner in `.cargo/config.toml` runs the tests on.
+    /// A description of the machine on which the runner in `.cargo/config.toml` runs the
+    /// tests.
     pub(crate) machine: &'static str,
     qemu: &'static str,
-    /// The machine that instructions are counted on.
+    /// The QEMU options of the machine on which instructions are counted.
     counting: &'static [&'static str],
-    /// Where memory starts there that no program lies in.
+    /// The address of memory on that machine that no program uses.
     memory: usize,
 }
 
@@ -73,12 +74,12 @@ const QEMU: &str = "apt-get install -y --no-install-recommends qemu-system-arm q
 pub(crate) fn find(triple: &str) -> Result<&'static Target> {
     TARGETS.iter().find(|target| target.triple == triple).ok_or_else(|| {
         let known: Vec<_> = TARGETS.iter().map(|target| target.triple).collect();
-        format!("{triple} is none of the targets: {}", known.join(", ")).into()
+        format!("unknown target {triple}: choose one of {}", known.join(", ")).into()
     })
 }
 
 impl Target {
-    /// One that hpalloc is built for but not tested on.
+    /// Creates a target for which hpalloc is built but not tested.
     pub(crate) const fn untested(triple: &'static str) -> Self {
         Self { triple, machine: "", qemu: "", counting: &[], memory: 0 }
     }
@@ -87,21 +88,22 @@ impl Target {
         self.triple == "x86_64-hpalloc-kernel"
     }
 
-    /// A Cargo command for this target, of a toolchain that can build for it. `HPALLOC_STATIC_PAGES` is 1, for chips
-    /// with little memory.
+    /// Returns a Cargo command for this target, with a toolchain that can build for it.
+    /// `HPALLOC_STATIC_PAGES` is 1, for chips with little memory.
     ///
     /// # Errors
     ///
-    /// Where there is no such toolchain, with what to install.
+    /// If no toolchain can build for the target. The message names the packages to
+    /// install.
     pub(crate) fn cargo(&self, subcommand: &str) -> Result<Command> {
         self.cargo_with("core", subcommand)
     }
 
-    /// The same for a program that uses `alloc`.
+    /// Like [`cargo`](Self::cargo), for a program that uses `alloc`.
     ///
     /// # Errors
     ///
-    /// Those of [`cargo`](Self::cargo).
+    /// As for [`cargo`](Self::cargo).
     pub(crate) fn cargo_with_alloc(&self, subcommand: &str) -> Result<Command> {
         self.cargo_with("core,alloc", subcommand)
     }
@@ -116,7 +118,7 @@ impl Target {
         Ok(command)
     }
 
-    /// What code for this target is built with.
+    /// Returns the name of the toolchain that builds for this target.
     pub(crate) fn toolchain(&self) -> Result<String> {
         let toolchain = Toolchain::find(self)?;
         let rustc = if matches!(toolchain, Toolchain::Debian) { "/usr/bin/rustc" } else { "rustc" };
@@ -126,21 +128,21 @@ impl Target {
         Ok(format!("{} ({rustc}{core})", version.trim()))
     }
 
-    /// What Cargo takes for `--target`.
+    /// Returns the value of Cargo's option `--target`.
     fn spec(&self) -> String {
         if self.is_x86() { format!("targets/{}.json", self.triple) } else { self.triple.to_owned() }
     }
 
-    /// Where a binary of this name is built in a profile.
+    /// Returns the path at which a binary with this name is built in a profile.
     pub(crate) fn binary(&self, profile: &str, name: &str) -> PathBuf {
         ["target", self.triple, profile, name].iter().collect()
     }
 
-    /// That its QEMU is there.
+    /// Checks that the QEMU of this target is installed.
     ///
     /// # Errors
     ///
-    /// With what to install.
+    /// If it is missing. The message names the packages to install.
     pub(crate) fn needs_qemu(&self) -> Result<()> {
         if Command::new(self.qemu).arg("--version").output().is_ok_and(|output| output.status.success()) {
             return Ok(());
@@ -148,12 +150,13 @@ impl Target {
         Err(format!("{} is missing. On Debian: {QEMU}", self.qemu).into())
     }
 
-    /// Runs a program on the machine that counts instructions, which counts exactly: every run is the same.
+    /// Runs a program on the machine that counts instructions. The counts are exact, and
+    /// equal in every run.
     pub(crate) fn run(&self, program: &Path) -> Result<Output> {
         self.run_with(program, None)
     }
 
-    /// The same, with a file in the memory that no program lies in.
+    /// Like [`run`](Self::run), with a file loaded into memory that no program uses.
     pub(crate) fn run_with(&self, program: &Path, file: Option<&Path>) -> Result<Output> {
         self.needs_qemu()?;
         let mut options: Vec<String> = self.counting.iter().map(|&option| option.to_owned()).collect();
@@ -172,14 +175,16 @@ impl Target {
     }
 }
 
-/// How code for a target is built.
+/// A way to build code for a target.
 #[derive(Clone, Copy)]
 enum Toolchain {
-    /// The compiler on the path has the target's `core`: `rustup target add`.
+    /// The compiler on the path, with the target's precompiled `core` from `rustup target
+    /// add`.
     Installed,
-    /// The compiler on the path builds `core` from its source: `rustup component add rust-src`.
+    /// The compiler on the path, which builds `core` from the source that
+    /// `rustup component add rust-src` installs.
     FromSource,
-    /// Debian's compiler does.
+    /// Debian's compiler, which builds `core` from Debian's source.
     Debian,
 }
 
@@ -216,12 +221,12 @@ impl Toolchain {
         }
     }
 
-    /// Cargo, which builds these libraries where they aren't installed.
+    /// Returns a Cargo command that builds these libraries if they are not installed.
     fn cargo(self, libraries: &str) -> Command {
         let mut command = timeout(if matches!(self, Self::Debian) { "/usr/bin/cargo" } else { "cargo" });
-        // For `custom_test_frameworks` and `build-std`.
+        // `custom_test_frameworks` and `build-std` are unstable.
         command.env("RUSTC_BOOTSTRAP", "1");
-        // It would take the place of the link arguments in `.cargo/config.toml`.
+        // It would replace the link arguments in `.cargo/config.toml`.
         command.env_remove("RUSTFLAGS");
         if matches!(self, Self::Debian) {
             let path = std::env::var("PATH").unwrap_or_default();
@@ -235,8 +240,10 @@ impl Toolchain {
     }
 }
 
-/// Makes the command build these packages with misuse detected. For them alone, by an unstable option of Cargo, since the
-/// compiler's flags for all packages would build `core` once more for each target.
+/// Makes the command a hardened build of these packages.
+///
+/// An unstable option of Cargo sets the flag for these packages only. A flag for all
+/// packages would build `core` again for each target.
 pub(crate) fn harden(command: &mut Command, profile: &str, packages: &[&str]) {
     command.env("CARGO_UNSTABLE_PROFILE_RUSTFLAGS", "true");
     for package in packages {
@@ -245,25 +252,25 @@ pub(crate) fn harden(command: &mut Command, profile: &str, packages: &[&str]) {
     }
 }
 
-/// A command that is ended after ten minutes, as when a machine hangs.
+/// Returns a command that is killed after ten minutes, in case an emulated machine hangs.
 fn timeout(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("timeout");
     command.arg("600").arg(program);
     command
 }
 
-/// Runs a command, which has to succeed.
+/// Runs a command and returns its output.
 ///
 /// # Errors
 ///
-/// With all that it printed.
+/// If the command fails. The message contains everything that it printed.
 pub(crate) fn succeed(command: &mut Command) -> Result<Output> {
     let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
         return Ok(output);
     }
     if output.status.code() == Some(124) {
-        return Err(format!("{command:?} took more than ten minutes, and was ended").into());
+        return Err(format!("{command:?} took more than ten minutes and was killed").into());
     }
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     Err(format!("{command:?} failed with {}:\n{out}{err}", output.status).into())

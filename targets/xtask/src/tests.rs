@@ -3,15 +3,17 @@ use std::time::Instant;
 use crate::Result;
 use crate::target::{self, TARGETS, Target, succeed};
 
-/// What is tested, with which features: all that needs no global allocator, and what brings one along.
+/// The options of each build. The first has all tests that need no global allocator.
+/// `shared_pools` needs one and provides it.
 const TESTS: [&[&str]; 2] = [
     &["--tests", "--features", "critical-section,static-buffer"],
     &["--test", "shared_pools", "--features", "critical-section,alloc"],
 ];
-/// The target whose memory the tests with misuse detected don't fit.
+/// The tests of a hardened build do not fit in the memory of this target.
 const SMALLEST: &str = "thumbv6m-none-eabi";
 
-/// Runs the tests on the targets of these names, or on all, and prints a line for each.
+/// Runs the tests on the targets with these names, or on all without a name, and prints a
+/// line per target.
 pub(crate) fn run(triples: &[String]) -> Result<()> {
     let targets: Vec<&Target> = if triples.is_empty() {
         TARGETS.iter().collect()
@@ -46,7 +48,11 @@ pub(crate) fn run(triples: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// How many tests passed on the target. That none ran is an error, and that one was begun and its end not told.
+/// Returns the number of tests that passed on the target.
+///
+/// # Errors
+///
+/// If a test fails, if no test ran, or if a test started and did not report its end.
 fn test(target: &Target, tests: &[&str], hardened: bool) -> Result<usize> {
     let mut cargo = target.cargo_with_alloc("test")?;
     cargo.arg("--release").args(tests);
@@ -61,7 +67,7 @@ fn test(target: &Target, tests: &[&str], hardened: bool) -> Result<usize> {
         if let ("running ", [count]) = (line.get(..8).unwrap_or_default(), &*numbers(line)) {
             announced += count;
         } else if let Some(result) = line.strip_prefix("test result: ok. ") {
-            // Passed, failed, ignored.
+            // The numbers of passed, failed and ignored tests come first.
             let counts = numbers(result);
             passed += counts[0];
             ended += counts[..3].iter().sum::<usize>();
@@ -69,7 +75,7 @@ fn test(target: &Target, tests: &[&str], hardened: bool) -> Result<usize> {
     }
     if passed == 0 || ended != announced {
         return Err(format!(
-            "on {}, {announced} tests were to run, {ended} ended and {passed} passed:\n{text}",
+            "on {}, {announced} tests were announced, {ended} ended and {passed} passed:\n{text}",
             target.triple
         )
         .into());
