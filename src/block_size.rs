@@ -115,9 +115,10 @@ impl BlockSize {
         }
     }
 
-    /// Creates the block size that [`of`](Self::of) creates, but for blocks that are as
-    /// close together as the alignment of a `T` and a pointer allows, as in a static. It
-    /// differs from `of` only in a hardened build, where each block has a guard after it.
+    /// Creates the block size that [`of`](Self::of) creates, except that the blocks are
+    /// as close together as the alignment of a `T` and a pointer allows, as in a static.
+    /// It differs from `of` only in a hardened build, where each block has a guard after
+    /// it.
     pub(crate) const fn packed<T>() -> Self {
         let align = if align_of::<T>() > ALIGN { align_of::<T>() } else { ALIGN };
         Self::aligned(Self::of::<T>().bytes(), align)

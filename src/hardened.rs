@@ -4,7 +4,7 @@
 //! write after free is detected when a block is freed or handed out again. By default the
 //! program then panics. Blocks of pools and size classes need more memory, up to twice as
 //! much (three times for blocks of a single word), and each operation takes time that is
-//! linear in the block size; see [*What it costs*](#what-it-costs).
+//! linear in the block size: see [its costs](#what-it-costs).
 //!
 //! # How to turn it on
 //!

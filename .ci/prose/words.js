@@ -27,7 +27,7 @@ module.exports = [
     // Clauses that make a sentence hard to read.
     [/\b(for|by|of|from) that\.( |$)/, 'name what "that" refers to'],
     [/\bfor that there (is|are)\b/, 'use the normal word order, not "for that there is"'],
-    [/\bthere (is|are) none\b/, 'name what does not exist, not "there is none"'],
+    [/(^|[.!?] )There (is|are) none\b/, 'name what does not exist, not "There is none"'],
     [/\bas (large|many|much|long|small|few) as (it is|they are)\b/, 'say what the size depends on, not "as large as it is"'],
     [/\bof (its|their) own\b[^.]*\bof (its|their) own\b/, 'write "of its own" at most once in a sentence'],
     [/^for$|^there is$/, 'head the columns of a table with "If you need" and "use", not "for" and "there is"'],
@@ -35,6 +35,6 @@ module.exports = [
     [/\b(the|a|an|of|to|in|is|it|and|or|for|with|that|by|on|are|be) \1\b/, 'delete the double word'],
     // Clauses in the place of a noun or of a verb. A heading may be one.
     [/(^|[.:!?] )What (is|are|was|it|they|one|a|an|the|has|have|can)\b(?![^.!?]*\?)/, 'start with the noun: "Freed memory is ..", not "What is freed is .."', ["Header"]],
-    [/(^|[.!?] )Where (it|they|there|a|an|the) (?![^.!?]*\?)/, 'write "If .." or name the place, not "Where it .."', ["Header"]],
+    [/(^|[.!?] )Where (it|they|there|a|an|the) (?![^.!?]*\?)/, 'write "If .." or name the place, not "Where it .."', ["Header", "Link"]],
     [/(^|[.!?] )(Whether|That) (it|its|they|a|an|the|there|all|no)\b[^,.]*\.( |$)/, 'start with a verb: "Returns `true` if ..", not "Whether it .."', ["Header"]],
 ];

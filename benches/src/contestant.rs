@@ -18,7 +18,7 @@ use crate::programs::{self, Prepared};
 use crate::seed::Seed;
 use crate::workload::{self, Order, WORDS};
 
-/// What is measured: a way to use an allocator, or a program.
+/// A workload: a way to use an allocator, or a program.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, ValueEnum)]
 pub(crate) enum Workload {
     Pair,
@@ -204,7 +204,7 @@ impl Contestant {
             Self::EmbeddedTlsf => "embedded-alloc, TLSF",
             Self::Buddy => "buddy_system_allocator",
             Self::FloorPointers => "floor: array of pointers",
-            Self::FloorBulk => "floor: list, many at once",
+            Self::FloorBulk => "floor: list, many at a time",
             Self::FloorWrite => "floor: the write alone",
             Self::FloorWritePrefaulted => "floor: the write alone, prefaulted",
         }
@@ -258,7 +258,7 @@ impl Contestant {
             Self::MimallocWarm if workload == Latency => of_general::<Warm<Mimalloc>>(workload),
             Self::Jemalloc => of_general::<Jemalloc>(workload),
             Self::Snmalloc => of_general::<Snmalloc>(workload),
-            // It frees all blocks at once, so it can't run workloads that free single
+            // It frees all blocks together, so it can't run workloads that free single
             // ones.
             Self::Bumpalo if batch || first_touch || workload == List => of_heap::<Bump>(workload),
             Self::Talc => of_general::<Talc>(workload),

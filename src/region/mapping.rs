@@ -161,7 +161,7 @@ pub enum Backing {
     /// The machine's ordinary pages.
     Ordinary,
     /// Transparent huge pages: the operating system accepted the advice to use them.
-    /// Whether a page is huge is decided when it is first touched.
+    /// Each page becomes huge, or doesn't, when it is first touched.
     Transparent,
     /// Explicit huge pages, reserved for this mapping.
     Explicit,

@@ -11,12 +11,12 @@ const PANELS: [(&str, &str, f64); 2] = [("memory-64", "64-bit", 206.0), ("memory
 /// The longest bar, and the ratio that it stands for. A longer one ends in an arrow.
 const LENGTH: f64 = 168.0;
 const LONGEST: f64 = 2.5;
-/// Where the column of the worst traces ends, right of the beginning of the bars.
+/// The end of the column of the worst traces, right of the beginning of the bars.
 const WORST: f64 = 284.0;
 const TOP: f64 = 94.0;
 const ROW: f64 = 25.0;
 
-/// What a heap needs on average, and in the worst trace.
+/// The memory that a heap needs on average, and in the worst trace.
 #[derive(Clone, Copy)]
 struct Need {
     mean: f64,

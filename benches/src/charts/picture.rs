@@ -7,7 +7,7 @@ use svg::node::Node;
 use svg::node::element::{Circle, Polygon, Polyline, Rectangle, Text, Title};
 
 /// The width of a README on GitHub: a picture of this width is shown at its own size, so
-/// text is as large as it is drawn.
+/// text keeps the size in which it is drawn.
 pub(crate) const WIDTH: f64 = 830.0;
 
 /// The sizes of text.
@@ -15,7 +15,7 @@ pub(crate) const HEADING: f64 = 17.0;
 pub(crate) const NORMAL: f64 = 13.5;
 pub(crate) const SMALL: f64 = 12.5;
 
-/// What a color stands for. hpalloc is the only warm one; among the others, lightness and
+/// The meaning of a color. hpalloc is the only warm one; among the others, lightness and
 /// dashes tell apart what a color-blind reader can't.
 #[derive(Clone, Copy)]
 pub(crate) enum Ink {

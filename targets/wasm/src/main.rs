@@ -36,9 +36,9 @@ impl Growth {
     }
 }
 
-// SAFETY: the memory that a growth adds is new and zero, and belongs to whoever caused the
-// growth. It is part of one memory, which doesn't reach the last byte of the address space.
-// Each page is handed out once, because `rest` begins after it from then on.
+// SAFETY: the memory that a growth adds is new and zero, and belongs to whoever caused
+// the growth. It is part of one memory, which doesn't reach the last byte of the address
+// space. Each page is handed out once, because `rest` begins after it from then on.
 unsafe impl PageSource for Growth {
     fn take_pages(&self, count: usize) -> Option<NonNull<Page>> {
         self.take_zeroed_pages(count).map(|(first, _)| first)
@@ -52,8 +52,8 @@ unsafe impl PageSource for Growth {
         let (mut start, mut end) = self.rest.get();
         if end - start < size {
             let steps = size.div_ceil(STEP);
-            // The old size in steps. It is `usize::MAX` if the memory can't grow: then the
-            // product overflows.
+            // The old size in steps. It is `usize::MAX` if the memory can't grow, and the
+            // product then overflows.
             let grown = wasm32::memory_grow::<0>(steps).checked_mul(STEP)?;
             // If the host has grown the memory since, the new part doesn't follow the
             // rest, which then stays unused.

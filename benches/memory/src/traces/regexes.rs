@@ -21,8 +21,8 @@ const PATTERNS: [&str; 12] = [
     r"[^,]*,[^,]*,[^,]*",
 ];
 
-/// Compiles expressions one after the other, of which `most` are live at once. After
-/// each, all live expressions are matched against four lines. Then a random one is
+/// Compiles expressions one after the other, of which `most` are live at the same time.
+/// After each, all live expressions are matched against four lines. Then a random one is
 /// dropped.
 fn set<R>(
     random: &mut Rng,
