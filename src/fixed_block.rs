@@ -343,8 +343,8 @@ impl<P: PageSource> FixedBlock<P> {
     /// size and source may always free each other's blocks.
     ///
     /// A family is checked less strictly than a pool on its own. The pool must assume
-    /// that a block that isn't its own belongs to the family, and leaks are not reported.
-    /// See *Families* in `SECURITY.md`.
+    /// that any foreign block belongs to the family. It also reports no leaks. See
+    /// *Families* in `SECURITY.md`.
     ///
     /// Constant time. Never panics.
     ///

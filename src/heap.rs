@@ -60,8 +60,9 @@ impl<P: PageSource> Heap<P> {
     ///
     /// From a source that it owns, such as an arena, the heap takes all pages at its
     /// first request, in one run. From a source that others may use as well (a reference,
-    /// or a source with a lock), it takes at least the pages that a request needs. If it
-    /// can, it takes more, up to as much as it already has, so that there are few runs.
+    /// or a source with a lock), it takes at least the pages that a request needs. If the
+    /// source has more, the heap takes up to as much again as it already holds, so that
+    /// there are few runs.
     ///
     /// Each run is a *part*. A block is in one part and merges within it. A request is
     /// tried in each part, the oldest first.
@@ -94,8 +95,8 @@ impl<P: PageSource> Heap<P> {
     /// Bounded by the logarithm of the size of each part that is tried
     /// ([details](Heap#time-complexity)). If no part has room, [`PageSource::take_pages`]
     /// is called, at most as often as the logarithm of the heap's size. A layout with an
-    /// alignment above [`PAGE_SIZE`](crate::PAGE_SIZE) may be tried again in each source
-    /// of an array or a pair that the heap owns.
+    /// alignment above [`PAGE_SIZE`](crate::PAGE_SIZE) may cost one more attempt for each
+    /// source of an array or a pair that the heap owns.
     ///
     /// # Panics
     ///

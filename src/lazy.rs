@@ -63,8 +63,8 @@ impl<R: Region> Lazy<R> {
     ///
     /// # Errors
     ///
-    /// The error that `make` returned. `make` is called once, and again only if it
-    /// panicked or used this arena itself.
+    /// The error that `make` returned. `make` is called once. It is called again only if
+    /// it panicked, or if it called `arena` on this same `Lazy`.
     ///
     /// # Time complexity
     ///

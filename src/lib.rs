@@ -1,10 +1,10 @@
 //! A memory allocator for firmware, kernels and low-latency programs: pools whose worst
 //! case is an exact number of instructions, and a heap that needs little memory.
 //!
-//! [`Pool`] allocates values of one type in constant time. On a Cortex-M3 that is 9
-//! instructions for a freed block, 16 for a block never used before, 46 with a new page,
-//! and 6 to free. A lock, the first use of a [`Lazy`], and moving the value are extra.
-//! [`Heap`] serves any size in a bounded number of steps, merges freed memory
+//! [`Pool`] allocates values of one type in constant time. On a Cortex-M3, allocating
+//! takes 9 instructions for a freed block, 16 for a block never used before, 46 with a
+//! new page, and 6 to free. A lock, the first use of a [`Lazy`], and moving the value are
+//! extra. [`Heap`] serves any size in a bounded number of steps, merges freed memory
 //! immediately, and can be the global allocator.
 //!
 //! ```
@@ -31,7 +31,7 @@
 //! |---|---|
 //! | values of one type, in boxes that return their block | [`Pool`] |
 //! | blocks of any size in little memory; `Box` and `Vec`; a global allocator | [`Heap`] |
-//! | blocks of any size, most in 20 to 60 instructions, with several times the memory | [`SizeClasses`], for known sizes and at least 64 pages |
+//! | blocks of any size, small ones in 20 to 60 instructions, with several times the memory | [`SizeClasses`], for known sizes and at least 64 pages |
 //! | a pool or a heap in a `static`, with its memory | [`static_pool!`], [`static_heap!`] |
 //! | to share one between threads, cores or interrupts | [`Locked`] around it |
 //! | a box that keeps its pool alive, for another thread, a task or a queue | [`PoolBox::new_in`] |
@@ -73,8 +73,8 @@
 #![doc = include_str!("../examples/memory_map.svg")]
 //!
 //! - The size of an arena is a positive multiple of 4096 bytes, at most
-//!   [`MAX_ARENA_SIZE`]. For more memory, a pool takes an array of arenas. Pages return
-//!   only when the arena is reset or dropped.
+//!   [`MAX_ARENA_SIZE`]. For more memory, a pool takes an array of arenas. An arena gets
+//!   its pages back only when it is reset or dropped.
 //! - The size of a block is at least that of a pointer, a multiple of it, and at most
 //!   that of an arena. The address of a block is a multiple of the largest power of two
 //!   that divides its size, up to 4096. Blocks have no headers.
@@ -142,17 +142,17 @@
 //! Versions follow Cargo's semantic versioning. Before 1.0, a breaking change raises the
 //! second number, and any other change the third.
 //!
-//! The contract is everything public that is documented: signatures, bounds, the order of
-//! blocks and pages, when operations fail, and which of them take constant time. The
-//! contract does not include instruction counts, the sizes of types, the values of
+//! The contract covers everything documented as public: signatures, bounds, the order of
+//! blocks and pages, when each operation fails, and which operations take constant time.
+//! The contract does not include instruction counts, the sizes of types, the values of
 //! [`DEFAULT_SIZES`], the text of errors and of `Debug`, `Display` and `defmt`, or hidden
 //! items. Errors and enums that are `non_exhaustive` may gain variants.
 //!
 //! A new incompatible version of one of these crates, whose types or traits appear here,
 //! is a breaking change too: `allocator-api2`, `critical-section`, `defmt`, `lock_api`,
-//! `spin`, `stable_deref_trait`. A newer minimum Rust version (`rust-version` in
-//! `Cargo.toml`) is not, because Cargo then selects a version of hpalloc that the
-//! compiler can build.
+//! `spin`, `stable_deref_trait`. Raising the minimum Rust version (`rust-version` in
+//! `Cargo.toml`) is not a breaking change: Cargo then selects a version of hpalloc that
+//! your compiler can build.
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]

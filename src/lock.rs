@@ -32,10 +32,10 @@ pub(crate) mod os_lock;
 ///
 /// # Global allocators
 ///
-/// The lock of a global allocator must not allocate, because that request would wait for
-/// the same lock. `OsLock`, `Spin` and `CriticalSection` don't allocate. The locks of the
-/// crate `parking_lot` do when threads contend for them, and `std::sync::Mutex` does on
-/// some targets.
+/// The lock of a global allocator must not allocate: its own request would wait for the
+/// lock that it is acquiring. `OsLock`, `Spin` and `CriticalSection` don't allocate. The
+/// locks of the crate `parking_lot` do when threads contend for them, and
+/// `std::sync::Mutex` does on some targets.
 ///
 /// # Processes that fork
 ///
@@ -68,8 +68,8 @@ pub unsafe trait Lock {
     fn with<R>(&self, f: impl FnOnce() -> R) -> R;
 
     /// If the lock is free, calls `f` as [`with`](Self::with) does. Otherwise drops `f`
-    /// and returns `None` immediately. If calls of `with` can be nested, so can calls of
-    /// `try_with`.
+    /// and returns `None` immediately. An implementation whose `with` can be nested must
+    /// let `try_with` be nested too.
     ///
     /// The provided implementation always returns `None`, as if the lock were held.
     /// Override it for a lock that can be tried; all locks of this crate do.

@@ -17,10 +17,10 @@ use crate::{BlockSize, PAGE_SIZE};
 ///   although there are enough pages.
 /// - Each block returns to the pool that it came from. No plan bounds pools that free
 ///   each other's blocks: if one pool only allocates, it keeps carving while free blocks
-///   pile up in the other. Let such threads or cores share one pool in a
-///   [`Locked`](crate::Locked).
-/// - No pool exceeds its planned number of live blocks. To protect the other pools from
-///   one that might, give it an arena of its own:
+///   pile up in the other. If threads or cores exchange blocks, let them share one pool
+///   in a [`Locked`](crate::Locked).
+/// - No pool exceeds its planned number of live blocks. If a pool might exceed its
+///   number, give that pool an arena of its own, to protect the others:
 ///   [`Arena::from_pages`](crate::Arena::from_pages) over the pages that
 ///   [`alloc_pages`](crate::Arena::alloc_pages) returned.
 ///

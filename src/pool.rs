@@ -252,7 +252,7 @@ impl<T, P: PageSource> Pool<T, P> {
     }
 
     /// Allocates a block as [`alloc_uninit`](Self::alloc_uninit) does and sets all bytes
-    /// of the value to zero, for types to which that is a valid value.
+    /// of the value to zero, for types for which all zeros is a valid value.
     ///
     /// The time is linear in the size of `T`, which is written. Panics as
     /// [`alloc`](Self::alloc) does.

@@ -36,9 +36,9 @@ const STEPS: usize = 64;
 ///   with one entry per word.
 /// - For any other request, a table gives the first candidate. From there the search
 ///   takes one step for each class that is too small or insufficiently aligned. With the
-///   default sizes, that is at most 4 steps. With your own table, it passes the classes
-///   that share a 512-byte step with the request, or are above 32 KiB, and those that are
-///   insufficiently aligned: at most all of them.
+///   default sizes, that is at most 4 steps. With your own table, the table has one entry
+///   per 512 bytes up to 32 KiB. From that entry on, the search passes each class that is
+///   too small or insufficiently aligned, in the worst case every class.
 ///
 /// The number of steps depends only on the request and the block sizes, never on what was
 /// allocated and freed before.

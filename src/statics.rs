@@ -13,8 +13,8 @@ use crate::{BlockSize, Heap, HeapError, Locked, MAX_ARENA_SIZE, Page, PageSource
 
 mod declare;
 
-/// A pool that [`static_pool!`](crate::static_pool) declares. Its lock is a critical
-/// section, or the lock `M`.
+/// A pool that [`static_pool!`](crate::static_pool) declares. `M` is its lock, by default
+/// a critical section.
 #[cfg(feature = "critical-section")]
 pub type StaticPool<T, M = CriticalSection> = Locked<Pool<T, StaticMemory>, M>;
 /// A pool that [`static_pool!`](crate::static_pool) declares, with the lock `M`.
@@ -41,8 +41,8 @@ pub type StaticBox<T, M = CriticalSection> = PoolBox<T, &'static StaticPool<T, M
 #[cfg(not(feature = "critical-section"))]
 pub type StaticBox<T, M> = PoolBox<T, &'static StaticPool<T, M>>;
 
-/// A heap that [`static_heap!`](crate::static_heap) declares. Its lock is a critical
-/// section, or the lock `M`.
+/// A heap that [`static_heap!`](crate::static_heap) declares. `M` is its lock, by default
+/// a critical section.
 #[cfg(feature = "critical-section")]
 pub type StaticHeap<M = CriticalSection> = Locked<Heap<StaticMemory>, M>;
 /// A heap that [`static_heap!`](crate::static_heap) declares, with the lock `M`.

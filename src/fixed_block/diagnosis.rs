@@ -6,7 +6,7 @@ use super::FixedBlock;
 use crate::PageSource;
 
 impl<P: PageSource> FixedBlock<P> {
-    /// Returns the high-water mark: the largest number of blocks that were ever live at
+    /// Returns the high-water mark: the largest number of blocks that have been live at
     /// the same time.
     ///
     /// It is the number of blocks that were carved, because a block is carved only if no

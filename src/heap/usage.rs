@@ -112,8 +112,8 @@ impl<P: PageSource> Heap<P> {
 pub struct HeapUsage {
     /// The size of all live blocks: see [`Heap::used`].
     pub used: usize,
-    /// The high-water mark: the size of the memory that was handed out at least once. It
-    /// is counted from both ends of each part, so it includes the gaps between blocks.
+    /// The high-water mark: the size of the memory that was ever in use, from both ends
+    /// of each part inward, with the gaps between blocks. It is not the peak of `used`.
     pub peak: usize,
     /// The size of all free memory: see [`Heap::free`].
     pub free: usize,

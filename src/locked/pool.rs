@@ -10,9 +10,9 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
     /// Moves `value` into a block, as [`Pool::alloc`] does. The box acquires the lock
     /// again to return its block.
     ///
-    /// A box that is dropped while the same thread holds the pool's lock therefore waits
-    /// forever, unless the lock can be acquired again by its holder, as a critical
-    /// section can.
+    /// So don't drop a box while your thread holds the pool's lock: the drop waits
+    /// forever. Only a lock that its holder can acquire again, such as a critical
+    /// section, permits it.
     ///
     /// Constant time, plus waiting for the holder of the lock. Panics if [`Pool::alloc`]
     /// or the lock does.

@@ -134,7 +134,7 @@ impl<T, H: Home> PoolBox<T, H> {
     /// alignment.
     ///
     /// In this way, one pool can hold values of several types as trait objects, such as
-    /// the tasks of an executor, whose types have no name.
+    /// an executor's tasks: the types of futures have no names.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ impl<T, H: Home> PoolBox<T, H> {
     /// # }
     /// ```
     ///
-    /// A value that doesn't fit is a compile error:
+    /// A value that doesn't fit doesn't compile:
     ///
     /// ```compile_fail,E0080
     /// # let mut memory = [core::mem::MaybeUninit::uninit(); 500];

@@ -22,9 +22,9 @@
 /// [`StaticBox<[u8; 120]>`](crate::StaticBox). The number of values is a literal, the
 /// name of a constant, or an expression in braces.
 ///
-/// A block has the size of a value, but at least that of a pointer, and only the
-/// alignment that these require. A pool of 64 values therefore uses exactly 64 blocks of
-/// `.bss`, wherever the linker places it.
+/// A block is as large as a value, rounded up to a multiple of a pointer. It has the
+/// alignment of the value or of a pointer, whichever is larger. A pool of 64 values
+/// therefore uses exactly 64 blocks of `.bss`, wherever the linker places it.
 ///
 /// # The lock
 ///
@@ -35,8 +35,9 @@
 /// # Attributes
 ///
 /// - `#[unsafe(link_section = "..")]` applies to the memory.
-/// - Documentation, `cfg`, `allow`, `expect`, `deprecated` and `global_allocator` apply
-///   to the pool, as does the visibility.
+/// - Documentation, `cfg`, `allow`, `expect`, `deprecated` and the visibility apply to
+///   the pool. In [`static_heap!`](crate::static_heap) they apply to the heap, as does
+///   `global_allocator`.
 /// - `link_section` and `global_allocator` may be inside a `cfg_attr`.
 /// - All other attributes are rejected.
 ///
@@ -87,12 +88,12 @@ macro_rules! static_pool {
     };
 }
 
-/// Declares a heap in a `static`, together with its memory: a program's global allocator,
-/// or any other heap.
+/// Declares a heap in a `static`, together with its memory. It can be the program's
+/// global allocator.
 ///
 /// On a Cortex-M3, a heap needs a median of 267 instructions to allocate and 205 to free,
-/// over 23 recorded and modeled programs. In the worst states that a search of 64 KiB has
-/// found, it needs 798 and 473. The lock and the setup of the memory at the first use are
+/// over 23 recorded and modeled programs. In the worst states that a search found in 64
+/// KiB, it needs 798 and 473. The lock and the setup of the memory at the first use are
 /// extra.
 ///
 /// ```
@@ -112,8 +113,8 @@ macro_rules! static_pool {
 /// of 64 KiB: see [`Heap`](crate::Heap).
 ///
 /// The lock and the attributes are those of [`static_pool!`](crate::static_pool). To use
-/// another lock, name it: `Heap<{ 64 * 1024 }, Spin>`. The macro also declares two
-/// statics, the memory and the heap.
+/// another lock, name it: `Heap<{ 64 * 1024 }, Spin>`. Like `static_pool!`, the macro
+/// declares two statics: the memory and the heap.
 ///
 /// Without the macro, a heap in a `static` uses whole pages:
 ///

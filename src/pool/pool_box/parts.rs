@@ -56,9 +56,9 @@ impl<T: ?Sized, H: Home> PoolBox<T, H> {
         Self { value, home }
     }
 
-    /// Leaks the box and returns its value for as long as the pool is borrowed, or
-    /// forever if the box owns a share of the pool. The value is never dropped, and its
-    /// block never returns to the pool.
+    /// Leaks the box and returns a reference to its value, valid for as long as the pool
+    /// is borrowed, or forever if the box owns a share of the pool. The value is never
+    /// dropped, and its block never returns to the pool.
     ///
     /// Constant time. Never panics.
     ///
@@ -160,8 +160,9 @@ where
     }
 }
 
-/// Converts a [`PoolBox`](crate::PoolBox) into a box of a `dyn Trait` or of a slice. For
-/// `Box`, and only for `Box`, the language does this implicitly.
+/// Converts a [`PoolBox`](crate::PoolBox) into a box of a `dyn Trait` or of a slice. The
+/// language does this implicitly for `Box` and other standard pointers, but on stable
+/// Rust a crate can't.
 ///
 /// The syntax is `unsize!(boxed => type)`. The value stays in its block, and the home
 /// stays the same. The conversion costs no time at run time.
@@ -185,7 +186,7 @@ where
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 ///
-/// A type that the value can't be converted to is a compile error:
+/// An impossible conversion doesn't compile:
 ///
 /// ```compile_fail,E0277
 /// # let mut memory = [core::mem::MaybeUninit::uninit(); 500];
