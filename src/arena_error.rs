@@ -53,8 +53,8 @@ pub const MAX_ARENA_SIZE: usize = 256 * 1024 * 1024;
 /// The failed operation has written to no memory, and leaves nothing claimed, allocated
 /// or mapped.
 ///
-/// Each variant carries the value that was passed and the bound that it broke. The
-/// message says what to do.
+/// A variant about an argument carries its value and the bound that it broke. The message
+/// says what to do.
 ///
 /// ```
 /// use hpalloc::{Arena, ArenaError, Page};

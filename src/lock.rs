@@ -47,10 +47,10 @@ pub(crate) mod os_lock;
 ///
 /// # Safety
 ///
-/// While a call of [`with`](Self::with) or [`try_with`](Self::try_with) runs its `f`, no
-/// other call of either runs one for the same lock, except calls that this `f` itself
-/// makes, on its own thread, and waits for. Everything that one `f` writes is visible to
-/// the next.
+/// For each lock, [`with`](Self::with) and [`try_with`](Self::try_with) run at most one
+/// `f` at a time. One exception: an `f` may itself call them for the same lock, on its
+/// own thread, and wait for the result. Everything that one `f` writes is visible to the
+/// next.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the lock of a `Locked`",
     note = "use `OsLock` (feature `std`), `Spin` (feature `spin`), `CriticalSection` (feature `critical-section`), or \

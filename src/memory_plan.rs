@@ -7,8 +7,9 @@ use crate::{BlockSize, PAGE_SIZE};
 /// conditions below, the program then can't run out of memory.
 ///
 /// A pool with at most `n` live blocks never carves more than `n`, because it carves a
-/// block only if none is free. These blocks fill `n.div_ceil(blocks_per_page)` pages, in
-/// whatever order the pools allocate and free. No memory is lost to fragmentation.
+/// block only if none is free. If a block fits in a page, they fill
+/// `n.div_ceil(blocks_per_page)` pages, in whatever order the pools allocate and free. No
+/// memory is lost between them.
 ///
 /// The conditions are:
 ///

@@ -96,9 +96,9 @@ pub unsafe trait PageSource {
     /// `take_pages` determines the worst case of
     /// [`FixedBlock::allocate`](crate::FixedBlock::allocate).
     ///
-    /// A source should not use the pool that calls it. It is sound to do so, but the
-    /// blocks of one of the runs are lost, although
-    /// [`peak_blocks`](crate::FixedBlock::peak_blocks) counts them.
+    /// A source should not use the pool that calls it. If it does, that is sound, but the
+    /// blocks of one run are lost. [`peak_blocks`](crate::FixedBlock::peak_blocks) still
+    /// counts them.
     ///
     /// # Panics
     ///

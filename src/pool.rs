@@ -186,7 +186,7 @@ impl<T, P: PageSource> Pool<T, P> {
     /// Allocates a block and fills it with the value that `make` returns. Returns `None`,
     /// without calling `make`, if no block is free and the page source has no more pages.
     ///
-    /// An optimized build constructs the value directly in its block, whereas
+    /// An optimized build usually constructs the value directly in its block, whereas
     /// [`alloc`](Self::alloc) may first construct a large value on the stack. A build
     /// without optimization uses the stack in both cases;
     /// [`alloc_uninit`](Self::alloc_uninit) never does. If `make` panics, the block

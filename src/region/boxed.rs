@@ -7,8 +7,8 @@ use crate::{ArenaError, Page, Region};
 
 /// Pages from the global allocator, freed when the region is dropped (feature `std`).
 ///
-/// For tests on a host. It holds a `Box<[Page]>` as a raw pointer, so that the arena over
-/// it can be moved.
+/// For tests, and for systems without memory mappings. It holds a `Box<[Page]>` as a raw
+/// pointer, so that the arena over it can be moved.
 ///
 /// ```
 /// use hpalloc::{Arena, Boxed};

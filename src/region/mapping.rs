@@ -131,10 +131,11 @@ const GUARD_SIZE: usize = 64 * 1024;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum HugePages {
-    /// Ordinary pages.
+    /// Ordinary pages. If the system's setting for transparent huge pages is `always`,
+    /// Linux may use those nevertheless.
     #[default]
     Off,
-    /// Transparent huge pages, which Linux uses if it has them available; otherwise
+    /// Transparent huge pages, which Linux uses if it has any available; otherwise
     /// ordinary pages.
     Transparent,
     /// Huge pages from the pool that the administrator of the machine reserved. If the

@@ -1,10 +1,10 @@
 //! Firmware for a chip with 16 KiB of RAM: strings, a map and vectors in a heap of 8 KiB,
 //! for a million operations.
 //!
-//! The lines that declare the heap are those of the README. All data that the device
-//! stores is derived from the number of the operation that stored it. So each operation
-//! can check the data that it touches without a second copy. A failed allocation ends the
-//! program.
+//! The lines that declare the heap are those of the firmware guide. All data that the
+//! device stores is derived from the number of the operation that stored it. So each
+//! operation can check the data that it touches without a second copy. A failed
+//! allocation ends the program.
 
 #![no_std]
 #![no_main]

@@ -87,10 +87,10 @@ fn quotes(page: &str, program: &str, start: &str, end: &str) -> Result<()> {
     Err(format!("{page} must quote {program} verbatim: {quoted:?}").into())
 }
 
-/// Runs the program `small` on an emulated Cortex-M0 with 16 KiB of RAM. The README
+/// Runs the program `small` on an emulated Cortex-M0 with 16 KiB of RAM. The guide
 /// quotes the declaration of its heap verbatim.
 fn small() -> Result<()> {
-    quotes("README.md", "targets/small/src/main.rs", "hpalloc::static_heap!", "\n}\n")?;
+    quotes("src/guide/firmware.md", "targets/small/src/main.rs", "hpalloc::static_heap!", "\n}\n")?;
     let target = target::find("thumbv6m-none-eabi")?;
     target.needs_qemu()?;
     let mut cargo = target.cargo_with_alloc("run")?;
