@@ -300,7 +300,7 @@ fn main() -> ExitCode {
         println!(
             "\nA maximum includes the time in which other threads ran. To avoid most of them, run the program on one\n\
              core with a real-time priority, as root: chrt -f 50 taskset -c 1 {program}\n\
-             By default, the kernel may still pause real-time threads for 50 ms in each second (sched_rt_runtime_us)."
+             Linux before 6.12 still pauses real-time threads for 50 ms in each second (sched_rt_runtime_us)."
         );
     }
     ExitCode::SUCCESS
