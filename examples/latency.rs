@@ -10,9 +10,9 @@
 //! timed separately (the percentiles, which include reading the clock). Every pass
 //! allocates and writes all blocks, then checks and frees them.
 //!
-//! Each round begins with another allocator. Otherwise a kernel that throttles real-time
-//! processes would always pause the same allocators. Times are medians of the rounds; the
-//! percentiles and the maximum are those of all rounds together.
+//! Each round starts with a different allocator. Otherwise a kernel that throttles
+//! real-time processes would always pause the same allocators. Times are medians of the
+//! rounds; the percentiles and the maximum are those of all rounds together.
 //!
 //! Each pass begins with fresh memory, except those of `malloc-warm`. The time to prepare
 //! a pass is its setup: mapping memory and touching it, or the warm-up for `malloc-warm`.

@@ -25,10 +25,10 @@ use crate::PAGE_SIZE;
 ///
 /// # More memory
 ///
-/// A run of pages is within one arena, so no block is larger than an arena. A pool is as
-/// fast over several arenas as over one, until it needs pages: only then does it try them
-/// in turn. A heap has one part for each arena, and tries a request in each part, the
-/// oldest first.
+/// The pages of a block are within one arena, so no block is larger than an arena. A pool
+/// is as fast over several arenas as over one, until it needs pages: only then does it
+/// try them in turn. A heap has one part for each arena, and tries a request in each
+/// part, the oldest first.
 ///
 /// In an array of [`Lazy`](crate::Lazy) arenas, each arena is created when the ones
 /// before it can't serve a request, while the program is running. If that takes too long,

@@ -28,7 +28,7 @@ pub(crate) const GUARD_BYTES: usize = if cfg!(hpalloc_hardened) { 2 * size_of::<
 /// build.
 pub(crate) const RECORD_BYTES: usize = if cfg!(hpalloc_hardened) { 4 * size_of::<usize>() } else { 0 };
 
-/// The block size of a pool, checked, with the arithmetic that a pool needs.
+/// A checked block size, with the arithmetic that a pool needs.
 ///
 /// A value proves that the size is at least that of a pointer (4 or 8 bytes), a multiple
 /// of a pointer's alignment, and at most [`MAX_ARENA_SIZE`](crate::MAX_ARENA_SIZE).

@@ -16,10 +16,10 @@ use parts::Parts;
 
 /// A heap for blocks of any size that merges freed memory immediately.
 ///
-/// On average over 23 programs it needs 1.3 times the live bytes, less than the heaps of
-/// the seven crates that it was compared with (`benches/memory` in the repository). Every
-/// operation takes a bounded number of steps, regardless of what happened before. A lock,
-/// a call to the page source, and the copy of a block that moves are extra.
+/// On average over 23 programs it needs 1.3 times the live bytes, less than any of the
+/// seven other heaps that it was compared with (`benches/memory` in the repository).
+/// Every operation takes a bounded number of steps, regardless of what happened before. A
+/// lock, a call to the page source, and the copy of a block that moves are extra.
 ///
 /// ```
 /// # #[cfg(feature = "critical-section")] mod firmware {

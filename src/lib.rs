@@ -3,8 +3,8 @@
 //!
 //! [`Pool`] allocates values of one type in constant time. On a Cortex-M3, allocating
 //! takes 9 instructions for a freed block, 16 for a block never used before, 46 with a
-//! new page, and 6 to free. A lock, the first use of a [`Lazy`], and moving the value are
-//! extra. [`Heap`] serves any size in a bounded number of steps, merges freed memory
+//! new page, and 6 to free. A lock, set-up at the first allocation, and moving the value
+//! are extra. [`Heap`] serves any size in a bounded number of steps, merges freed memory
 //! immediately, and can be the global allocator.
 //!
 //! ```
@@ -90,7 +90,7 @@
 //! | dropping a [`PoolBox`] | constant time, and dropping the value | never |
 //! | [`FixedBlock::allocate`] | constant time; one call to the page source if no block is free or fresh | no block is free and no page is left |
 //! | [`FixedBlock::deallocate`] | two stores | never |
-//! | [`Heap::allocate`], [`deallocate`](Heap::deallocate) | logarithmic in the size of the heap | no free memory is large enough and no page is left; `deallocate` never fails |
+//! | [`Heap::allocate`], [`deallocate`](Heap::deallocate) | logarithmic in the size of the heap, for each arena or run of pages that it consists of | no free memory is large enough and no page is left; `deallocate` never fails |
 //! | [`Heap::grow`], [`shrink`](Heap::shrink) | the same, and a copy if the block moves | as `allocate`; the block is then unchanged |
 //! | [`SizeClasses::allocate`], [`deallocate`](SizeClasses::deallocate) | up to 128 words: constant time, that of a pool plus a table lookup. Above that: a few more steps, which depend only on the layout and the block sizes | no block of the class is free, and neither the source nor a free run has the pages; an alignment above 4096 |
 //! | [`SizeClasses::grow`], [`shrink`](SizeClasses::shrink) | constant time in place; otherwise a copy to another class | as `allocate`; the block is then unchanged |
@@ -106,9 +106,9 @@
 //! much as an allocation: see [prefaulting](guide::hosts).
 //!
 //! A request that can't be served returns `None` or an error that names the violated
-//! bound. hpalloc itself never panics, with one exception: a hardened build panics when
-//! it detects misuse. Your own closures, hooks, regions, page sources and locks may
-//! panic.
+//! bound. hpalloc itself panics only if a hardened build detects misuse, or if a lock
+//! can't be acquired again on a target without threads. Your own closures, hooks,
+//! regions, page sources and locks may panic.
 //!
 //! # Features
 //!

@@ -19,9 +19,9 @@ pub use pool_full::PoolFull;
 ///
 /// Allocating and freeing a block take constant time. On a Cortex-M3, a pool over an
 /// arena needs 9 instructions for a freed block, 16 for a block never used before, 46
-/// with a new page, and 6 to free. A lock, the first use of a [`Lazy`](crate::Lazy), and
-/// moving the value are extra. With `--cfg hpalloc_hardened`, the time is linear in the
-/// block size instead.
+/// with a new page, and 6 to free. A lock, set-up at the first allocation, and moving the
+/// value are extra. With `--cfg hpalloc_hardened`, the time is linear in the block size
+/// instead.
 ///
 /// ```
 /// use hpalloc::{Arena, Page, Pool};

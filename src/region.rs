@@ -116,7 +116,7 @@ pub enum DefaultRegion {}
 /// use hpalloc::{Arena, Page, Region};
 ///
 /// /// Pages from the global allocator.
-/// struct Heap(NonNull<[Page]>);
+/// struct HostPages(NonNull<[Page]>);
 ///
 /// impl Heap {
 ///     fn new(count: usize) -> Self {
