@@ -42,7 +42,7 @@
 //! | A freed pointer did not come from the pool ([`Foreign`](Misuse::Foreign), [`NotABlock`](Misuse::NotABlock), [`NeverAllocated`](Misuse::NeverAllocated)) | immediately |
 //! | A write past the end of a block ([`Overflow`](Misuse::Overflow), [`RecordOverwritten`](Misuse::RecordOverwritten)) | when that block is freed |
 //! | A write to a freed block ([`WrittenAfterFree`](Misuse::WrittenAfterFree), [`LinkOverwritten`](Misuse::LinkOverwritten)) | when the block is handed out again |
-//! | Blocks, except those passed to [`PoolBox::leak`](crate::PoolBox::leak), are live when their pool is dropped ([`Leaked`](Misuse::Leaked)) | at the drop |
+//! | A pool is dropped while blocks are live, apart from those passed to [`PoolBox::leak`](crate::PoolBox::leak) ([`Leaked`](Misuse::Leaked)) | at the drop |
 //!
 //! A pool keeps a record of each run of pages that it took, two words after each block
 //! that tell whether the block is live, and a pattern in each free block. To decide
@@ -175,8 +175,7 @@ pub enum Misuse {
     /// All blocks that were freed before this one are lost.
     LinkOverwritten,
     /// The record that the pool keeps at the end of a run of pages was written to. The
-    /// blocks in that run can no longer be freed, and perhaps those in runs that were
-    /// taken later.
+    /// blocks in that run, and perhaps those in runs taken later, can no longer be freed.
     RecordOverwritten,
     /// The pool was dropped while blocks were live.
     Leaked {

@@ -8,8 +8,8 @@ use crate::{Arena, ArenaError, Page, PageSource, RawRegion, Region};
 
 /// A [`PageSource`] that creates its arena when the first page is requested.
 ///
-/// A pool or a heap over it can be created in a constant. So it can be in a `static`,
-/// behind a lock, with no `init` that the program could forget to call.
+/// A pool or a heap over a `Lazy` can be created in a constant, and so can be in a
+/// `static`, behind a lock, with no `init` that the program could forget to call.
 ///
 /// ```
 /// # #[cfg(feature = "static-buffer")] {
@@ -63,8 +63,8 @@ impl<R: Region> Lazy<R> {
     ///
     /// # Errors
     ///
-    /// The error that `make` returned. `make` is called once. It is called again only if
-    /// it panicked, or if it called `arena` on this same `Lazy`.
+    /// The error that `make` returned. `make` is called only once, unless it panics or
+    /// calls `arena` on this same `Lazy`.
     ///
     /// # Time complexity
     ///

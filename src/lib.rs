@@ -2,10 +2,10 @@
 //! case is an exact number of instructions, and a heap that needs little memory.
 //!
 //! [`Pool`] allocates values of one type in constant time. On a Cortex-M3, allocating
-//! takes 9 instructions for a freed block, 16 for a block never used before, 46 with a
-//! new page, and 6 to free. A lock, set-up at the first allocation, and moving the value
-//! are extra. [`Heap`] serves any size in a bounded number of steps, merges freed memory
-//! immediately, and can be the global allocator.
+//! takes 9 instructions for a freed block, 16 for a block never used before, and 46 with
+//! a new page; freeing takes 6. A lock, set-up at the first allocation, and moving the
+//! value are extra. [`Heap`] serves any size in a bounded number of steps, merges freed
+//! memory immediately, and can be the global allocator.
 //!
 //! ```
 //! use hpalloc::{Arena, Page, Pool};
@@ -31,7 +31,7 @@
 //! |---|---|
 //! | values of one type, in boxes that return their block | [`Pool`] |
 //! | blocks of any size in little memory; `Box` and `Vec`; a global allocator | [`Heap`] |
-//! | blocks of any size, small ones in 20 to 60 instructions, with several times the memory | [`SizeClasses`], for known sizes and at least 64 pages |
+//! | blocks of any size in fewer instructions than a `Heap` (a median of 52), at several times its memory | [`SizeClasses`], for known sizes and at least 64 pages |
 //! | a pool or a heap in a `static`, with its memory | [`static_pool!`], [`static_heap!`] |
 //! | to share one between threads, cores or interrupts | [`Locked`] around it |
 //! | a box that keeps its pool alive, for another thread, a task or a queue | [`PoolBox::new_in`] |
@@ -75,12 +75,13 @@
 //! - The size of an arena is a positive multiple of 4096 bytes, at most
 //!   [`MAX_ARENA_SIZE`]. For more memory, a pool takes an array of arenas. An arena gets
 //!   its pages back only when it is reset or dropped.
-//! - The size of a block is at least that of a pointer, a multiple of it, and at most
-//!   that of an arena. The address of a block is a multiple of the largest power of two
-//!   that divides its size, up to 4096. Blocks have no headers.
+//! - The size of a block is a multiple of the size of a pointer, and at most the size of
+//!   an arena. The address of a block in an arena is a multiple of the largest power of
+//!   two that divides its size, up to 4096. Blocks have no headers.
 //! - Fresh blocks are carved in ascending order. The block that was freed last is
 //!   allocated first.
-//! - hpalloc doesn't touch memory before it hands the memory out, except to prefault it.
+//! - A pool doesn't touch memory before it hands the memory out, except in a hardened
+//!   build. A heap touches a few pages at its first use.
 //!
 //! # What it costs
 //!
@@ -90,9 +91,9 @@
 //! | dropping a [`PoolBox`] | constant time, and dropping the value | never |
 //! | [`FixedBlock::allocate`] | constant time; one call to the page source if no block is free or fresh | no block is free and no page is left |
 //! | [`FixedBlock::deallocate`] | two stores | never |
-//! | [`Heap::allocate`], [`deallocate`](Heap::deallocate) | logarithmic in the size of the heap, for each arena or run of pages that it consists of | no free memory is large enough and no page is left; `deallocate` never fails |
+//! | [`Heap::allocate`], [`deallocate`](Heap::deallocate) | logarithmic in the size of the heap, for each arena or run of pages that it consists of | no free range that it examines is large enough and no page is left; `deallocate` never fails |
 //! | [`Heap::grow`], [`shrink`](Heap::shrink) | the same, and a copy if the block moves | as `allocate`; the block is then unchanged |
-//! | [`SizeClasses::allocate`], [`deallocate`](SizeClasses::deallocate) | up to 128 words: constant time, that of a pool plus a table lookup. Above that: a few more steps, which depend only on the layout and the block sizes | no block of the class is free, and neither the source nor a free run has the pages; an alignment above 4096 |
+//! | [`SizeClasses::allocate`], [`deallocate`](SizeClasses::deallocate) | up to 128 words: constant time, that of a pool plus a table lookup. Above that: a few more steps, which depend only on the layout and the block sizes | no block of the class is free, and neither the source nor a free run has the pages; or the alignment is above 4096 |
 //! | [`SizeClasses::grow`], [`shrink`](SizeClasses::shrink) | constant time in place; otherwise a copy to another class | as `allocate`; the block is then unchanged |
 //! | `Allocator` for a pool | constant time, in place | the request doesn't fit a block, or no block is free |
 //! | [`Locked::with`], [`alloc`](Locked::alloc), `GlobalAlloc` | the same as unlocked, and waiting for the lock's holder | as unlocked; `GlobalAlloc` returns null |
@@ -148,11 +149,11 @@
 //! [`DEFAULT_SIZES`], the text of errors and of `Debug`, `Display` and `defmt`, or hidden
 //! items. Errors and enums that are `non_exhaustive` may gain variants.
 //!
-//! A new incompatible version of one of these crates, whose types or traits appear here,
-//! is a breaking change too: `allocator-api2`, `critical-section`, `defmt`, `lock_api`,
-//! `spin`, `stable_deref_trait`. Raising the minimum Rust version (`rust-version` in
-//! `Cargo.toml`) is not a breaking change: Cargo then selects a version of hpalloc that
-//! your compiler can build.
+//! Moving to an incompatible version of one of these crates, whose types or traits are
+//! part of the API, is a breaking change too: `allocator-api2`, `critical-section`,
+//! `defmt`, `lock_api`, `spin`, `stable_deref_trait`. Raising the minimum Rust version
+//! (`rust-version` in `Cargo.toml`) is not a breaking change: Cargo then selects a
+//! version of hpalloc that your compiler can build.
 
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,15 +1,15 @@
 use crate::{BlockSize, PAGE_SIZE};
 
-/// The maximum number of pages that a program needs, as a constant.
+/// Computes, as a constant, how many pages are enough for a program's pools.
 ///
 /// If you know the maximum number of live blocks of each pool, a plan computes how much
 /// memory is enough, and the compiler can check that the program has that much. Under the
 /// conditions below, the program then can't run out of memory.
 ///
 /// A pool with at most `n` live blocks never carves more than `n`, because it carves a
-/// block only if none is free. If a block fits in a page, they fill
+/// block only if none is free. If a block fits in a page, `n` blocks fill
 /// `n.div_ceil(blocks_per_page)` pages, in whatever order the pools allocate and free. No
-/// memory is lost between them.
+/// memory is lost between the pools.
 ///
 /// The conditions are:
 ///

@@ -47,7 +47,7 @@ use crate::{PAGE_SIZE, Page};
 /// it, and use [`with_exposed_provenance`](core::ptr::with_exposed_provenance_mut) for
 /// the pointer to a block when it is freed.
 ///
-/// The pools of this crate do the same.
+///
 ///
 /// ```
 /// use core::cell::Cell;

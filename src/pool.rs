@@ -47,8 +47,8 @@ pub use pool_full::PoolFull;
 ///
 /// Like a [`FixedBlock`], a pool belongs to one thread at a time, and so do the boxes
 /// that borrow it. Put the pool in a [`Locked`](crate::Locked) to share it between
-/// threads, cores or interrupts, and to send its boxes between them. A box that outlives
-/// the scope of its pool owns a share of the pool: see [`PoolBox::new_in`].
+/// threads, cores or interrupts, and to send its boxes between them. A box that must
+/// outlive the scope of its pool needs a share of the pool: see [`PoolBox::new_in`].
 ///
 /// # Values of size zero
 ///
@@ -68,7 +68,7 @@ pub use pool_full::PoolFull;
 /// assert_eq!(*seven, 7);
 /// ```
 ///
-/// Data that its values borrow can't be dropped either:
+/// Nor can data be dropped that a value in the pool borrows:
 ///
 /// ```compile_fail,E0597
 /// # use hpalloc::{Arena, Page, Pool};
@@ -254,7 +254,7 @@ impl<T, P: PageSource> Pool<T, P> {
     /// Allocates a block as [`alloc_uninit`](Self::alloc_uninit) does and sets all bytes
     /// of the value to zero, for types for which all zeros is a valid value.
     ///
-    /// The time is linear in the size of `T`, which is written. Panics as
+    /// The time is linear in the size of `T`, because every byte is written. Panics as
     /// [`alloc`](Self::alloc) does.
     ///
     /// ```

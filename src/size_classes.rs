@@ -52,9 +52,9 @@ use page_runs::PageRuns;
 ///
 /// # When to use it
 ///
-/// Use size classes if you know the sizes of your requests, each request must complete in
-/// 20 to 60 instructions, and there are 64 pages or more. A lock, the first use of a
-/// [`Lazy`](crate::Lazy), and page faults are extra.
+/// Use size classes if you know the sizes of your requests, requests must cost fewer
+/// instructions than with a [`Heap`](crate::Heap), and there are 64 pages or more. A
+/// lock, the first use of a [`Lazy`](crate::Lazy), and page faults are extra.
 ///
 /// Otherwise use a [`Heap`](crate::Heap), which merges freed memory and needs far less of
 /// it: over 23 programs, size classes with the default sizes need 4.0 times the live

@@ -22,9 +22,9 @@
 /// [`StaticBox<[u8; 120]>`](crate::StaticBox). The number of values is a literal, the
 /// name of a constant, or an expression in braces.
 ///
-/// A block is as large as a value, rounded up to a multiple of a pointer. It has the
-/// alignment of the value or of a pointer, whichever is larger. A pool of 64 values
-/// therefore uses exactly 64 blocks of `.bss`, wherever the linker places it.
+/// A block is as large as a value, rounded up to a multiple of the size of a pointer. It
+/// has the alignment of the value or of a pointer, whichever is larger. A pool of 64
+/// values therefore uses exactly 64 blocks of `.bss`, wherever the linker places it.
 ///
 /// # The lock
 ///

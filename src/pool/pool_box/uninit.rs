@@ -6,9 +6,8 @@ use super::PoolBox;
 use crate::Home;
 
 impl<T, H: Home<Value = T>> PoolBox<MaybeUninit<T>, H> {
-    /// Allocates a block for a value that is constructed in place, as
-    /// [`Pool::alloc_uninit`](crate::Pool::alloc_uninit) does. The time and panics are
-    /// documented there.
+    /// Like [`Pool::alloc_uninit`](crate::Pool::alloc_uninit), allocates a block for a
+    /// value that is constructed in place. The time and panics are documented there.
     ///
     /// ```
     /// # #[cfg(feature = "alloc")] {
