@@ -37,7 +37,7 @@ use hdrhistogram::Histogram;
 use hpalloc::{Arena, BlockSize, FixedBlock, HugePages, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE};
 use lexopt::prelude::{Long, Short, ValueExt};
 
-/// Enough that each allocator has its turn early, in the middle and late.
+/// Three rounds are enough for each allocator to have an early, a middle and a late turn.
 const ROUNDS: usize = 3;
 
 /// The highest latency that is recorded: a minute.
@@ -111,7 +111,7 @@ enum Allocator {
     MallocWarm,
 }
 
-/// In the order of the table, which is the order of measurement in the first round.
+/// The allocators in the order of the table, which is their order in the first round.
 const ALLOCATORS: [(Allocator, &str, &str); 6] = [
     (Allocator::Hpalloc, "hpalloc", "hpalloc over a plain memory mapping"),
     (
@@ -175,16 +175,17 @@ impl Malloc {
         {
             const M_TRIM_THRESHOLD: std::ffi::c_int = -1;
             const M_MMAP_MAX: std::ffi::c_int = -4;
-            // Never trim, and never map a block separately; or the defaults, because an
-            // earlier turn of `malloc-warm` has changed the options of the process.
+            // A warm malloc never trims its memory, and never maps a block separately.
+            // Otherwise set the defaults, which an earlier turn of `malloc-warm` may have
+            // changed for the whole process.
             let (threshold, mappings) = if is_warm { (-1, 0) } else { (128 << 10, 1 << 16) };
             // SAFETY: both parameters and values are documented.
             if unsafe { mallopt(M_TRIM_THRESHOLD, threshold) != 1 || mallopt(M_MMAP_MAX, mappings) != 1 } {
                 return Err("mallopt failed, so malloc would not keep its memory, or not return it".into());
             }
         }
-        // The alignment that malloc guarantees: a greater one would measure another
-        // function.
+        // Request no more alignment than malloc guarantees. Otherwise another function
+        // would be measured.
         let layout = Layout::from_size_align(size.bytes(), size.align().min(16))?;
         Ok(Self { layout, is_warm })
     }

@@ -321,8 +321,8 @@ fn print_chart([ours, theirs]: [&Histogram<u64>; 2]) {
     println!("\nBoth are warm. The longest times are mostly the operating system's: they change from run to run.");
 }
 
-/// Returns a bar on a logarithmic scale: full for all events, a seventh shorter for each
-/// tenth of that, and empty for none.
+/// Returns a bar on a logarithmic scale. It is full for all events, a seventh shorter for
+/// each factor of ten below that, and empty for none.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the width is from 1 to BAR")]
 fn bar(count: u64, of: u64) -> String {
     let share = count as f64 / of as f64;

@@ -251,7 +251,7 @@ impl BlockSize {
     }
 
     /// Returns the number of pages in a run. At least one.
-    #[allow(clippy::manual_div_ceil, reason = "`div_ceil` also handles overflow, for which block sizes are too small")]
+    #[allow(clippy::manual_div_ceil, reason = "block sizes are too small for the overflow that `div_ceil` handles")]
     pub(crate) const fn pages_per_run(self) -> usize {
         (taken_by_one(self.bytes()) + PAGE_SIZE - 1) / PAGE_SIZE
     }

@@ -122,8 +122,8 @@ impl FreeList {
         while let Some(link) = next {
             let block = link.cast::<u8>();
             unpoison(block.as_ptr(), bytes);
-            // SAFETY: by Links, each block in the list holds an initialized link; and by
-            // the caller's promise.
+            // SAFETY: by Links, each block in the list holds an initialized link. The
+            // caller guarantees the rest.
             unsafe {
                 if matches!(guard.check_free(block, bytes), Err(Damage { link_is_intact: false, .. })) {
                     break;

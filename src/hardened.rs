@@ -345,8 +345,8 @@ const SPREAD: usize = 0x9E37_79B9_7F4A_7C15_u64 as usize;
 /// the other.
 fn mix(a: usize, b: usize) -> usize {
     let mixed = (a ^ b).wrapping_mul(SPREAD);
-    // The upper bits of the product depend on all bits of the factor, the lower ones only
-    // on lower bits. The shift spreads the former over the latter.
+    // Each bit of the product depends only on bits of the factor that are not above it.
+    // So the upper bits are mixed best, and the shift spreads them over the lower bits.
     (mixed ^ (mixed >> (usize::BITS / 2 + 1))).wrapping_mul(SPREAD).rotate_left(usize::BITS / 2)
 }
 

@@ -247,8 +247,9 @@ unsafe impl<M: lock_api::RawMutex> Acquire for RawLock<M> {
 pub struct Spin(spin::mutex::SpinMutex<()>);
 
 #[cfg(all(feature = "spin", target_has_atomic = "8"))]
-// SAFETY: one holder at a time has the guard of the mutex, or has left it to `release`.
-// Its unlocking is visible to the next holder.
+// SAFETY: at most one holder at a time has the mutex. It is unlocked when its guard is
+// dropped or, if the guard was forgotten, by `release`. Unlocking makes everything
+// written before it visible to the next holder.
 unsafe impl Lock for Spin {
     const UNLOCKED: Self = Self(spin::mutex::SpinMutex::new(()));
 

@@ -81,7 +81,7 @@ pub struct Locked<T, M> {
 // be on any thread.
 unsafe impl<T: Send, M: Sync> Sync for Locked<T, M> {}
 
-// With locks that are `Sync`, as all locks of this crate are.
+// These assertions are about locks that are `Sync`, as all locks of this crate are.
 const _: () = {
     use crate::{Arena, FixedBlock, RawRegion};
     use static_assertions::{assert_impl_all, assert_not_impl_any};
@@ -89,8 +89,8 @@ const _: () = {
     assert_impl_all!(Locked<FixedBlock<Arena<RawRegion>>, ()>: Send, Sync);
     assert_not_impl_any!(Locked<*mut u8, ()>: Send, Sync);
 
-    // A guard gives access to a `&T`. It is `Sync` if that is, and `Send` if that is and
-    // any thread may release the lock.
+    // A guard gives access to a `&T`. The guard is `Sync` if that reference is. It is
+    // `Send` if the reference is and any thread may release the lock.
     struct Lock<Marker>(core::marker::PhantomData<Marker>);
     // SAFETY: this lock is never used.
     unsafe impl<Marker> crate::Lock for Lock<Marker> {

@@ -163,7 +163,7 @@ mod tests {
             }
             count
         };
-        // The step keeps the numbers with the most binary digits set.
+        // The step preserves the numbers with the most bits set.
         let rests = (1..1024).chain((1023..MAX_ARENA_SIZE / PAGE_SIZE).step_by(STEP));
         assert_eq!(rests.map(runs).max(), Some(6));
     }

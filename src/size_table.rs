@@ -242,7 +242,7 @@ impl<const N: usize> SizeTable<N> {
     /// Returns the class to begin the search with: the right one, or one below it.
     #[inline]
     const fn first_candidate(&self, layout: Layout) -> usize {
-        // Padded, because smaller blocks can't be sufficiently aligned.
+        // The size is padded, because smaller blocks can't be sufficiently aligned.
         let padded = layout.pad_to_align().size();
         let size = if padded < layout.align() { layout.align() } else { padded };
         let (words, steps) = (words(size), size / STEP);

@@ -308,9 +308,10 @@ fn a_heap_lends_all_of_a_block() {
     });
 }
 
-/// A second arena is in pages that the first one lent. A block must be freed through the
-/// pointer to its own run, whichever arenas the pool draws from. Through the first
-/// arena's pointer, it would invalidate the second arena's borrow.
+/// A second arena is in pages that the first one handed out. A block must be freed
+/// through the pointer to its own run, whichever arenas the pool takes pages from.
+/// Freeing it through the first arena's pointer would invalidate the second arena's
+/// borrow.
 #[test]
 fn an_arena_in_pages_of_another() {
     with_pages(3, |pages| {

@@ -200,7 +200,8 @@ mod defmt {
     assert_impl_all!(hpalloc::Boxed: Format);
 }
 
-/// Pins down the signatures of the public functions: a change of one doesn't compile.
+/// Pins down the signatures of the public functions. If one changes, this test doesn't
+/// compile.
 #[test]
 fn signatures() {
     use core::mem::MaybeUninit;

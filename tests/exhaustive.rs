@@ -30,8 +30,8 @@ const BLOCKS: usize = 12;
 /// The block sizes of the first and of the second pool.
 struct Sizes(usize, usize);
 
-/// Runs every sequence of `DEPTH` steps over an arena of `pages`, and returns their
-/// number.
+/// Runs every sequence of `DEPTH` steps over an arena of `pages` pages, and returns the
+/// number of sequences.
 ///
 /// A step creates a pool while there are fewer than two, or lets a pool allocate a block,
 /// allocate until it is exhausted, or free one of its live blocks. `choices` counts

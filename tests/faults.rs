@@ -73,7 +73,8 @@ impl Live {
         let (block, size, stamp) = self.blocks.swap_remove(index);
         // SAFETY: all bytes of the block were written.
         let bytes = unsafe { std::slice::from_raw_parts(block.as_ptr(), size) };
-        // Compared as a whole, because Miri needs as long for that as for a single byte.
+        // Compare the block as a whole: for Miri, that is as fast as comparing a single
+        // byte.
         assert!(bytes == vec![stamp; size], "a live block was overwritten");
         Some((block, size))
     }

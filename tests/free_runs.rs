@@ -1,6 +1,5 @@
-//! Tests of the runs of pages that a heap of size classes has freed. The tests check the
-//! requests that they serve once the source is empty, and the memory that must be zeroed
-//! again.
+//! Tests of freed runs of pages in a heap of size classes. They serve later requests, and
+//! their memory is zeroed for requests that need zeros.
 #![cfg_attr(
     target_os = "none",
     no_std,
@@ -177,12 +176,12 @@ fn zeroed_blocks_of_any_origin_are_zero() {
             }
             zeroed
         };
-        // Fresh pages from the source, and then a run that was freed.
+        // The first run has fresh pages from the source. The second one was freed.
         for layout in [run(3), run(3)] {
             assert!(is_zeroed(layout), "{layout:?}");
         }
-        // A piece cut from a run, and the page of a class: first a fresh block of it and
-        // then a freed one.
+        // The first block is a piece cut from a run. The others are from the page of a
+        // class: a fresh block, and the same block after it was freed.
         for layout in [run(1), bytes(64), bytes(64)] {
             assert!(is_zeroed(layout), "{layout:?}");
         }

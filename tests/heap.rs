@@ -226,7 +226,8 @@ fn random_sequences_in_parts() {
     });
 }
 
-/// Each size and alignment, at each offset of the memory, up to more than the memory has.
+/// Requests every size and alignment in memory at every offset, including sizes that are
+/// larger than the memory.
 #[test]
 fn every_size_alignment_and_offset() {
     let step = if cfg!(any(target_os = "none", miri)) { 37 } else { 1 };
@@ -347,7 +348,7 @@ fn nothing_takes_no_memory() {
 }
 
 /// A heap that shares its source takes only the pages that it needs. A heap that owns its
-/// source takes all.
+/// source takes all of its pages.
 #[test]
 fn a_heap_asks_its_source() {
     with_pages(3, |pages| {
@@ -356,7 +357,7 @@ fn a_heap_asks_its_source() {
         assert_eq!((arena.pages_allocated(), heap.free()), (0, 0));
         let block = heap.allocate(layout(100, 1)).unwrap();
         assert_eq!(arena.pages_allocated(), 1);
-        // More than the first part has left.
+        // This is more than the first part has left.
         assert!(heap.allocate(layout(5000, 1)).is_some());
         assert_eq!(arena.pages_allocated(), 3);
         assert!(heap.allocate(layout(4000, 1)).is_none());
@@ -405,8 +406,8 @@ fn what_a_heap_says_of_itself() {
     });
 }
 
-/// Sizes and alignments beyond all memory, while a large hole contains words that look
-/// like the heap's own.
+/// Requests sizes and alignments that no memory can serve, while a large hole contains
+/// words that look like the heap's own.
 #[cfg(all(target_pointer_width = "64", not(target_os = "none")))]
 #[test]
 fn sizes_beyond_all_memory() {
@@ -446,7 +447,8 @@ fn sources_are_taken_in_one_piece() {
         let heap = Heap::new([one, other].map(|pages| Arena::from_pages(pages).unwrap()));
         assert!(heap.allocate(layout(PAGE_SIZE + 100, 1)).is_some());
         assert_eq!(heap.page_source().each_ref().map(Arena::pages_remaining), [1, 0]);
-        // The rest of the second source, and then the first.
+        // The first request uses the rest of the second source. The next one needs the
+        // first source.
         assert!(heap.allocate(layout(heap.largest_free(), 1)).is_some());
         assert!(heap.allocate(layout(3000, 1)).is_some());
         assert_eq!(heap.page_source()[0].pages_remaining(), 0);

@@ -55,10 +55,10 @@ fn a_large_request_finds_the_last_hole() {
     }
 }
 
-/// A block that must move to grow finds any hole that would serve a new block. Its own
-/// memory counts as free meanwhile: it may become a hole that is searched before the one
-/// with enough room, or it may merge with a neighboring hole into the one with enough
-/// room, which is searched after others.
+/// A block that must move to grow finds any hole that would serve a new block. During the
+/// search, the block's own memory counts as free. That memory may become a hole that is
+/// searched before the one with enough room. Or it may merge with a neighbor into the
+/// hole with enough room, which is searched after others.
 #[test]
 fn a_block_that_grows_finds_the_last_hole() {
     /// Allocates blocks of these sizes one after the other, fills the rest of the memory,

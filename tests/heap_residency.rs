@@ -10,8 +10,8 @@ use std::slice;
 use hpalloc::{Arena, Heap, MAX_ARENA_SIZE, Mapping, MappingOptions, PAGE_SIZE, PageSource, Region, SizeClasses};
 use rustix::mm::{Advice, madvise};
 
-/// The number of pages that a heap over 65,536 pages may touch before it is used. Its
-/// records have a few hundred pages.
+/// The largest number of pages that a heap over 65,536 pages may touch before it is used.
+/// Its records occupy a few hundred pages.
 const FEW: usize = 16;
 
 /// The address of a mapping.
@@ -164,8 +164,7 @@ fn zeroed_runs_and_pages_of_size_classes_are_not_written() {
     assert!(unsafe { slice::from_raw_parts(again.as_ptr(), SIZE) }.iter().all(|&byte| byte == 0));
 }
 
-/// The same through `GlobalAlloc`, whose `alloc_zeroed` also avoids writing to fresh
-/// pages.
+/// `GlobalAlloc::alloc_zeroed` avoids writing to fresh pages as well.
 #[test]
 #[cfg(feature = "spin")]
 #[cfg_attr(hpalloc_hardened, ignore = "a hardened build fills blocks that it hands out")]

@@ -208,14 +208,15 @@ fn in_mappings() {
             }
         }
     }
-    // As a first request, which has room only if the mapping starts at such a boundary.
+    // Here the buffer is the first request. It has room only if the mapping starts at
+    // such a boundary.
     let region = MappingOptions::new().huge_pages(HugePages::Transparent).map(4 * MIB).unwrap();
     let has_room = region.backing() == Backing::Transparent;
     let heap = Heap::new(Arena::from_region(region).unwrap());
     assert!(heap.allocate(buffer).is_some() || !has_room);
 }
 
-/// A source whose arena couldn't be created: requests fail.
+/// If the arena of a source can't be created, requests fail.
 #[test]
 fn a_source_without_memory() {
     let heap = Heap::new(Lazy::<Boxed>::new(|| Err(ArenaError::InvalidSize { size: 0 })));

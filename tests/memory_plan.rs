@@ -39,8 +39,8 @@ fn a_plan_needs_whole_pages_for_each_pool() {
         assert_eq!(MemoryPlan::new().values::<[u64; 8]>(count).pages(), pages);
     }
     assert_eq!(MemoryPlan::new().values::<()>(usize::MAX).pages(), 0);
-    // More than any memory can hold saturates instead of wrapping around to a small
-    // number.
+    // A plan for more than any memory can hold saturates instead of wrapping around to a
+    // small number.
     let too_much = MemoryPlan::new().values::<[u8; 8192]>(usize::MAX);
     assert_eq!(
         (too_much.pages(), too_much.raw_pages(1).pages(), too_much.bytes()),
@@ -135,7 +135,7 @@ fn run(pages: &mut [Page], order: &[Request]) {
     assert_eq!(arena.pages_remaining(), 0);
 }
 
-/// For each number of values, one page less is too few.
+/// For each number of values, one page fewer than planned is not enough.
 #[test]
 fn a_plan_has_not_one_page_to_spare() {
     for count in 0..=6 {

@@ -84,7 +84,8 @@ fn alone_with_threads() {
                     assert!(zeros.iter().all(|&byte| byte == 0));
                     texts.insert(round % 64, format!("{thread}: {round}"));
                     if round % 16 == 0 {
-                        // The vector grows and is moved. The next thread may have ended.
+                        // The vector grows and is moved. Sending fails if the next thread
+                        // has already ended.
                         let _ = next.send((0..=round % 300).chain([round]).filter(|_| true).collect());
                     }
                     if round % 1000 == 0 {

@@ -170,7 +170,7 @@ fn a_value_moves_out_or_stays() {
 #[test]
 fn values_are_constructed_in_their_blocks() {
     with_pages(1, |pages| {
-        // Larger than the rest of the stack on a small chip.
+        // On a small chip, a value is larger than the rest of the stack.
         let pool: Pool<[u16; 1500], _> = Pool::new(Arena::from_pages(pages).unwrap());
         for round in 0..3 {
             let mut boxed = pool.alloc_uninit().unwrap();

@@ -1,6 +1,6 @@
 //! Tests that a program whose global allocator has little memory ends with a message
-//! after a double free. The panic and its backtrace allocate as well, and may not get the
-//! memory for it.
+//! after a double free. The panic and its backtrace allocate as well, and those
+//! allocations may fail.
 #![cfg(hpalloc_hardened)]
 
 use std::alloc::{Layout, alloc, dealloc};

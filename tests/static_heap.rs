@@ -74,7 +74,7 @@ fn a_heap_as_a_global_allocator_uses_it() {
         assert!(HEAP.realloc(moved, layout(300, 2), isize::MAX as usize).is_null());
         assert!(HEAP.realloc(moved, layout(300, 2), usize::MAX).is_null());
         assert_eq!(bytes(moved, 50), [0xA5; 50]);
-        // Back to the first block, which has been freed since and isn't zero.
+        // This moves back to the first block, which has been freed since and isn't zero.
         let back = HEAP.realloc(moved, layout(300, 2), 20);
         assert_eq!((back, bytes(back, 20)), (block, &[0xA5; 20][..]));
         HEAP.dealloc(back, layout(20, 2));

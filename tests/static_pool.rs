@@ -1,5 +1,5 @@
-//! Tests of pools in a `static` that need no `init`, behind a critical section, on all
-//! machines.
+//! Tests of pools in a `static`, behind a critical section, on all machines. The program
+//! needs no code to initialize them.
 #![cfg_attr(
     target_os = "none",
     no_std,

@@ -61,8 +61,8 @@ impl Chart {
     }
 }
 
-/// Returns the name of an allocator as all charts write it, and `true` if it is of
-/// hpalloc.
+/// Returns the name of an allocator as all charts write it, and `true` if the allocator
+/// is one of hpalloc's.
 fn allocator(name: &str) -> (String, bool) {
     let is_ours = ["Heap", "Pool", "SizeClasses"].iter().any(|ours| name.starts_with(ours));
     (if is_ours { format!("hpalloc {name}") } else { name.to_owned() }, is_ours)

@@ -1,4 +1,4 @@
-//! A table of one contestant beside a few others, for work on that one.
+//! A table that compares one contestant with a few others, for work on that contestant.
 
 use tables::Table;
 

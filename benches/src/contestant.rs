@@ -241,7 +241,7 @@ impl Contestant {
         match self {
             Self::Hpalloc => of_heap::<Hpalloc<Plain>>(workload),
             Self::HpallocHeap => of_general::<AnySize>(workload),
-            // In the workloads left out here, size classes behave as pools do.
+            // In the workloads that are left out here, size classes behave like pools.
             Self::HpallocClasses if !first_touch && !Workload::LIVE.contains(&workload) => {
                 of_general::<Classes>(workload)
             }
@@ -258,8 +258,8 @@ impl Contestant {
             Self::MimallocWarm if workload == Latency => of_general::<Warm<Mimalloc>>(workload),
             Self::Jemalloc => of_general::<Jemalloc>(workload),
             Self::Snmalloc => of_general::<Snmalloc>(workload),
-            // It frees all blocks together, so it can't run workloads that free single
-            // ones.
+            // bumpalo frees all blocks together, so it can't run workloads that free
+            // single blocks.
             Self::Bumpalo if batch || first_touch || workload == List => of_heap::<Bump>(workload),
             Self::Talc => of_general::<Talc>(workload),
             Self::Rlsf => of_general::<Rlsf>(workload),
@@ -327,7 +327,7 @@ fn of_blocks<B: Blocks<WORDS> + 'static>(workload: Workload) -> Option<Program> 
         Workload::Live1Million => among(1_000_000),
         Workload::Live4Million => among(4_000_000),
         Workload::Latency => Some(Box::new(workload::latency::<B>)),
-        // The others need more than blocks of one size.
+        // The other workloads need more than blocks of one size.
         _ => None,
     }
 }

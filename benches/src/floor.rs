@@ -52,8 +52,8 @@ impl Blocks<WORDS> for PointerStack {
     }
 }
 
-/// A free list that hands out and frees many blocks in one call, with its head in a
-/// register meanwhile: the most that bulk operations could gain.
+/// A free list that hands out and frees many blocks in one call, and keeps its head in a
+/// register during the call. It shows the most that bulk operations could gain.
 pub(crate) struct BulkList {
     head: Option<NonNull<Link>>,
 }

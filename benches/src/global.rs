@@ -162,7 +162,7 @@ fn remember(memory: NonNull<u8>, bytes: usize) {
 
 /// Returns the bytes of memory that were needed so far: the peak of the live bytes if
 /// they are counted, otherwise the bytes of touched pages and, for size classes, of pages
-/// that the arena handed out. Empty if the allocator has no region.
+/// that the arena handed out. The vector is empty if the allocator has no region.
 pub(crate) fn memory() -> Vec<usize> {
     let peak = COUNTING.peak.load(Ordering::Relaxed);
     if peak > 0 {

@@ -44,7 +44,7 @@ impl<H: General + Send> Shared for Behind<H> {
     }
 }
 
-/// Returns memory for a heap with headers: twice the bytes of the blocks, and some more.
+/// Returns memory for a heap with headers: twice the bytes of the blocks, and a reserve.
 fn memory_with_headers(bytes: usize) -> NonNull<[u8]> {
     let bytes = (2 * bytes + (1 << 20)).next_power_of_two();
     let memory = Vec::<MaybeUninit<u8>>::with_capacity(bytes).leak().as_mut_ptr();
@@ -75,7 +75,7 @@ impl General for Talc {
         unsafe { Self::deallocate(self, block.as_ptr(), layout) }
     }
 
-    /// Does what talc's global allocator does.
+    /// Resizes a block as talc's global allocator does.
     #[inline]
     unsafe fn reallocate(&mut self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
         // SAFETY: the caller keeps the same contract.

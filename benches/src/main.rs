@@ -48,12 +48,12 @@ enum Task {
     /// Measure everything, and write the tables of benches/RESULTS.md and README.md and
     /// the charts
     Report {
-        /// How often everything is measured
+        /// The number of times that everything is measured
         #[arg(long, default_value = "9", value_parser = clap::value_parser!(u8).range(1..))]
         rounds: u8,
     },
-    /// Measure everything once and briefly, to test that it works. Only charts are
-    /// written, to the temporary directory
+    /// Measure everything once and briefly, to test that it works. Writes only the
+    /// charts, to the temporary directory
     Look,
     /// Draw the charts, and write the tables of README.md, from the committed results,
     /// without measuring
@@ -64,15 +64,16 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Measure some contestants by processor time, for a machine that is busy. Prints the
-    /// medians, and the time of the first contestant relative to each of the others
+    /// Measure some contestants by processor time, which also works on a busy machine.
+    /// Prints the medians, and the time of the first contestant relative to each of the
+    /// others
     Compare {
         #[arg(required = true)]
         contestants: Vec<Contestant>,
         /// The workloads [default: those with requests of any size, and the programs]
         #[arg(long, num_args = 1..)]
         workloads: Vec<Workload>,
-        /// How often each is measured
+        /// The number of times that each contestant is measured
         #[arg(long, default_value = "5", value_parser = clap::value_parser!(u8).range(1..))]
         rounds: u8,
     },

@@ -89,8 +89,9 @@ impl Keeping for Mimalloc {
     }
 }
 
-/// A malloc that has allocated, written to and freed as many blocks of 64 bytes before,
-/// and has kept their memory. It takes no page faults for them again.
+/// A malloc that has already allocated, written to and freed all the blocks of 64 bytes
+/// that fit in the requested memory, and has kept that memory. Reusing it takes no page
+/// faults.
 pub(crate) struct Warm<M>(M);
 
 impl<M: Keeping> General for Warm<M> {
@@ -104,7 +105,8 @@ impl<M: Keeping> General for Warm<M> {
             unsafe { block.cast::<u64>().write_volatile(1) };
             block
         };
-        // Leaked: freeing so large a vector makes glibc merge the small free blocks.
+        // The vector is leaked, because freeing such a large block makes glibc merge its
+        // small free blocks.
         let blocks = (0..bytes / layout.size()).map(allocate).collect::<Vec<_>>().leak();
         for &mut block in blocks {
             // SAFETY: the block is live, and is not used afterwards.
@@ -125,8 +127,8 @@ impl<M: Keeping> General for Warm<M> {
     }
 }
 
-/// mimalloc, called as from C if that provides the alignment. The `GlobalAlloc` of its
-/// crate is a little slower, because it passes an alignment in every call.
+/// mimalloc, called like `malloc` in C if that provides the alignment. The `GlobalAlloc`
+/// of its crate is a little slower, because it passes an alignment in every call.
 pub(crate) struct MiMalloc;
 
 impl MiMalloc {

@@ -114,8 +114,8 @@ pub(crate) type AnySize = hpalloc::Heap<[Arena<Mapping>; 2]>;
 
 impl General for AnySize {
     fn new(bytes: usize) -> Self {
-        // As much as the other heaps get, in two arenas because an arena has a maximum
-        // size.
+        // The heap gets as much memory as the other heaps. It is in two arenas, because
+        // an arena has a maximum size.
         let half = (bytes + (1 << 19)).next_power_of_two().min(MAX_ARENA_SIZE);
         Self::new([(); 2].map(|()| Arena::new(half).expect("memory for an arena")))
     }

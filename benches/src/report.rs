@@ -47,7 +47,8 @@ pub(crate) fn run(rounds: usize, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// Draws the charts, and writes all that is derived from the tables, without measuring.
+/// Draws the charts, and writes everything that is derived from the tables, without
+/// measuring.
 pub(crate) fn redraw() -> Result<()> {
     for document in publish(Document::read(RESULTS)?, Path::new(charts::FOLDER))? {
         document.write()?;
@@ -55,8 +56,9 @@ pub(crate) fn redraw() -> Result<()> {
     Ok(())
 }
 
-/// Draws the charts to a folder. Returns the documents with what is derived from the
-/// tables: the README's own tables, and the alternative texts of the charts.
+/// Draws the charts to a folder. Returns the documents, updated with the texts that are
+/// derived from the tables: the README's own tables, and the alternative texts of the
+/// charts.
 fn publish(results: Document, folder: &Path) -> Result<[Document; 4]> {
     let mut readme = Document::read("README.md")?;
     let (memory, targets) = (Document::read("benches/memory/RESULTS.md")?, Document::read("targets/README.md")?);
@@ -108,7 +110,7 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.lines().next().unwrap_or("unknown").to_owned())
 }
 
-/// The goals, and whether the figures reach them.
+/// Returns the tables of the goals, which show if the figures reach them.
 fn targets(measured: &Measurements, rounds: usize) -> String {
     use Contestant::{
         Bumpalo, FloorBulk, FloorWritePrefaulted, Glibc, GlibcWarm, Hpalloc, HpallocClasses, HpallocHeap, HpallocHuge,
@@ -195,8 +197,8 @@ fn yes_or_no(reached: bool) -> String {
     if reached { "yes" } else { "**no**" }.to_owned()
 }
 
-/// The sign test: the most rounds in which one of two equal contestants is above the
-/// other with a probability of at least 1 in 20.
+/// Returns the bound of the sign test. If two contestants are equally fast, one of them
+/// is slower in more than this number of rounds with a probability of at most 1 in 20.
 fn most_by_chance(rounds: usize) -> usize {
     // `sum` is the chance of this many rounds or more, beginning with all of them.
     let (mut chance, mut sum) = (0.5_f64.powi(i32::try_from(rounds).unwrap_or(i32::MAX)), 0.0);
@@ -212,7 +214,7 @@ fn most_by_chance(rounds: usize) -> usize {
     rounds
 }
 
-/// A table of medians, with the lowest and highest round.
+/// Returns a table of medians, with the lowest and highest round.
 fn times(measured: &Measurements, unit: &str, workloads: &[Workload]) -> String {
     let mut table = Table::new(unit, &workloads.iter().map(|workload| workload.title()).collect::<Vec<_>>());
     for &contestant in Contestant::value_variants() {
@@ -231,8 +233,9 @@ fn times(measured: &Measurements, unit: &str, workloads: &[Workload]) -> String 
     table.into_text()
 }
 
-/// The table of latencies: the medians of the quantiles and of the number of outliers.
-/// The last ones have their lowest and highest round, because they differ between rounds.
+/// Returns the table of latencies: the medians of the quantiles and of the number of
+/// outliers. The last columns also show the lowest and highest round, because they differ
+/// most between rounds.
 fn latencies(measured: &Measurements) -> String {
     let mut columns: Vec<_> = QUANTILES.map(quantile_title).into();
     columns.push("above 1000 ns".to_owned());

@@ -5,7 +5,7 @@ use tables::{Cells, Document, Table};
 use crate::Result;
 use crate::contestant::{Contestant, Workload};
 
-/// hpalloc's pool beside what a program could use instead, in columns.
+/// The columns beside hpalloc's pool: the allocators that a program could use instead.
 const PEERS: [(Contestant, &str); 6] = [
     (Contestant::Bumpalo, "bumpalo"),
     (Contestant::Slab, "slab"),
@@ -15,8 +15,8 @@ const PEERS: [(Contestant, &str); 6] = [
     (Contestant::Glibc, "glibc"),
 ];
 
-/// The rows: a name that needs no explanation, the workload, and which hpalloc is
-/// measured.
+/// The rows: a name that needs no explanation, the workload, and the variant of hpalloc
+/// that is measured.
 const BLOCKS: [(&str, Workload, Contestant); 9] = [
     ("one block, repeatedly", Workload::Pair, Contestant::Hpalloc),
     ("batch of 32", Workload::SmallBatch, Contestant::Hpalloc),
@@ -29,7 +29,7 @@ const BLOCKS: [(&str, Workload, Contestant); 9] = [
     ("the same, hpalloc in huge pages", Workload::FirstTouch, Contestant::HpallocHuge),
 ];
 
-/// Allocators of any size, in columns.
+/// The columns: allocators that serve any size.
 const HEAPS: [(Contestant, &str); 6] = [
     (Contestant::HpallocHeap, "`Heap`"),
     (Contestant::HpallocClasses, "`SizeClasses`"),
@@ -39,7 +39,7 @@ const HEAPS: [(Contestant, &str); 6] = [
     (Contestant::Glibc, "glibc"),
 ];
 
-/// The rows, and the section of RESULTS.md that each is in.
+/// The rows, each with the section of RESULTS.md that contains it.
 const REQUESTS: [(&str, Workload, &str); 7] = [
     ("10,000 live, random order, ns", Workload::Mixed, "heaps"),
     ("batch of 100, random order, ns", Workload::MixedSmallBatch, "heaps"),

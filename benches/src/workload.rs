@@ -26,7 +26,7 @@ const LIST: usize = 1_000_000;
 const FIRST_TOUCH: usize = 4 * 1024 * 1024;
 /// The number of allocations whose latency is measured.
 const LATENCIES: usize = 4_000_000;
-/// The number of blocks in use while all others only stay live.
+/// The number of blocks that are used, while all others stay live and unused.
 const HOT: usize = 1000;
 /// The highest latency that is recorded: a minute.
 const LONGEST_NS: u64 = 60_000_000_000;
@@ -67,11 +67,11 @@ pub(crate) enum Order {
 /// by page when it is touched. For a huge page, that costs twenty times as much as the
 /// page fault that the workload measures.
 pub(crate) fn warm_machine(bytes: usize) {
-    // Not in explicit huge pages, which are a separate pool of memory.
+    // The mappings use no explicit huge pages, which are a separate pool of memory.
     let options = MappingOptions::new().huge_pages(HugePages::Transparent).prefault(true);
-    // Twice, for the memory that an allocator needs beside the blocks.
+    // Twice as much memory is touched, because an allocator needs more than the blocks.
     let mappings = [(); 2].map(|()| options.map(bytes.next_multiple_of(PAGE_SIZE).min(MAX_ARENA_SIZE)));
-    assert!(mappings.iter().all(Result::is_ok), "memory to touch before the workload");
+    assert!(mappings.iter().all(Result::is_ok), "can't map the memory to touch before the workload");
 }
 
 /// Allocates a block and frees it, repeatedly.
@@ -141,7 +141,8 @@ pub(crate) fn churn<B: Blocks<WORDS>>(effort: Effort) -> f64 {
     churn_beside::<B>(effort, 0, CHURN)
 }
 
-/// The churn with few blocks while others only stay live. In all, `live` blocks are live.
+/// The churn with few blocks, while other blocks stay live and unused. In all, `live`
+/// blocks are live.
 pub(crate) fn among<B: Blocks<WORDS>>(effort: Effort, live: usize) -> f64 {
     churn_beside::<B>(effort, live - HOT, HOT)
 }
@@ -274,7 +275,7 @@ pub(crate) fn latency<B: Blocks<WORDS>>(effort: Effort) -> Vec<f64> {
     let mut blocks = B::new(count);
     black_box(&mut blocks);
     let mut latencies = Histogram::<u64>::new_with_bounds(1, LONGEST_NS, 3).expect("bounds of a histogram");
-    // Brings the histogram into the caches, and its memory into existence.
+    // Touch the histogram, so that its memory is committed and in the caches.
     for latency in 0..OUTLIER_NS {
         latencies.saturating_record(latency);
     }

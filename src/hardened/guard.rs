@@ -239,7 +239,7 @@ impl Guard {
     /// # Safety
     ///
     /// The block starts with a link, and nothing else uses it.
-    #[allow(clippy::unused_self, reason = "as the guard's other methods are called")]
+    #[allow(clippy::unused_self, reason = "the call looks like those of the guard's other methods")]
     pub(crate) unsafe fn hide_link(&self, block: NonNull<u8>) {
         // SAFETY: the caller upholds the contract.
         unsafe { block.cast::<usize>().write(PATTERN_WORD) };
@@ -251,8 +251,8 @@ impl Guard {
     ///
     /// The block is in the free list of this pool, and has `bytes` bytes.
     pub(crate) unsafe fn check_free(&self, block: NonNull<u8>, bytes: usize) -> Result<(), Damage> {
-        // SAFETY: by the caller's promise, the block is there, initialized, and not in
-        // use. It is a whole number of words, the first of which is the link.
+        // SAFETY: by the caller's promise, the block is initialized and not in use. It is
+        // a whole number of words, the first of which is the link.
         let (link, found, difference) = unsafe {
             let difference = first_difference(block.add(size_of::<usize>()), bytes - size_of::<usize>());
             (link(block), words(block, bytes).read(), difference)

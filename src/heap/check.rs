@@ -65,7 +65,7 @@ impl Part {
                 Some(hole) if hole.0 < from => covering(region, hole.0 + hole.1),
                 _ => NONE.into(),
             };
-            assert_eq!(usize::from(self.holes.regions.mark(region)), mark, "the mark of region {region}");
+            assert_eq!(usize::from(self.holes.regions.mark(region)), mark, "region {region} has the wrong mark");
         }
     }
 }
@@ -91,7 +91,7 @@ impl Holes {
             let (size, links) = unsafe { (self.size(hole), self.lists.links(hole)) };
             // SAFETY: the same holds for the next hole of the list.
             let back = unsafe { self.lists.links(links.0 as usize).1 };
-            assert_eq!(back as usize, hole, "the link back");
+            assert_eq!(back as usize, hole, "the next hole of the list doesn't link back to this one");
             holes.push((hole, size));
         });
         holes.sort_unstable();

@@ -94,7 +94,8 @@ mod filled {
         ) {
             let (mut from, mut to) = (start, end);
             if fit.start != free {
-                // The old memory is still in a hole, whose words must stay.
+                // The old memory is still part of a hole, whose words must not be
+                // overwritten.
                 let bare = self.bare(&self.free_at(free));
                 (from, to) = (from.max(bare.0), to.min(bare.1));
             }

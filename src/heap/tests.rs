@@ -151,7 +151,7 @@ impl Random {
 fn run(seed: usize, offset: usize, len: usize, steps: usize, bits: usize, every: usize) {
     let Some(mut model) = Model::new(offset, len) else { return };
     let mut random = Random(seed as u64 * 0x9E37_79B9 + 1);
-    // Allocations are preferred to frees in this many of eight cases.
+    // In this many of eight cases, a step that could free a block allocates one instead.
     let mut busy = 1;
     for step in 0..steps {
         if step % 64 == 0 {

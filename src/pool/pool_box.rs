@@ -286,8 +286,8 @@ impl<T: ?Sized, H: Home> Drop for PoolBox<T, H> {
             // reported when the block returns to the pool.
             _ => {}
         }
-        // Dropped after the value, even if dropping the value panics. By Full, Last holds
-        // then.
+        // This is dropped after the value, even if dropping the value panics. By Full,
+        // Last holds at that point.
         let _returned = self.block().map(|block| ReturnBlock(block, &self.home));
         // SAFETY: by Full, the value is there and belongs to this box alone. It isn't
         // used after this.

@@ -224,8 +224,8 @@ impl<P: PageSource, const N: usize> SizeClasses<P, N> {
 fn most_pages(source: &impl PageSource) -> usize {
     let mut most = 0;
     loop {
-        // A slice or array of sources answers with the first that has more pages than
-        // `most`.
+        // A slice or array of sources returns the pages of its first source that has more
+        // than `most`.
         match source.exclusive_pages(most + 1) {
             pages if pages > most => most = pages,
             _ => return most,

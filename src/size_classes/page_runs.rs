@@ -53,7 +53,7 @@ impl PageRuns {
         }
         let (run, is_zeroed) = if let Some((run, is_zeroed)) = source.take_zeroed_pages(size.pages()) {
             self.pages.set(self.pages.get() + size.pages());
-            // So that `whole_block` can recover the pointer to the run.
+            // `whole_block` needs the exposed provenance.
             run.as_ptr().expose_provenance();
             (run.cast(), is_zeroed)
         } else {

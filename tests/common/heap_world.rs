@@ -24,8 +24,8 @@ struct Class {
     carved: usize,
 }
 
-/// The number of bytes that are compared at a time. Miri needs as long for each
-/// comparison as for a single byte.
+/// The number of bytes that are compared at a time. For Miri, comparing that many is as
+/// fast as comparing a single byte.
 const CHUNK: usize = 128;
 
 impl Class {

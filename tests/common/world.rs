@@ -197,8 +197,8 @@ impl<'a, R: Region, const BLOCKS: usize> Pool<'a, R, BLOCKS> {
     }
 }
 
-/// The number of words that are written and compared at a time. Miri needs as long for
-/// each access as for a single word.
+/// The number of words that are written and compared at a time. For Miri, accessing that
+/// many is as fast as accessing a single word.
 const CHUNK: usize = 16;
 
 impl Block {

@@ -246,8 +246,8 @@ fn no_link_is_handed_out() {
     });
 }
 
-/// A source that allocates from the very pool that is calling it. The pool continues with
-/// the run that it then has, and its blocks have guards.
+/// A source that allocates from the very pool that is calling it. The pool keeps the run
+/// that the inner allocation took, and the blocks of that run have guards.
 #[test]
 fn a_source_that_uses_the_pool() {
     struct Reentrant<'a> {
@@ -344,8 +344,8 @@ fn a_used_pool_joins_no_family() {
     });
 }
 
-/// Sources that are nested, lazy, several or locked, and one that can't tell which pages
-/// are its own.
+/// A foreign block is detected, whatever the source: an array or a pair of arenas, a
+/// slice of memory, or a locked arena.
 #[test]
 fn foreign_blocks_of_all_kinds_of_sources() {
     fn check<P: PageSource>(pool: &FixedBlock<P>, foreign: NonNull<u8>) {
@@ -434,8 +434,8 @@ fn every_byte_of_the_guard_counts() {
                 byte.write(before);
                 assert_eq!(pool.try_deallocate(block), Ok(()));
             }
-            // Advance by a block at times, so that the test doesn't always get the first
-            // one of the page.
+            // Leak a block in every other round, so that the test doesn't always use the
+            // first block of the page.
             if offset % 2 == 0 {
                 pool.allocate().unwrap();
             }

@@ -375,9 +375,9 @@ dies! {
     double_free_in_a_global_allocator, "was freed twice", POISON, {
         let block = HEAP.alloc(layout(100));
         HEAP.dealloc(block, layout(100));
-        // The process ends here, even if the panic is caught. The report may allocate
-        // through this allocator, if it is the program's, so the heap must not hold its
-        // own lock meanwhile.
+        // The process ends here, even if the panic is caught. If the heap is the
+        // program's global allocator, the report may allocate from it, so the heap must
+        // not hold its lock during the report.
         let _ = std::panic::catch_unwind(|| HEAP.dealloc(block, layout(100)));
     }
 

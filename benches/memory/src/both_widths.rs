@@ -8,7 +8,7 @@ use tables::Document;
 
 use crate::Result;
 
-/// The second target, beside this machine.
+/// The target of the 32-bit program.
 const TARGET: &str = "i686-unknown-linux-gnu";
 /// The environment with which Debian's compiler builds the standard library from source.
 /// It is used if rustup doesn't have the target.

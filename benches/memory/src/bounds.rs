@@ -4,8 +4,8 @@ use std::str::FromStr;
 use crate::Result;
 use crate::report::Summary;
 
-/// A limit of the memory that a contestant may need, over the best peer. As an argument:
-/// `Heap:1.02:1.05`.
+/// A limit on the memory that a contestant needs, relative to the best peer. On the
+/// command line it is written as `Heap:1.02:1.05`.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {
     name: String,

@@ -66,9 +66,9 @@ pub(crate) struct Options {
     /// Measure only the smallest memory, without heap efficiency and long runs.
     #[arg(long)]
     only_smallest: bool,
-    /// Fail if a heap needs more than this over the best peer of each trace; may be
-    /// repeated. MEAN bounds the geometric mean, MAXIMUM each trace that isn't
-    /// adversarial.
+    /// Fail if a heap needs more memory than this, relative to the best peer of each
+    /// trace; may be repeated. MEAN bounds the geometric mean over all traces. MAXIMUM
+    /// bounds each trace that isn't adversarial.
     #[arg(long, value_name = "NAME:MEAN:MAXIMUM")]
     check: Vec<Bound>,
     /// The number of threads that measure.

@@ -7,7 +7,8 @@ use crate::Heap;
 /// an empty heap.
 type Make = dyn for<'m> Fn(&'m mut [MaybeUninit<u8>]) -> Option<Box<dyn Heap + 'm>> + Send + Sync;
 
-/// A heap with its parameters: how to create it, and what its memory must be like.
+/// A heap with its parameters: the function that creates it, and the requirements on its
+/// memory.
 pub struct Configuration {
     name: String,
     outside: usize,
@@ -49,7 +50,8 @@ impl Configuration {
     /// Aligns the memory to `alignment` bytes and makes its size a multiple of `step`
     /// bytes.
     ///
-    /// This is for heaps that would waste a part of other memory.
+    /// Use this for heaps that would waste a part of memory with another alignment or
+    /// size.
     #[must_use]
     pub fn aligned(mut self, alignment: usize, step: usize) -> Self {
         (self.alignment, self.step) = (Some(alignment), step);

@@ -27,7 +27,7 @@ enum Configurations {
 }
 
 impl Contestant {
-    /// Creates a peer. The best peer of a trace is what the candidates are compared with.
+    /// Creates a peer. Candidates are compared with the best peer of each trace.
     #[must_use]
     pub fn peer(name: impl Into<Cow<'static, str>>, configurations: Vec<Configuration>) -> Self {
         Self { name: name.into(), kind: Kind::Peer, configurations: Configurations::Fixed(configurations) }
@@ -65,8 +65,8 @@ impl Contestant {
         }
     }
 
-    /// Returns the configurations that don't depend on a trace, which are none for a
-    /// tuned candidate.
+    /// Returns the configurations that don't depend on a trace. A tuned candidate has
+    /// none.
     #[must_use]
     pub fn configurations(&self) -> &[Configuration] {
         match &self.configurations {

@@ -1,5 +1,5 @@
-//! Heap efficiency, as talc defines it: the live bytes over the size of the heap when,
-//! after random actions, one fails.
+//! Heap efficiency, as talc defines it. Random actions are performed until one fails. The
+//! efficiency is the number of live bytes at that point, divided by the size of the heap.
 
 use std::alloc::Layout;
 

@@ -16,8 +16,8 @@ pub trait Heap {
     /// The block came from this heap, has this layout, and is not used afterwards.
     unsafe fn deallocate(&mut self, block: NonNull<u8>, layout: Layout);
 
-    /// Changes the size of a block, which may move it, and returns its address. Returns
-    /// `None` if there is no room: then the old block is unchanged.
+    /// Changes the size of a block, which may move it, and returns its address. If there
+    /// is no room, it returns `None`, and the old block is unchanged.
     ///
     /// The default implementation allocates, copies and frees, like that of
     /// [`GlobalAlloc`](std::alloc::GlobalAlloc).

@@ -14,7 +14,7 @@ mod talc5;
 
 use crate::Contestant;
 
-/// The least memory in bytes that is passed to a heap that panics in less.
+/// The smallest memory, in bytes, that is passed to a heap that would panic in less.
 const LEAST: usize = 256;
 
 /// Returns all built-in heaps: those of hpalloc, then the peers.

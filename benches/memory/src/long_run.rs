@@ -76,8 +76,8 @@ fn cell(failures: &[Option<usize>]) -> String {
 }
 
 /// Returns a table with, for each contestant, the fewest operations before a request
-/// fails, and the number of seeds with which none fails. Of a contestant with several
-/// configurations, the first is measured.
+/// fails, and the number of seeds with which none fails. Only the first configuration of
+/// a contestant is measured.
 pub(crate) fn table(contestants: &[Contestant], operations: usize, seeds: u64) -> String {
     let cases: Vec<_> = LIVE.iter().flat_map(|&live| TENTHS.map(|tenths| (live, tenths))).collect();
     let title = |&(live, tenths): &(usize, usize)| format!("{live} KiB live, times {}.{}", tenths / 10, tenths % 10);

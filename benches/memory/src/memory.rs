@@ -51,8 +51,9 @@ impl Memory {
             return None;
         }
         let offset = if configuration.alignment().is_some() { 0 } else { self.offset };
-        // SAFETY: the offset is below `ALIGNMENT`, by which the memory is larger than the
-        // largest heap. The memory is mutably borrowed as long as the heap exists.
+        // SAFETY: the offset is below `ALIGNMENT`, and the memory is `ALIGNMENT` bytes
+        // larger than the largest heap. The memory is mutably borrowed as long as the
+        // heap exists.
         let memory =
             unsafe { slice::from_raw_parts_mut(self.start.add(offset).cast::<MaybeUninit<u8>>().as_ptr(), bytes) };
         configuration.make(memory)

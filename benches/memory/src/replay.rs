@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use crate::{Heap, Operation, Trace};
 
 /// Replays traces. A `Replay` that is used again allocates only if a trace has more slots
-/// than all traces before.
+/// than any earlier one.
 #[derive(Debug, Default)]
 pub struct Replay {
     blocks: Vec<(NonNull<u8>, Layout)>,

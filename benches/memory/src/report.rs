@@ -7,7 +7,7 @@ use tables::Table;
 use crate::matrix::Matrix;
 use crate::{Contestant, Program};
 
-/// The memory that a contestant needs over that of the best peer, over all traces.
+/// The memory that a contestant needs, divided by that of the best peer, over all traces.
 #[derive(Debug)]
 pub(crate) struct Summary {
     pub(crate) name: String,
@@ -16,7 +16,7 @@ pub(crate) struct Summary {
     /// The worst ratio of a trace that isn't adversarial, as the mean of its seeds, and
     /// the name of the trace.
     pub(crate) worst: (f64, &'static str),
-    /// The worst ratio of such a trace with one seed.
+    /// The worst ratio of a trace that isn't adversarial, for a single seed.
     worst_seed: (f64, &'static str),
     /// The worst ratio of an adversarial trace.
     adversarial: Option<(f64, &'static str)>,
@@ -29,7 +29,7 @@ pub(crate) struct Summary {
 /// Returns the geometric mean, or `None` if there are no ratios.
 fn mean(ratios: impl IntoIterator<Item = f64>) -> Option<f64> {
     let logarithms: Vec<_> = ratios.into_iter().map(f64::ln).collect();
-    #[allow(clippy::cast_precision_loss, reason = "they are few")]
+    #[allow(clippy::cast_precision_loss, reason = "there are few ratios")]
     let count = logarithms.len() as f64;
     (count > 0.0).then(|| (logarithms.iter().sum::<f64>() / count).exp())
 }

@@ -12,7 +12,7 @@ const MOST_TIMES: usize = 24;
 ///
 /// The memory is found by bisection, to 0.1 % or the configuration's step. A heap can
 /// succeed in some memory and fail in a larger one. So a few larger sizes are tried as
-/// well, and the result is the smallest memory from which on all of them succeed.
+/// well, and if one of them fails, the search continues above it.
 pub fn smallest(trace: &Trace, configuration: &Configuration, below: usize, memory: &mut Memory) -> Option<usize> {
     let mut replay = Replay::default();
     let mut succeeds =

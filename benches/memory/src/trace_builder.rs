@@ -55,7 +55,7 @@ impl TraceBuilder {
     }
 
     /// Frees a block.
-    #[allow(clippy::needless_pass_by_value, reason = "the block ends here")]
+    #[allow(clippy::needless_pass_by_value, reason = "a freed block must not be used again")]
     pub fn free(&mut self, block: Block) {
         let Block { slot } = block;
         self.live -= std::mem::take(&mut self.sizes[slot as usize]) as usize;

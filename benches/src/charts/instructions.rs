@@ -9,13 +9,15 @@ use crate::charts::{Chart, allocator};
 const TARGET: &str = "thumbv7m-none-eabi";
 const TOP: f64 = 118.0;
 const ROW: f64 = 30.0;
-/// Where each panel begins, and how wide it is.
+/// The titles of the panels and the positions of their left edges. All have the same
+/// width.
 const PANELS: [(&str, f64); 2] = [("to allocate", 206.0), ("to free", 532.0)];
 const WIDTH: f64 = 238.0;
 /// The scale: powers of ten from 1 on.
 const DECADES: f64 = 4.3;
 
-/// The instructions of an operation: the median or the only common case, and the most.
+/// The instructions of an operation: the median or, for a pool, the common case; and the
+/// maximum.
 #[derive(Clone, Copy)]
 struct Cost {
     common: f64,
@@ -40,7 +42,8 @@ pub(crate) fn chart(targets: &Document) -> Result<Chart> {
             cost(pool.value("deallocate: **maximum**", TARGET), most(&pool, "deallocate"))?,
         ])
     };
-    // Over the programs. For hpalloc the worst case takes the place of their maximum.
+    // The median and the maximum over the programs. For hpalloc, the worst case replaces
+    // the maximum.
     let any_size = |name: &str| {
         let costs = ["allocate", "deallocate"].map(|operation| {
             let seen = peers.value(name, &format!("{operation}: maximum"));
@@ -90,8 +93,8 @@ pub(crate) fn chart(targets: &Document) -> Result<Chart> {
     })
 }
 
-/// The most instructions of all rows for an operation: those named so, by itself or after
-/// a kind of request.
+/// Returns the maximum over all rows for an operation. The name of such a row starts with
+/// the operation, or has it after the kind of request.
 fn most(table: &Cells<'_>, operation: &str) -> Option<f64> {
     let rows = table.rows().filter(|row| row.ends_with("**maximum**"));
     let rows = rows.filter(|row| row.starts_with(operation) || row.contains(&format!(": {operation}")));

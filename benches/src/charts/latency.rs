@@ -16,8 +16,8 @@ const HEIGHT: f64 = 444.0;
 /// The lowest latency of the scale, as a power of ten in nanoseconds.
 const LOWEST: i32 = 1;
 
-/// The key: where the samples of the lines and the names begin, where the columns end,
-/// and the height of a row.
+/// The layout of the key: the left edges of the line samples and of the names, the right
+/// edges of the columns, and the height of a row.
 const SAMPLE: f64 = 514.0;
 const NAME: f64 = 556.0;
 const COLUMNS: [f64; 2] = [750.0, 818.0];
@@ -40,7 +40,7 @@ struct Line {
     quantiles: Vec<f64>,
 }
 
-/// How a contestant is drawn: its name, color, width and dashes.
+/// The style of a contestant's line: its name, color, width and dashes.
 type Style = (Contestant, &'static str, Ink, f64, &'static str);
 
 /// An allocator has one color; its line is solid in memory that was touched before.
@@ -152,7 +152,7 @@ fn draw(picture: &mut Picture, groups: &[Group], measured: &str, clock: &str) {
     let middle = f64::midpoint(LEFT, RIGHT);
     picture.text((middle, BOTTOM + 38.0), "percentile of all allocations", SMALL, Ink::Muted, Anchor::Middle);
 
-    // From the back to the front.
+    // The first lines of the list are drawn last, on top of the others.
     for line in lines().collect::<Vec<_>>().into_iter().rev() {
         let points: Vec<_> = line.quantiles.iter().enumerate().map(|(place, &ns)| (x(place), y(ns))).collect();
         picture.line(&points, line.ink, line.width, line.dashes);

@@ -1,4 +1,4 @@
-//! The memory that programs need with each heap, over the bytes that they have live.
+//! The memory that programs need with each heap, divided by their live bytes.
 
 use tables::{Cells, Document};
 
@@ -6,7 +6,8 @@ use crate::Result;
 use crate::charts::picture::{Anchor, Ink, NORMAL, Picture, SMALL};
 use crate::charts::{Chart, allocator};
 
-/// The two word sizes: the section of the tables, the title, and where the panel begins.
+/// The two word sizes: the section of the tables, the title, and the left edge of the
+/// panel.
 const PANELS: [(&str, &str, f64); 2] = [("memory-64", "64-bit", 206.0), ("memory-32", "32-bit", 528.0)];
 /// The longest bar, and the ratio that it stands for. A longer one ends in an arrow.
 const LENGTH: f64 = 168.0;

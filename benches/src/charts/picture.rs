@@ -1,4 +1,4 @@
-//! What charts are drawn with: text, lines and bars in the colors of a scheme.
+//! The elements of a chart: text, lines and bars in the colors of a scheme.
 
 use std::path::Path;
 
@@ -15,8 +15,8 @@ pub(crate) const HEADING: f64 = 17.0;
 pub(crate) const NORMAL: f64 = 13.5;
 pub(crate) const SMALL: f64 = 12.5;
 
-/// The meaning of a color. hpalloc is the only warm one; among the others, lightness and
-/// dashes tell apart what a color-blind reader can't.
+/// The meaning of a color. Only hpalloc has a warm color. The others also differ in
+/// lightness and dashes, for color-blind readers.
 #[derive(Clone, Copy)]
 pub(crate) enum Ink {
     Text,
@@ -24,7 +24,7 @@ pub(crate) enum Ink {
     Grid,
     Background,
     Ours,
-    /// hpalloc where it is not the point of the chart.
+    /// An allocator of hpalloc that is not the subject of the chart.
     OursFaint,
     Peer,
     Blue,
@@ -36,14 +36,14 @@ pub(crate) enum Ink {
 /// The colors of a light or a dark page.
 pub(crate) struct Scheme {
     pub(crate) name: &'static str,
-    /// Without one, the page shows through.
+    /// `false` if the chart is transparent, so that the page is its background.
     has_background: bool,
     colors: [&'static str; 11],
 }
 
 pub(crate) const SCHEMES: [Scheme; 2] = [
-    // The light version is what a page shows that knows only one, which may be a dark
-    // page.
+    // A page that doesn't support color schemes shows the light version, even if the page
+    // is dark. So this version has a background.
     Scheme {
         name: "light",
         has_background: true,
@@ -62,7 +62,7 @@ pub(crate) const SCHEMES: [Scheme; 2] = [
     },
 ];
 
-/// Where text begins, ends or is centered.
+/// The part of a text that is at the given position.
 #[derive(Clone, Copy)]
 pub(crate) enum Anchor {
     Start,
@@ -106,7 +106,7 @@ impl Picture {
         self.write((x, y), text, size, ink, anchor, "normal");
     }
 
-    /// The same in bold.
+    /// Draws a text in bold.
     pub(crate) fn bold(&mut self, (x, y): Point, text: &str, size: f64, ink: Ink, anchor: Anchor) {
         self.write((x, y), text, size, ink, anchor, "600");
     }
@@ -171,12 +171,12 @@ impl Picture {
     }
 }
 
-/// The points as an attribute.
+/// Formats points as the value of an SVG attribute.
 fn list(points: &[Point]) -> String {
     points.iter().map(|&(x, y)| format!("{},{}", round(x), round(y))).collect::<Vec<_>>().join(" ")
 }
 
-/// To tenths, which is as fine as anyone can see.
+/// Rounds a position to tenths. No one can see a smaller difference.
 fn round(place: f64) -> f64 {
     (place * 10.0).round() / 10.0
 }

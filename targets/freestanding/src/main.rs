@@ -7,7 +7,7 @@
 
 #![no_std]
 #![no_main]
-// Otherwise the compiler would replace the loop in `memcpy` by a call to `memcpy`.
+// Otherwise the compiler would replace the loop in `memcpy` with a call to `memcpy`.
 #![no_builtins]
 
 mod memory;

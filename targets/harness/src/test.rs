@@ -103,7 +103,7 @@ struct Run {
     ignored: usize,
 }
 
-/// The only run.
+/// The type of the `static` that holds the only `Run`.
 struct TheRun(UnsafeCell<Run>);
 
 // SAFETY: there is one core, and no interrupt handler uses the run.

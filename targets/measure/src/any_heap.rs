@@ -65,7 +65,7 @@ impl<'m> Heap<'m> {
     }
 }
 
-/// Allocates, copies and frees, as the global allocators of heaps do that can't resize a
+/// Allocates, copies and frees, like the global allocators of heaps that can't resize a
 /// block in place.
 #[cfg(any(feature = "linked_list_allocator", feature = "buddy_system_allocator", feature = "talc"))]
 pub(crate) unsafe fn moved(heap: &mut peer::Peer, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {

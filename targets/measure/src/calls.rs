@@ -5,13 +5,13 @@ use core::ptr::NonNull;
 
 use crate::counter;
 
-/// A peer, in `heap_traces`.
+/// In `heap_traces`, the measured heap may be a peer.
 #[cfg(feature = "peer")]
 pub(crate) use crate::any_heap::Heap;
 #[cfg(not(feature = "peer"))]
 pub(crate) type Heap<'m> = hpalloc::Heap<hpalloc::NoPages<'m>>;
 
-// The operations as indices.
+// The indices of the operations.
 pub(crate) const ALLOCATE: usize = 0;
 /// Allocation with an alignment of more than 8 bytes.
 pub(crate) const ALLOCATE_ALIGNED: usize = 1;

@@ -5,8 +5,8 @@ pub(crate) struct Costs {
     pub(crate) name: &'static str,
     pub(crate) min: u32,
     pub(crate) max: u32,
-    /// Three numbers of live blocks, before or after the operation, each with the cost of
-    /// the operation there.
+    /// Three numbers of live blocks, before or after the operation. Each has the cost of
+    /// the operation with that number of live blocks.
     at: [(usize, u32); 3],
 }
 

@@ -256,8 +256,8 @@ hpalloc::static_buffer! {
 fn run() {
     black_box(Object([0; 64]).0);
     black_box(LAYOUT);
-    // Every program contains the code that a panic needs. So it doesn't count for the
-    // allocators that can panic.
+    // Every program contains the code that a panic needs, so that this code doesn't count
+    // against the allocators that can panic.
     #[cfg(not(feature = "silent"))]
     assert_eq!(black_box(0), 0, "{}", black_box("not reached"));
     if let Ok(region) = MEMORY.claim() {

@@ -270,8 +270,8 @@ fn over_all_layouts(arena: &mut Arena<impl Region>) {
         assert!(none.is_none());
         costs[NONE].record(cost, 0);
     }
-    // Also all sizes up to the maximum of an arena, and an alignment above a page. The
-    // empty heap can serve none of them.
+    // Request all sizes up to the maximum of an arena, and an alignment above a page. The
+    // empty heap can't serve any of them.
     let too_large = (0..=hpalloc::MAX_ARENA_SIZE).step_by(PAGE_SIZE);
     let overhead = Overhead::measure(&empty);
     for layout in too_large.flat_map(|size| [Layout::from_size_align(size + 1, 1), Layout::from_size_align(size, 8192)])

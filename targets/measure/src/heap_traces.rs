@@ -31,8 +31,8 @@ const MEMORIES: [(&str, usize); 4] =
 const PROPORTIONS: [usize; 8] = [12, 14, 16, 20, 24, 32, 48, 64];
 const PROPORTIONAL: &str = "1.5 times the live bytes";
 
-/// The highest cost with a counter of its own. Of higher costs, only the maximum is
-/// known.
+/// The highest cost with a separate counter. Only the maximum of higher costs is
+/// recorded.
 const HIGHEST: usize = (1 << 16) - 1;
 
 /// The number of operations for each cost.

@@ -2,8 +2,9 @@
 //! (`-icount`), over all layouts and states.
 //!
 //! A state is described by segments of live and free memory. Families of states are built
-//! to be bad, and a search climbs from the worst of them. All operations count that build
-//! a state, try it and take it down, with all layouts that may differ in cost.
+//! to be bad, and a search climbs from the worst of them. Every operation that builds a
+//! state, tries it or takes it down is measured, with all layouts that may differ in
+//! cost.
 //!
 //! Each printed line has a family's maximum of each operation. The smaller of the two
 //! sizes of `grow` and `shrink` is 64 bytes at most, so copying costs little.

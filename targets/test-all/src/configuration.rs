@@ -3,7 +3,7 @@ use std::process::{Command, Stdio};
 
 use crate::Result;
 
-/// One way to build hpalloc, and which of its tests run then.
+/// A way to build hpalloc, and the tests that run in that build.
 pub(crate) struct Configuration {
     pub(crate) name: &'static str,
     features: &'static [&'static str],
@@ -15,14 +15,14 @@ pub(crate) struct Configuration {
     documentation: &'static [&'static str],
 }
 
-/// All of them share the dependencies, which are built once: a flag for all packages, as
-/// `cargo hardened` has it, would build them again.
+/// All configurations. They share the dependencies, which are built only once. A flag for
+/// all packages, such as that of `cargo hardened`, would build the dependencies again.
 pub(crate) const CONFIGURATIONS: [Configuration; 3] = [
     Configuration {
         name: "all features",
         features: &["--all-features"],
         is_hardened: false,
-        // The examples in `examples` are no tests. Clippy checks them, and CI runs them.
+        // The examples in `examples` are not tests. Clippy checks them, and CI runs them.
         programs: &["--lib", "--tests"],
         documentation: &[],
     },
@@ -31,20 +31,20 @@ pub(crate) const CONFIGURATIONS: [Configuration; 3] = [
         features: &["--all-features"],
         is_hardened: true,
         programs: &["--lib", "--tests"],
-        // The compiler refuses these examples because of lifetimes and of `Send` and
-        // `Sync`. Signatures are the same in a hardened build, and `tests/contract.rs`,
-        // which runs in all configurations, asserts `Send` and `Sync`.
+        // The skipped examples must not compile, because of lifetimes, `Send` or `Sync`.
+        // Signatures are the same in a hardened build. `tests/contract.rs`, which runs in
+        // all configurations, asserts `Send` and `Sync`.
         documentation: &["--skip=fail"],
     },
     Configuration {
         name: "without `mmap`",
         features: &["--features", "static-buffer,std"],
         is_hardened: false,
-        // `mmap` only decides which type `DefaultRegion` is, and so what `Arena::new`
-        // makes. It occurs in `src/region.rs`, `src/region/static_buffer.rs` and
-        // `src/arena/make.rs`. Of the programs that build without it, these use either,
-        // or have tests that are there only then. Everything else is generic over the
-        // region.
+        // `mmap` only determines the type `DefaultRegion`, and with it the arena that
+        // `Arena::new` creates. The feature occurs in `src/region.rs`,
+        // `src/region/static_buffer.rs` and `src/arena/make.rs`. The selected programs
+        // use one of the two items, or have tests that exist only without `mmap`.
+        // Everything else is generic over the region.
         programs: &["--lib", "--test=contract", "--test=sequences", "--test=static_buffer"],
         documentation: &["region", "arena"],
     },
@@ -65,11 +65,11 @@ impl Configuration {
     ///
     /// # Errors
     ///
-    /// What Cargo printed, if it failed.
+    /// Fails if Cargo fails, with everything that it printed.
     pub(crate) fn build(&self) -> Result<Vec<PathBuf>> {
         let output = self.cargo_test().args(["--no-run", "--color=never"]).args(self.programs).output()?;
         let text = String::from_utf8(output.stderr)?;
-        // Such as `Executable tests/pool.rs (target/debug/deps/pool-0123456789abcdef)`.
+        // A line is `Executable tests/pool.rs (target/debug/deps/pool-0123456789abcdef)`.
         let path = |line: &str| {
             let (_, path) = line.trim_start().strip_prefix("Executable ")?.rsplit_once(" (")?;
             Some(PathBuf::from(path.strip_suffix(')')?))
@@ -78,7 +78,7 @@ impl Configuration {
         if output.status.success() && !programs.is_empty() { Ok(programs) } else { Err(text.into()) }
     }
 
-    /// The command that runs the examples in the documentation.
+    /// Returns the command that runs the examples in the documentation.
     pub(crate) fn documentation(&self) -> Command {
         let mut cargo = self.cargo_test();
         cargo.args(["--doc", "--"]).args(self.documentation);

@@ -17,7 +17,7 @@ pub(crate) enum Job {
 pub(crate) enum Outcome {
     /// The number of tests that passed.
     Passed(usize),
-    /// All that was printed.
+    /// Everything that the process printed.
     Failed(String),
 }
 
@@ -25,14 +25,14 @@ impl Job {
     /// Runs the tests.
     ///
     /// A test program may be empty in a configuration, but it must say so. The
-    /// documentation always has examples, so none of them means that their selection is
-    /// wrong.
+    /// documentation always has examples. If none of them runs, their selection is wrong.
     pub(crate) fn run(&self) -> Outcome {
         let mut command = match self {
             Self::Program { path, .. } => Command::new(path),
             Self::Documentation { configuration } => CONFIGURATIONS[*configuration].documentation(),
         };
-        // As `cargo test` sets it, in place of that of this program.
+        // `cargo test` sets this variable to the directory of the tests' package. For
+        // this program, Cargo set it to another one.
         command.env("CARGO_MANIFEST_DIR", concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).stdin(Stdio::null());
         let output = match command.output() {
             Ok(output) => output,
@@ -66,7 +66,7 @@ impl fmt::Display for Job {
     }
 }
 
-/// The end of the queue that the workers share.
+/// The receiving end of the queue, which the workers share.
 #[derive(Clone)]
 pub(crate) struct Jobs(Arc<Mutex<Receiver<Job>>>);
 

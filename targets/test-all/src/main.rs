@@ -2,7 +2,7 @@
 //!
 //! `cargo test` runs one test program after the other, and a second configuration is not
 //! built before the tests of the first one have passed. Here the next configuration is
-//! built while the programs of the last one run.
+//! built while the programs of the previous one run.
 
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -87,7 +87,7 @@ fn run() -> (usize, usize) {
     })
 }
 
-/// Builds the configurations in turn, and queues what can be run.
+/// Builds the configurations in turn, and queues their jobs.
 fn build(queue: &mpsc::Sender<Job>, events: &mpsc::Sender<Event>) {
     let send = |job| queue.send(job).expect("the workers take jobs until the queue is closed");
     for (configuration, it) in CONFIGURATIONS.iter().enumerate() {
@@ -104,8 +104,8 @@ fn build(queue: &mpsc::Sender<Job>, events: &mpsc::Sender<Event>) {
         };
         events.send(event).expect("the main thread receives until all senders are gone");
     }
-    // Last, because Cargo locks the target directory: beside a build, they would wait for
-    // it.
+    // The documentation comes last, because Cargo locks the target directory. During a
+    // build, these jobs would wait.
     for configuration in 0..CONFIGURATIONS.len() {
         send(Job::Documentation { configuration });
     }

@@ -23,8 +23,8 @@ struct HotPath {
 }
 
 /// The functions for requests that are not small, or for which the page source has no
-/// page. The length of the name is part of the symbol, and excludes longer names that end
-/// alike.
+/// page. A symbol contains the length of the name, which excludes longer names with the
+/// same ending.
 const OTHER: [&str; 3] = ["14allocate_other", "15give_back_other", "take_from_free_run"];
 
 // `allocate` has two paths: a block from the free list, and a fresh block. It jumps to
@@ -78,8 +78,8 @@ const THUMBV7M: [HotPath; 2] = [
 /// a `FixedBlock` and for small requests of `SizeClasses`.
 ///
 /// They must have no backward branch, no atomic operation, no division, and no more
-/// instructions than the limits above. They must not call, except for a jump to the
-/// refill or to the functions that serve other requests.
+/// instructions than the limits above. They must not call functions. They may only jump
+/// to the refill, or to the functions that serve other requests.
 pub(crate) fn run() -> Result<()> {
     let x86 = Capstone::new().x86().mode(x86::ArchMode::Mode64).build()?;
     let thumb = Capstone::new().arm().mode(arm::ArchMode::Thumb).build()?;

@@ -33,7 +33,7 @@ const STATISTICS: [&str; 3] = ["median", "99 %", "maximum"];
 /// `LIMITED_TARGET`, in bytes.
 const CODE_LIMIT: u64 = 4650;
 
-/// A part of the name of the function that calls them in the measured program.
+/// A part of the name of the function that calls these four in the measured program.
 const CALLER: &str = "footprint3run";
 
 struct Limits {

@@ -16,8 +16,8 @@ pub(crate) const LIMITED_TARGET: &str = "thumbv7m-none-eabi";
 const FOOTPRINT_TARGETS: [&str; 3] = ["thumbv6m-none-eabi", LIMITED_TARGET, "riscv32imac-unknown-none-elf"];
 const PEERS: [&str; 4] = ["linked_list_allocator", "rlsf", "buddy_system_allocator", "heapless"];
 
-/// Parts of the names of the functions that `SizeClasses` needs to allocate and free. A
-/// Cortex-M0 counts leading zeros in software.
+/// Parts of the names of the functions that `SizeClasses` needs to allocate and free. One
+/// of them is `clz`, because a Cortex-M0 counts leading zeros in software.
 pub(crate) const SIZE_CLASSES: [&str; 7] =
     ["footprint_allocate", "footprint_deallocate", "size_classes", "size_table", "carver", "take_pages", "clz"];
 
@@ -127,7 +127,7 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
         for ((_, cells), size) in rows.iter_mut().zip(&sizes) {
             cells.push(size.to_string());
         }
-        // Without the function of the arena.
+        // The sum leaves out the last function, which is the arena's.
         let sum: u64 = sizes[..4].iter().sum();
         if triple == LIMITED_TARGET {
             limited = sum;
@@ -196,8 +196,8 @@ pub(crate) fn build(
         target::harden(&mut cargo, profile, &["hpalloc", "hpalloc-measure"]);
     }
     if features == "heapless" {
-        // Its build script detects the instruction with a probe that needs a precompiled
-        // `core`.
+        // The build script of heapless detects LL/SC with a probe that needs a
+        // precompiled `core`.
         cargo.args(["--config", &format!("target.{}.rustflags=['--cfg=arm_llsc']", target.triple)]);
     }
     succeed(&mut cargo)?;
@@ -278,8 +278,8 @@ impl Instructions {
         )
     }
 
-    /// Returns the sentence about size classes there: about small requests, and about
-    /// any.
+    /// Returns the sentence about size classes on the limited target: about small
+    /// requests, and about requests of any layout.
     fn heap_summary(&self) -> String {
         let target = position(LIMITED_TARGET);
         let most = |names: fn(&str) -> bool| {

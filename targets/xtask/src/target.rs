@@ -226,7 +226,7 @@ impl Toolchain {
         let mut command = timeout(if matches!(self, Self::Debian) { "/usr/bin/cargo" } else { "cargo" });
         // `custom_test_frameworks` and `build-std` are unstable.
         command.env("RUSTC_BOOTSTRAP", "1");
-        // It would replace the link arguments in `.cargo/config.toml`.
+        // `RUSTFLAGS` would replace the link arguments in `.cargo/config.toml`.
         command.env_remove("RUSTFLAGS");
         if matches!(self, Self::Debian) {
             let path = std::env::var("PATH").unwrap_or_default();

@@ -9,7 +9,7 @@ use dlmalloc::{Allocator, Dlmalloc};
 use super::LEAST;
 use crate::{Configuration, Contestant, Heap};
 
-/// The memory of a heap, which the heap gets as a whole, once.
+/// The memory of a heap. The heap's first request receives all of it.
 struct Fixed {
     memory: AtomicPtr<u8>,
     bytes: AtomicUsize,

@@ -38,7 +38,7 @@ where
     ) -> Option<Box<dyn Heap + '_>> {
         let mut heap = Box::new(Tlsf::<'_, F, S, FLLEN, SLLEN>::new());
         let memory = NonNull::slice_from_raw_parts(NonNull::from(&mut *memory).cast::<u8>(), memory.len());
-        // SAFETY: the memory is borrowed for as long as the heap is there.
+        // SAFETY: the memory is borrowed for as long as the heap is used.
         unsafe { heap.insert_free_block_ptr(memory) }?;
         Some(heap)
     }

@@ -36,7 +36,8 @@ impl Classes {
                 sizes.insert((size as usize).next_multiple_of(align));
             }
         }
-        // Descending, so that a size joins the next larger class.
+        // Sizes are visited in descending order, so that a size joins the next larger
+        // class.
         let mut classes: Vec<usize> = Vec::new();
         for size in sizes.into_iter().rev() {
             if classes.last().is_none_or(|&above| above - size >= above / APART) {

@@ -28,9 +28,9 @@ impl Most {
 
 /// The maximum number of bytes that are copied when a block is resized.
 const COPIED: usize = 64;
-/// Blocks that are not meant to be large have at most one part in `SMALL` of the memory.
+/// A block that is not meant to be large has at most 1/`SMALL` of the memory.
 const SMALL: usize = 32;
-/// Blocks that are meant to be large have one part in `LARGE` of the memory.
+/// A block that is meant to be large has 1/`LARGE` of the memory.
 const LARGE: usize = 10;
 
 /// A block: its address and its size in units.
@@ -234,7 +234,7 @@ fn allocate_and_free(measured: &mut Measured<'_>, state: &State, room: &Room, be
                 unsafe { measured.deallocate(block, units, align) };
             }
         }
-        // Up to `AT_ONCE` blocks, so that the largest holes are used up.
+        // Allocate up to `AT_ONCE` blocks, so that the largest holes are used up.
         let mut blocks = [None; AT_ONCE];
         let align = [1, 1, 64][below(3)];
         for block in &mut blocks {
