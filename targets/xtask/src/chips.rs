@@ -27,8 +27,8 @@ const CHIPS: [Chip; 12] = [
     chip("thumbv6m-none-eabi", "spin", Some("`CriticalSection` instead of the feature `spin`")),
     chip("thumbv6m-none-eabi", "static-buffer", Some("also needs the feature `critical-section`")),
     chip("msp430-none-elf", "", Some("hpalloc needs 32 or 64 bits")),
-    chip("thumbv7em-none-eabihf", "mmap", Some("on bare metal use the feature `static-buffer`")),
-    chip("x86_64-pc-windows-gnu", "mmap", Some("on Windows turn it off, and use `Boxed`")),
+    chip("thumbv7em-none-eabihf", "mmap", Some("on bare metal, use the feature `static-buffer`")),
+    chip("x86_64-pc-windows-gnu", "mmap", Some("on Windows, turn it off and use `Boxed`")),
 ];
 
 /// Builds hpalloc for chips on which it is not tested, and checks the error message of
