@@ -44,10 +44,11 @@ struct Line {
 type Style = (Contestant, &'static str, Ink, f64, &'static str);
 
 /// An allocator has one color; its line is solid in memory that was touched before.
-const WARM: (&str, [Style; 3]) = (
+const WARM: (&str, [Style; 4]) = (
     "memory touched before",
     [
         (Contestant::HpallocPrefaulted, "hpalloc, prefaulted", Ink::Ours, 3.0, ""),
+        (Contestant::HpallocHugePrefaulted, "hpalloc, huge pages", Ink::OursFaint, 2.0, ""),
         (Contestant::GlibcWarm, "glibc malloc, warm", Ink::Gray, 2.0, ""),
         (Contestant::MimallocWarm, "mimalloc, warm", Ink::Blue, 2.0, ""),
     ],

@@ -150,7 +150,11 @@ fn footprint(instructions: &Instructions) -> Result<(String, u64)> {
         for (peer, cells) in PEERS.iter().zip(&mut peers[1..]) {
             // A pool of heapless needs LL/SC or a double-word compare-and-swap.
             let has_it = *peer != "heapless" || triple == LIMITED_TARGET;
-            cells.push(if has_it { (build(peer)?.size - nothing.size).to_string() } else { "not available".to_owned() });
+            cells.push(if has_it {
+                (build(peer)?.size - nothing.size).to_string()
+            } else {
+                "not available".to_owned()
+            });
         }
     }
     rows.insert(4, ("**`FixedBlock` together**".to_owned(), sums));
