@@ -15,11 +15,11 @@ use crate::PAGE_SIZE;
 /// # Why there is a bound
 ///
 /// Because the size is bounded, the worst case of each operation is a fixed number of
-/// steps. In an arena of 256 MiB, a [`Heap`](crate::Heap) needs at most four words of
-/// bits for its classes, four levels in the tree of its smallest holes, and 32 bits for a
-/// position. [`SizeClasses`](crate::SizeClasses) has 60 sizes of runs, with one word for
-/// each. A block size fits in 32 bits, so a chip without a divide instruction computes
-/// with it in a few instructions.
+/// steps. In an arena of 256 MiB, a [`Heap`](crate::Heap) searches at most four words of
+/// a bitmap of its size classes and four levels of a tree of its smallest holes, and
+/// stores a position in 32 bits. [`SizeClasses`](crate::SizeClasses) has 60 sizes of
+/// runs, with one word for each. A block size fits in 32 bits, so a chip without a divide
+/// instruction computes with it in a few instructions.
 ///
 /// The bound is the same on all machines.
 ///
@@ -53,8 +53,8 @@ pub const MAX_ARENA_SIZE: usize = 256 * 1024 * 1024;
 /// The failed operation has written to no memory, and leaves nothing claimed, allocated
 /// or mapped.
 ///
-/// A variant about an argument carries its value and the bound that it broke. The message
-/// says what to do.
+/// A variant about an argument carries its value. The message names the bound and says
+/// what to do.
 ///
 /// ```
 /// use hpalloc::{Arena, ArenaError, Page};

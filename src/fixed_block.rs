@@ -34,9 +34,9 @@ pub use in_memory::NoPages;
 /// example, tries each of them. On a host, the first access to a page may also cause a
 /// page fault.
 ///
-/// Memory that was never allocated is never touched. Blocks have no headers, so the
-/// blocks of a run are contiguous. They are not merged, and no page returns to the source
-/// before the source is reset or dropped.
+/// Except in a hardened build, memory that was never allocated is never touched. Blocks
+/// have no headers, so the blocks of a run are contiguous. They are not merged, and no
+/// page returns to the source before the source is reset or dropped.
 ///
 /// A pool belongs to one thread at a time: it uses no atomics, and it is never `Sync`.
 ///
@@ -242,8 +242,8 @@ impl<P: PageSource> FixedBlock<P> {
     ///
     /// - `block` must come from [`allocate`](Self::allocate) of this pool, or of another
     ///   pool with the same block size over the same source, such as a reference to the
-    ///   same arena. Its pages are then valid for as long as those of this pool. With
-    ///   `--cfg hpalloc_hardened`, both pools must be [members of one
+    ///   same arena. The pages of the block are then valid for as long as those of this
+    ///   pool. With `--cfg hpalloc_hardened`, both pools must be [members of one
     ///   family](Self::in_family).
     /// - It must not have been deallocated since: a block that is in the free list twice
     ///   is handed out twice.

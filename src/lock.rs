@@ -10,22 +10,22 @@ pub(crate) mod os_lock;
 /// | If the pool, heap or arena is shared by | use | feature |
 /// |---|---|---|
 /// | the threads of a host program, also for its global allocator | `OsLock` | `std` |
-/// | threads or cores that are not interrupted while they hold it | `Spin` | `spin` |
+/// | threads or cores, but no interrupt handler | `Spin` | `spin` |
 /// | one core and its interrupts | `CriticalSection` | `critical-section` |
 /// | anything with a `lock_api::RawMutex` | `RawLock` around it | `lock-api` |
 /// | anything else | a type of your own that implements this trait | |
 ///
 /// # Interrupts
 ///
-/// An interrupt waits forever if it tries to acquire a spin lock that the interrupted
-/// code holds. It may use a spin lock only if that lock is always acquired with
-/// interrupts disabled.
+/// An interrupt handler waits forever if it tries to acquire a spin lock that the
+/// interrupted code holds. A handler may use a spin lock only if that lock is always held
+/// with interrupts disabled.
 ///
-/// A critical section disables interrupts, so an interrupt never waits for the code that
-/// it interrupted. On several cores, a critical section works only if the program's
+/// A critical section disables interrupts, so a handler never waits for the code that it
+/// interrupted. On several cores, a critical section works only if the program's
 /// implementation also stops the other cores: see the crate `critical-section`.
 ///
-/// If several cores and their interrupts allocate, use a spin lock that disables
+/// If several cores and their interrupt handlers allocate, use a spin lock that disables
 /// interrupts while it is held. That is a type of a few lines, such as the one in
 /// [`guide::kernels`](crate::guide::kernels). The locks of the pools and of the arena
 /// must then both be of this kind.

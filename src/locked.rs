@@ -205,8 +205,8 @@ impl<T, M: Acquire> Locked<T, M> {
     ///
     /// A `CriticalSection` has no guard: use [`with`](Self::with).
     ///
-    /// Constant time, plus waiting for the holder of the lock. Never panics, unless the
-    /// lock does.
+    /// Constant time, plus waiting for other holders of the lock. Never panics, unless
+    /// the lock does.
     ///
     /// ```
     /// # #[cfg(feature = "spin")] {

@@ -19,7 +19,7 @@ pub use pool_full::PoolFull;
 ///
 /// Allocating and freeing a block take constant time. On a Cortex-M3, a pool over an
 /// arena needs 9 instructions for a freed block, 16 for a block never used before, 46
-/// with a new page, and 6 to free. A lock, set-up at the first allocation, and moving the
+/// with a new page, and 6 to free. A lock, setup at the first allocation, and moving the
 /// value are extra. With `--cfg hpalloc_hardened`, the time is linear in the block size
 /// instead.
 ///
@@ -287,7 +287,7 @@ impl<T, P: PageSource> Pool<T, P> {
     ///   `allocate` of this pool's `blocks` returned. It was not derived from a reference
     ///   to the value.
     /// - It points to an initialized `T`.
-    /// - Nothing else uses the block, and no other box was created from it.
+    /// - Nothing else uses the block, and no other box owns it.
     ///
     /// ```
     /// use hpalloc::{Arena, Page, Pool, PoolBox};

@@ -14,8 +14,8 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
     /// forever. Only a lock that its holder can acquire again, such as a critical
     /// section, permits it.
     ///
-    /// Constant time, plus waiting for the holder of the lock. Panics if [`Pool::alloc`]
-    /// or the lock does.
+    /// Constant time, plus waiting for other holders of the lock. Panics if
+    /// [`Pool::alloc`] or the lock does.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
     /// Allocates a block for a value that is constructed in place, as
     /// [`Pool::alloc_uninit`] does.
     ///
-    /// Constant time, plus waiting for the holder of the lock. Panics if
+    /// Constant time, plus waiting for other holders of the lock. Panics if
     /// [`Pool::alloc_uninit`] or the lock does.
     ///
     /// ```
@@ -95,7 +95,7 @@ impl<T, P: PageSource, M: Lock> Locked<Pool<T, P>, M> {
     /// Allocates a block and sets all bytes of the value to zero, as
     /// [`Pool::alloc_zeroed`] does. The zeros are written after the lock is released.
     ///
-    /// The time is linear in the size of `T`, plus waiting for the holder of the lock.
+    /// The time is linear in the size of `T`, plus waiting for other holders of the lock.
     /// Panics if [`Pool::alloc_zeroed`] or the lock does.
     ///
     /// ```

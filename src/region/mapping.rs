@@ -11,8 +11,9 @@ use crate::{ArenaError, PAGE_SIZE, Page, Region};
 /// `mmap`).
 ///
 /// The memory starts zeroed, and the operating system commits each page when it is first
-/// written to. That page fault costs about a thousand times as much as the rest of the
-/// allocation. [`MappingOptions::prefault`] takes all of the page faults in advance.
+/// written to. This is a page fault, which costs about a thousand times as much as the
+/// rest of the allocation. [`MappingOptions::prefault`] takes all of the page faults in
+/// advance.
 ///
 /// ```
 /// use hpalloc::{Arena, Mapping};
@@ -159,7 +160,8 @@ pub enum HugePages {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Backing {
-    /// The machine's ordinary pages.
+    /// The machine's ordinary pages, unless the system uses transparent huge pages for
+    /// all memory.
     Ordinary,
     /// Transparent huge pages: the operating system accepted the advice to use them.
     /// Each page becomes huge, or doesn't, when it is first touched.
@@ -221,13 +223,13 @@ impl MappingOptions {
     }
 
     /// Sets whether the 64 KiB on each side of the memory are inaccessible, so that
-    /// running past either end causes a fault immediately.
+    /// running past either end causes a fault.
     ///
-    /// With huge pages, the guard after the memory starts where the last huge page ends.
-    /// Guards use addresses but no memory, except with explicit huge pages: then the two
-    /// guards use up two of the reserved huge pages. On a machine whose ordinary pages
-    /// are larger than 4 KiB, the size must be a multiple of its page size, or the
-    /// operating system refuses the mapping.
+    /// With huge pages, the guard after the memory starts where the last huge page ends,
+    /// so an access before that doesn't fault. Guards use addresses but no memory, except
+    /// with explicit huge pages: then the two guards use up two of the reserved huge
+    /// pages. On a machine whose ordinary pages are larger than 4 KiB, the size must be a
+    /// multiple of its page size, or the operating system refuses the mapping.
     ///
     /// Constant time. Never panics.
     ///

@@ -48,7 +48,7 @@
 /// use hpalloc::Spin;
 ///
 /// hpalloc::static_pool! {
-///     /// Samples between the interrupt and the main loop.
+///     /// Samples that two cores exchange.
 ///     #[unsafe(link_section = ".bss.samples")]
 ///     pub(crate) static SAMPLES: Pool<[i16; 256], { 2 * 8 }, Spin>;
 /// }
