@@ -10,7 +10,7 @@
 //! ```
 //! use hpalloc::{Arena, Page, Pool};
 //!
-//! let mut memory = [const { Page::new() }; 4]; // 16 KiB; a `static` or a mapping work too
+//! let mut memory = [const { Page::new() }; 4]; // 16 KiB; or a `static`, or a mapping
 //! let arena = Arena::from_pages(&mut memory)?;
 //! let packets = Pool::new(&arena);
 //!
