@@ -118,7 +118,7 @@ pub enum DefaultRegion {}
 /// /// Pages from the global allocator.
 /// struct HostPages(NonNull<[Page]>);
 ///
-/// impl Heap {
+/// impl HostPages {
 ///     fn new(count: usize) -> Self {
 ///         let pages: Box<[Page]> = (0..count).map(|_| Page::new()).collect();
 ///         Self(NonNull::from(Box::leak(pages)))
@@ -127,20 +127,20 @@ pub enum DefaultRegion {}
 ///
 /// // SAFETY: the box gave up its memory, which stays in place until drop. This is the
 /// // only pointer to it.
-/// unsafe impl Region for Heap {
+/// unsafe impl Region for HostPages {
 ///     fn pages(&self) -> NonNull<[Page]> {
 ///         self.0
 ///     }
 /// }
 ///
-/// impl Drop for Heap {
+/// impl Drop for HostPages {
 ///     fn drop(&mut self) {
 ///         // SAFETY: the memory was leaked by `new`, and is freed once.
 ///         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
 ///     }
 /// }
 ///
-/// let arena = Arena::from_region(Heap::new(3))?;
+/// let arena = Arena::from_region(HostPages::new(3))?;
 /// assert_eq!(arena.total_pages(), 3);
 /// # Ok::<(), hpalloc::ArenaError>(())
 /// ```
