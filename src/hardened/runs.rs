@@ -129,7 +129,7 @@ impl Runs {
         while let Some(address) = next {
             // SAFETY: Records.
             let record = unsafe { Record::read(address) }?;
-            // SAFETY: likewise.
+            // SAFETY: Records: the record is one of the pool's runs, at this address.
             let run = unsafe { Run::of(address, record) };
             if run.start.addr().get() == start {
                 return Ok(Some(run));
@@ -202,7 +202,7 @@ impl Runs {
             let Some(address) = next else { return Ok(()) };
             // SAFETY: Records.
             let record = unsafe { Record::read(address) }?;
-            // SAFETY: likewise.
+            // SAFETY: Records: the record is one of the pool's runs, at this address.
             if unsafe { Run::of(address, record) }.start.addr().get() == start {
                 break (address, record);
             }

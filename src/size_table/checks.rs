@@ -41,7 +41,7 @@ impl<const N: usize> SizeTable<N> {
     /// `align` is not a power of two or is above [`PAGE_SIZE`](crate::PAGE_SIZE).
     ///
     /// A large ratio means that the blocks of the right size are [insufficiently
-    /// aligned](SizeTable#sizes-that-are-aligned-to-little), so some values with that
+    /// aligned](SizeTable#sizes-with-a-small-alignment), so some values with that
     /// alignment get a page, or another block that is much too large. Most types are
     /// aligned to at most 16 bytes.
     ///

@@ -77,11 +77,11 @@ pub(crate) fn chart(targets: &Document) -> Result<Chart> {
         draw: Box::new(move |picture| {
             picture.heading(
                 "Instructions on a Cortex-M3",
-                "Dot: median over 23 programs; of a pool: a free block. Bar, hpalloc: worst case found (Heap: of 64 KiB).",
+                "Dot: median over 23 programs (SizeClasses: 20); of a pool: a free block. Bar, hpalloc: worst case found.",
             );
             picture.text(
                 (12.0, 62.0),
-                "Bar, others: most seen in these programs; their worst case may be higher. Logarithmic scale.",
+                "Bar, others: most seen in these programs; their worst case may be higher. Heap: of 64 KiB. Log scale.",
                 NORMAL,
                 Ink::Muted,
                 Anchor::Start,
@@ -102,9 +102,10 @@ fn most(table: &Cells<'_>, operation: &str) -> Option<f64> {
 }
 
 fn describe(rows: &[Row]) -> String {
-    let texts = rows.iter().map(|Row { name, costs: [allocate, free], .. }| {
+    let texts = rows.iter().map(|Row { name, is_ours, costs: [allocate, free] }| {
+        let most = if *is_ours { "worst case found" } else { "most seen" };
         format!(
-            "{name} {} to allocate, at most {}, and {} to free, at most {}",
+            "{name} {} to allocate ({most}: {}) and {} to free ({})",
             allocate.common, allocate.most, free.common, free.most
         )
     });

@@ -48,7 +48,7 @@ const WARM: (&str, [Style; 4]) = (
     "memory touched before",
     [
         (Contestant::HpallocPrefaulted, "hpalloc, prefaulted", Ink::Ours, 3.0, ""),
-        (Contestant::HpallocHugePrefaulted, "hpalloc, huge pages", Ink::OursFaint, 2.0, ""),
+        (Contestant::HpallocHugePrefaulted, "hpalloc, prefaulted, huge", Ink::OursFaint, 2.0, ""),
         (Contestant::GlibcWarm, "glibc malloc, warm", Ink::Gray, 2.0, ""),
         (Contestant::MimallocWarm, "mimalloc, warm", Ink::Blue, 2.0, ""),
     ],

@@ -50,6 +50,14 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     println!("{INTRODUCTION}\n");
+    match std::env::args().nth(1).as_deref() {
+        None => {}
+        Some("--help" | "-h") => return ExitCode::SUCCESS,
+        Some(argument) => {
+            eprintln!("error: there is no option {argument}: to run some of the tests, use `cargo test`");
+            return ExitCode::from(2);
+        }
+    }
     let start = Instant::now();
     let (passed, failures) = run();
     let seconds = start.elapsed().as_secs();
