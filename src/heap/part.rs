@@ -129,7 +129,7 @@ impl Part {
     /// Places a new block and returns its start, or [`NOWHERE`].
     #[inline(never)]
     fn take(&mut self, granules: usize, align: usize) -> Result<usize, Written> {
-        // SAFETY: the memory that is found is free and has room for the block.
+        // SAFETY: the found memory is free and has room for the block.
         unsafe {
             if align > GRANULE || self.is_large(granules) {
                 let fit = self.find_special(granules, align);

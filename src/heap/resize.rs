@@ -40,7 +40,7 @@ impl Part {
         self.check(block, old_layout)?;
         let (old, new) = (granules(old_layout.size()), granules(layout.size()));
         let start = self.granule_of(block);
-        // SAFETY: the block is live. The memory that is found is free and has room for
+        // SAFETY: the block is live. The found memory is free and has room for
         // it.
         unsafe {
             Self::touch(block, old_layout);

@@ -17,7 +17,7 @@ use job::{Job, Outcome};
 
 const INTRODUCTION: &str = "\
 Runs all tests and the examples in the documentation, in three configurations: with all features,
-as a hardened build, and without the feature `mmap`. On two cores this takes about 3 minutes the
+as a hardened build, and without the feature `mmap`. On two cores this takes about 4 minutes the
 first time, most of it to build the tests.";
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
