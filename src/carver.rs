@@ -15,7 +15,7 @@ pub(crate) struct Carver {
     /// Free blocks, which were carved here or by another carver with the same block size
     /// over the same source.
     free: FreeList,
-    /// The first fresh block of the newest run, or `end` if there is none.
+    /// The first fresh block of the newest run, or `end` if all are carved.
     fresh: Cell<*mut u8>,
     /// The end of the blocks of the newest run. *Invariant (Fresh):* the memory from
     /// `fresh` to `end` is a whole number of blocks that were never handed out. Both

@@ -71,10 +71,10 @@ pub struct SizeTable<const N: usize = DEFAULT_CLASSES> {
     /// The block sizes in ascending order.
     sizes: [BlockSize; N],
     /// For each number of words, the first class with blocks of at least that size; `N`
-    /// if there is none.
+    /// if all blocks are smaller.
     by_words: [u8; SMALL_WORDS + 1],
     /// For each number of steps, the first class with blocks of at least that size; `N`
-    /// if there is none.
+    /// if all blocks are smaller.
     by_steps: [u8; STEPS + 1],
 }
 

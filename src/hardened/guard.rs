@@ -38,7 +38,7 @@ pub(crate) struct Guard {
     memory: Cell<Option<Run>>,
     /// The number of this pool or its family; zero until it has memory.
     number: Cell<usize>,
-    /// The number of the family; zero if there is none.
+    /// The number of the family; zero for a pool that is in no family.
     family: usize,
     live: Cell<usize>,
     /// The number of live blocks that were leaked on purpose. Shared, so that leaking one

@@ -63,7 +63,7 @@ impl Part {
         granules > self.granules / LARGE && granules > 1
     }
 
-    /// Finds free memory for a block. Returns [`Fit::NONE`] if there is none.
+    /// Finds free memory for a block. Returns [`Fit::NONE`] if nothing fits.
     #[inline(never)]
     pub(super) fn find(&self, granules: usize, align: usize) -> Fit {
         if align > GRANULE || self.is_large(granules) {

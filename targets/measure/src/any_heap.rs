@@ -67,6 +67,11 @@ impl<'m> Heap<'m> {
 
 /// Allocates, copies and frees, like the global allocators of heaps that can't resize a
 /// block in place.
+///
+/// # Safety
+///
+/// The block is live and has the old layout. If a block is returned, the old one is not
+/// used afterwards.
 #[cfg(any(feature = "linked_list_allocator", feature = "buddy_system_allocator", feature = "talc"))]
 pub(crate) unsafe fn moved(heap: &mut peer::Peer, block: NonNull<u8>, old: Layout, new: Layout) -> Option<NonNull<u8>> {
     let moved = peer::allocate(heap, new)?;
